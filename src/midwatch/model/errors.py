@@ -1,0 +1,80 @@
+"""Every error that midwatch raises on purpose.
+
+MidwatchError
+ +-- ConfigError        a file says something that cannot be honoured (path, line, key, hint)
+ +-- JournalError       the journal cannot be read or written
+ |    +-- ChainBroken   an entry does not follow from the one before it
+ |    +-- Deposed       this process no longer holds the lease
+ +-- StoreError         the telemetry store does not answer
+ +-- IngestError        a payload cannot be accepted (HTTP status, reason)
+ +-- ActuatorError      an effect failed
+ |    +-- InDoubt       nobody knows whether it took effect
+ +-- ChannelError       a page could not be handed over (retryable or not)
+ +-- UsageError         a command makes no sense as it was given
+"""
+
+from __future__ import annotations
+
+
+class MidwatchError(Exception):
+    """The root. ``hint`` says what to do about it."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class ConfigError(MidwatchError):
+    """``path:line key: message``."""
+
+    def __init__(self, message: str, *, path: str = "", line: int = 0, key: str = "", hint: str = "") -> None:
+        where = f"{path}:{line}" if line else path
+        super().__init__(
+            " ".join(part for part in (f"{where}:" if where else "", f"{key}:" if key else "", message) if part),
+            hint=hint,
+        )
+        self.path, self.line, self.key = path, line, key
+
+
+class JournalError(MidwatchError):
+    """The journal cannot be read or written."""
+
+
+class ChainBroken(JournalError):
+    """An entry does not follow from the one before it: the journal was altered or is damaged."""
+
+
+class Deposed(JournalError):
+    """Another process holds the lease, with a later epoch."""
+
+
+class StoreError(MidwatchError):
+    """The telemetry store does not answer."""
+
+
+class IngestError(MidwatchError):
+    """A payload that cannot be accepted. ``status`` is the HTTP status that the protocol wants."""
+
+    def __init__(self, message: str, *, status: int = 400, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.status = status
+
+
+class ActuatorError(MidwatchError):
+    """An effect failed, and it is known that it did."""
+
+
+class InDoubt(ActuatorError):
+    """The request left and no answer came: it may or may not have taken effect. Never repeat it blindly."""
+
+
+class ChannelError(MidwatchError):
+    """A page could not be handed over. ``retry_after_seconds`` is None when trying again is pointless."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = 5.0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class UsageError(MidwatchError):
+    """A command makes no sense as it was given."""

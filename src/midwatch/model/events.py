@@ -1,0 +1,331 @@
+"""Every event that the journal can hold. State is the fold of these; the tag is the name, ``v`` the version.
+
+Old journals stay readable: a field may be added with a default; anything else is a new event with a new tag.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+from midwatch.model.actions import Action, Outcome, Scalar, Verdict
+from midwatch.model.findings import Finding, Hypothesis, Impact
+from midwatch.model.policy import Policy
+from midwatch.model.slo import Slo
+from midwatch.model.world import Change
+
+
+class Base(Struct, frozen=True, tag_field="event", omit_defaults=True):
+    pass
+
+
+# -- the watch itself --
+
+
+class WatchStarted(Base, frozen=True, tag="watch_started"):
+    """A process took the watch. ``reason`` says whether it starts fresh or after a crash."""
+
+    version: str
+    epoch: int
+    reason: str = ""
+    v: int = 1
+
+
+class PolicyLoaded(Base, frozen=True, tag="policy_loaded"):
+    policy: Policy
+    sources: tuple[str, ...] = ()
+    v: int = 1
+
+
+class SloDiscovered(Base, frozen=True, tag="slo_discovered"):
+    """A promise that nobody wrote down, proposed from normal traffic."""
+
+    slo: Slo
+    why: str
+    v: int = 1
+
+
+class GapOpened(Base, frozen=True, tag="gap_opened"):
+    subject: str
+    reason: str
+    v: int = 1
+
+
+class GapClosed(Base, frozen=True, tag="gap_closed"):
+    subject: str
+    v: int = 1
+
+
+# -- inputs: what people and webhooks say (journaled before the tick reads them) --
+
+CommandVerb = Literal[
+    "ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"
+]
+
+
+class CommandGiven(Base, frozen=True, tag="command_given"):
+    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat or file."""
+
+    verb: str
+    by: str
+    target: str = ""
+    value: str = ""
+    note: str = ""
+    via: str = "cli"
+    v: int = 1
+
+
+class ChangeSeen(Base, frozen=True, tag="change_seen"):
+    change: Change
+    v: int = 1
+
+
+# -- detect --
+
+
+class FindingOpened(Base, frozen=True, tag="finding_opened"):
+    finding: Finding
+    v: int = 1
+
+
+class FindingClosed(Base, frozen=True, tag="finding_closed"):
+    finding_id: str
+    why: str = "back to normal"
+    v: int = 1
+
+
+# -- incidents --
+
+
+class IncidentOpened(Base, frozen=True, tag="incident_opened"):
+    incident: str
+    title: str
+    onset_at: float
+    severity: int
+    severity_reason: str
+    findings: tuple[str, ...]
+    symptoms: tuple[str, ...]
+    impact: Impact | None = None
+    v: int = 1
+
+
+class IncidentGrew(Base, frozen=True, tag="incident_grew"):
+    """More findings belong to it; ``why`` says by what (time, topology)."""
+
+    incident: str
+    findings: tuple[str, ...]
+    symptoms: tuple[str, ...]
+    why: str
+    v: int = 1
+
+
+class IncidentRated(Base, frozen=True, tag="incident_rated"):
+    incident: str
+    severity: int
+    reason: str
+    impact: Impact | None = None
+    title: str = ""
+    v: int = 1
+
+
+class CauseRanked(Base, frozen=True, tag="cause_ranked"):
+    """The diagnosis as it stands. ``unknown`` is the probability of "none of these"."""
+
+    incident: str
+    hypotheses: tuple[Hypothesis, ...]
+    unknown: float
+    why: str = ""
+    v: int = 1
+
+
+class CauseConfirmed(Base, frozen=True, tag="cause_confirmed"):
+    incident: str
+    entity: str
+    kind: str
+    by: str
+    v: int = 1
+
+
+class IncidentCalmed(Base, frozen=True, tag="incident_calmed"):
+    """Users no longer feel it (``calm`` true), or feel it again (false)."""
+
+    incident: str
+    calm: bool
+    v: int = 1
+
+
+class IncidentMitigated(Base, frozen=True, tag="incident_mitigated"):
+    incident: str
+    by: str  # an action id, or "itself"
+    v: int = 1
+
+
+class IncidentResolved(Base, frozen=True, tag="incident_resolved"):
+    incident: str
+    why: str
+    impact: Impact | None = None
+    v: int = 1
+
+
+class UpdateWritten(Base, frozen=True, tag="update_written"):
+    """Words for people, made from facts; ``facts`` are the numbers in the text, by name."""
+
+    incident: str
+    text: str
+    facts: dict[str, Scalar] = field(default_factory=dict)
+    v: int = 1
+
+
+class PostmortemWritten(Base, frozen=True, tag="postmortem_written"):
+    incident: str
+    markdown: str
+    v: int = 1
+
+
+# -- actions --
+
+
+class ActionJudged(Base, frozen=True, tag="action_judged"):
+    """An action was considered. Only a verdict "run" may be followed by ActionOrdered."""
+
+    action: Action
+    verdict: Verdict
+    v: int = 1
+
+
+class ActionOrdered(Base, frozen=True, tag="action_ordered"):
+    """Intent, journaled before the effect. The shell carries it out and journals ActionEnded."""
+
+    action_id: str
+    approved_by: tuple[str, ...] = ()
+    v: int = 1
+
+
+class ActionEnded(Base, frozen=True, tag="action_ended"):
+    """What became of the effect. Written by the shell."""
+
+    action_id: str
+    outcome: Outcome
+    reconciled: bool = False
+    v: int = 1
+
+
+class ActionDropped(Base, frozen=True, tag="action_dropped"):
+    """A proposal that nobody will carry out any more: refused by a person, or its incident is over."""
+
+    action_id: str
+    why: str
+    by: str = ""
+    v: int = 1
+
+
+class ExpectationJudged(Base, frozen=True, tag="expectation_judged"):
+    """``result``: met, missed (undo follows, through the guards) or unknown (hold, and page)."""
+
+    action_id: str
+    result: str
+    why: str
+    v: int = 1
+
+
+class AutonomyChanged(Base, frozen=True, tag="autonomy_changed"):
+    playbook: str
+    level: str
+    why: str
+    by: str = "midwatch"
+    v: int = 1
+
+
+class HandsOffChanged(Base, frozen=True, tag="hands_off_changed"):
+    """The kill switch. While on, no action is carried out; pages still are."""
+
+    on: bool
+    by: str
+    via: str = ""
+    v: int = 1
+
+
+# -- pages --
+
+
+class PageOrdered(Base, frozen=True, tag="page_ordered"):
+    """Intent to page; ``key`` is sent to the receiver, who dedupes by it. ``repeat`` counts from 0."""
+
+    page: str
+    incident: str
+    key: str
+    channel: str
+    subject: str
+    text: str
+    severity: int = 3
+    repeat: int = 0
+    v: int = 1
+
+
+class PageEnded(Base, frozen=True, tag="page_ended"):
+    """``status``: delivered, or failed (``why``; the shell has then tried as often as the channel allows)."""
+
+    page: str
+    status: str
+    why: str = ""
+    attempts: int = 1
+    v: int = 1
+
+
+class IncidentAcknowledged(Base, frozen=True, tag="incident_acknowledged"):
+    incident: str
+    by: str
+    v: int = 1
+
+
+class CommandRefused(Base, frozen=True, tag="command_refused"):
+    """A command that could not be obeyed, and why."""
+
+    verb: str
+    target: str
+    by: str
+    why: str
+    v: int = 1
+
+
+Event = (
+    WatchStarted
+    | PolicyLoaded
+    | SloDiscovered
+    | GapOpened
+    | GapClosed
+    | CommandGiven
+    | ChangeSeen
+    | FindingOpened
+    | FindingClosed
+    | IncidentOpened
+    | IncidentGrew
+    | IncidentRated
+    | CauseRanked
+    | CauseConfirmed
+    | IncidentCalmed
+    | IncidentMitigated
+    | IncidentResolved
+    | UpdateWritten
+    | PostmortemWritten
+    | ActionJudged
+    | ActionOrdered
+    | ActionEnded
+    | ActionDropped
+    | ExpectationJudged
+    | AutonomyChanged
+    | HandsOffChanged
+    | PageOrdered
+    | PageEnded
+    | IncidentAcknowledged
+    | CommandRefused
+)
+
+
+class Recorded(Struct, frozen=True):
+    """An event with its place in the journal: ``seq`` from 1, ``at`` in unix seconds, never going back."""
+
+    seq: int
+    at: float
+    event: Event

@@ -1,0 +1,117 @@
+"""What is wrong (Finding), what it adds up to (Incident), why (Hypothesis, Evidence)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct, field
+
+FindingKind = Literal[
+    "burn_rate",  # an SLO burns its budget too fast: the guarded recipe that pages people
+    "error_shift",  # the share of failing requests rose
+    "latency_shift",  # the share of slow requests rose
+    "traffic_drop",  # requests that used to come do not
+    "queue_lag",  # messages wait and nobody takes them
+    "saturation",  # a bounded resource is full
+    "restart",  # a process died and came back, or keeps dying
+    "silence",  # an entity stopped reporting
+    "log_burst",  # a new or bursting error template
+    "cert_expiry",  # a certificate has expired or is about to
+]
+HARMFUL: frozenset[str] = frozenset({"burn_rate", "error_shift", "latency_shift", "traffic_drop", "queue_lag"})
+"""Findings that users can feel: only these open an incident. The others are evidence."""
+
+
+class Finding(Struct, frozen=True):
+    """What is wrong where since when, how sure.
+
+    ``value`` and ``baseline`` are in ``unit``. ``log_bayes`` is the log-likelihood ratio against "nothing changed"
+    (natural log). ``id`` is stable while the finding lasts: ``kind|entity|detail``.
+    """
+
+    id: str
+    kind: str
+    entity: str
+    since_at: float
+    value: float
+    baseline: float
+    unit: str
+    log_bayes: float = 0.0
+    detail: str = ""
+    slo: str = ""
+    pages: bool = False
+
+
+class Evidence(Struct, frozen=True):
+    """One reason for or against a hypothesis, in units that a person can check.
+
+    ``weight`` is its log-likelihood ratio (positive speaks for the hypothesis). ``kind`` names the function that made
+    it: blame_errors, blame_time, saturation, logs, change, concentration, network, silence, onset, resource.
+    """
+
+    kind: str
+    entity: str
+    text: str
+    weight: float
+    value: float = float("nan")
+    baseline: float = float("nan")
+    unit: str = ""
+
+
+class Hypothesis(Struct, frozen=True):
+    """A possible cause: ``entity``, fault ``kind`` (``model/faults.py``), probability 0..1.
+
+    ``path`` leads from the cause to the symptom. ``scope`` narrows it: instance, region, version, caller, pid, index,
+    change. Playbooks match on ``kind`` and read ``scope``.
+    """
+
+    entity: str
+    kind: str
+    probability: float
+    evidence: tuple[Evidence, ...] = ()
+    path: tuple[str, ...] = ()
+    scope: dict[str, str] = field(default_factory=dict)
+    refuted_by: str = ""
+    next_check: str = ""
+
+
+class Impact(Struct, frozen=True):
+    """What users feel: ``affected_ratio`` of the requests at ``entry`` since ``since_at``; ``budget_spent`` is the
+    share
+    of the period's error budget that this incident has used (0..1 and above)."""
+
+    entry: str
+    affected_ratio: float
+    affected_requests: float
+    since_at: float
+    what: str = "errors"  # or "slow"
+    slo: str = ""
+    budget_spent: float = 0.0
+
+
+Phase = Literal["open", "mitigating", "verifying", "mitigated", "resolved"]
+
+
+class Incident(Struct, frozen=True):
+    """One outage, however many findings it shows. ``severity`` 1 (worst) to 4."""
+
+    id: str
+    opened_at: float
+    onset_at: float
+    severity: int
+    title: str
+    phase: str = "open"
+    findings: tuple[str, ...] = ()
+    symptoms: tuple[str, ...] = ()
+    impact: Impact | None = None
+    hypotheses: tuple[Hypothesis, ...] = ()
+    unknown: float = 1.0
+    severity_reason: str = ""
+    acknowledged_by: str = ""
+    mitigated_at: float | None = None
+    resolved_at: float | None = None
+    calm_since_at: float | None = None
+    confirmed_cause: str = ""
+    commander: str = ""
+    first_ranked: tuple[Hypothesis, ...] = ()  # as journaled at the first page or action: what is scored
+    diagnosed_at: float | None = None

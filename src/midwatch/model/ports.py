@@ -1,0 +1,37 @@
+"""The ports: what the shell asks of the world outside. Adapters implement them; ``adapters/testing.py`` checks them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from midwatch.model.actions import Action, Outcome, VerbSpec
+from midwatch.model.events import PageOrdered
+
+
+class Actuator(Protocol):
+    """Hands. ``verbs`` declares everything that it can do; anything else is refused before it gets here."""
+
+    @property
+    def verbs(self) -> Mapping[str, VerbSpec]: ...
+
+    async def apply(self, action: Action) -> Outcome:
+        """Carry ``action`` out once, under its idempotency key, within its timeout. Raises ActuatorError when it is
+        known to have failed and InDoubt when nobody knows."""
+        ...
+
+    async def observe(self, action: Action) -> Outcome:
+        """Ask what is true now, without changing anything: did ``action`` take effect? ``done``, ``failed`` (it did
+        not) or ``in_doubt`` (cannot tell)."""
+        ...
+
+
+class Channel(Protocol):
+    """A way to reach people."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def send(self, page: PageOrdered) -> None:
+        """Hand the page over under ``page.key``; raises ChannelError."""
+        ...

@@ -1,0 +1,384 @@
+"""Decision state: the fold of the journal, and nothing else.
+
+``fold(state, recorded)`` is total: it never raises on an event that was valid when it was written, and an event about
+something unknown changes nothing. State stays small; samples never come here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from midwatch.model import events as e
+from midwatch.model.actions import Action, Outcome, Verdict
+from midwatch.model.findings import HARMFUL, Finding, Incident
+from midwatch.model.policy import Policy
+from midwatch.model.slo import Slo
+from midwatch.model.world import Change
+
+MAX_CHANGES = 200
+MAX_CLOSED_INCIDENTS = 200
+MAX_OLD_PAGES = 500
+
+
+class ActionRecord(Struct, frozen=True):
+    """An action's life. ``status``: asked, rehearsed, refused, ordered, done, failed, in_doubt, met, missed, unknown,
+    dropped."""
+
+    action: Action
+    verdict: Verdict
+    status: str
+    judged_at: float
+    ordered_at: float | None = None
+    ended_at: float | None = None
+    outcome: Outcome | None = None
+    approved_by: tuple[str, ...] = ()
+    result_why: str = ""
+    held_since_at: float | None = None
+
+
+class PageRecord(Struct, frozen=True):
+    """A page's life. ``status``: ordered (due to be sent, or in doubt after a crash), delivered, failed."""
+
+    ordered: e.PageOrdered
+    ordered_at: float
+    status: str = "ordered"
+    ended_at: float | None = None
+    why: str = ""
+
+
+class PlaybookRecord(Struct, frozen=True):
+    """What a playbook has earned: its level, and its verified outcomes."""
+
+    level: str
+    met: int = 0
+    missed: int = 0
+    why: str = ""
+
+
+class State(Struct, frozen=True):
+    seq: int = 0
+    at: float = 0.0
+    epoch: int = 0
+    policy: Policy = Policy()
+    discovered_slos: dict[str, Slo] = field(default_factory=dict)
+    hands_off: bool = False
+    hands_off_by: str = ""
+    gaps: dict[str, str] = field(default_factory=dict)
+    findings: dict[str, Finding] = field(default_factory=dict)
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    actions: dict[str, ActionRecord] = field(default_factory=dict)
+    pages: dict[str, PageRecord] = field(default_factory=dict)
+    playbooks: dict[str, PlaybookRecord] = field(default_factory=dict)
+    changes: tuple[Change, ...] = ()
+    next_incident: int = 1
+    next_action: int = 1
+    next_page: int = 1
+    causes_seen: dict[str, int] = field(default_factory=dict)  # confirmed or verified causes by fault kind
+
+    @property
+    def open_incidents(self) -> tuple[Incident, ...]:
+        return tuple(i for i in self.incidents.values() if i.phase != "resolved")
+
+    @property
+    def slos(self) -> tuple[Slo, ...]:
+        """Written promises, and the discovered ones for entities that have none in writing."""
+        written = {slo.entity for slo in self.policy.slos}
+        return self.policy.slos + tuple(s for s in self.discovered_slos.values() if s.entity not in written)
+
+    def actions_of(self, incident: str) -> tuple[ActionRecord, ...]:
+        return tuple(r for r in self.actions.values() if r.action.incident == incident)
+
+    def pages_of(self, incident: str) -> tuple[PageRecord, ...]:
+        return tuple(r for r in self.pages.values() if r.ordered.incident == incident)
+
+
+def fold(state: State, recorded: e.Recorded) -> State:
+    """The state after one more event."""
+    step = _STEPS.get(type(recorded.event))
+    after = step(state, recorded.event, recorded.at) if step else state
+    return replace(after, seq=recorded.seq, at=max(state.at, recorded.at))
+
+
+def fold_all(recorded: Iterable[e.Recorded], state: State | None = None) -> State:
+    """The state after all of ``recorded``, from ``state`` or from nothing."""
+    state = state or State()
+    for one in recorded:
+        state = fold(state, one)
+    return state
+
+
+_Step = Callable[[State, Any, float], State]
+_STEPS: dict[type, _Step] = {}
+_F = TypeVar("_F", bound=_Step)
+
+
+def _on(kind: type) -> Callable[[_F], _F]:
+    def register(step: _F) -> _F:
+        _STEPS[kind] = step
+        return step
+
+    return register
+
+
+def _incident(state: State, ident: str, **changes: Any) -> State:
+    old = state.incidents.get(ident)
+    if old is None:
+        return state
+    return replace(state, incidents={**state.incidents, ident: replace(old, **changes)})
+
+
+def _action(state: State, ident: str, **changes: Any) -> State:
+    old = state.actions.get(ident)
+    if old is None:
+        return state
+    return replace(state, actions={**state.actions, ident: replace(old, **changes)})
+
+
+@_on(e.WatchStarted)
+def _watch_started(state: State, event: e.WatchStarted, at: float) -> State:
+    return replace(state, epoch=event.epoch)
+
+
+@_on(e.PolicyLoaded)
+def _policy_loaded(state: State, event: e.PolicyLoaded, at: float) -> State:
+    known = state.playbooks
+    playbooks = {p.name: known.get(p.name, PlaybookRecord(level=p.autonomy)) for p in event.policy.playbooks}
+    return replace(state, policy=event.policy, playbooks=playbooks)
+
+
+@_on(e.SloDiscovered)
+def _slo_discovered(state: State, event: e.SloDiscovered, at: float) -> State:
+    return replace(state, discovered_slos={**state.discovered_slos, event.slo.name: event.slo})
+
+
+@_on(e.GapOpened)
+def _gap_opened(state: State, event: e.GapOpened, at: float) -> State:
+    return replace(state, gaps={**state.gaps, event.subject: event.reason})
+
+
+@_on(e.GapClosed)
+def _gap_closed(state: State, event: e.GapClosed, at: float) -> State:
+    return replace(state, gaps={k: v for k, v in state.gaps.items() if k != event.subject})
+
+
+@_on(e.ChangeSeen)
+def _change_seen(state: State, event: e.ChangeSeen, at: float) -> State:
+    if any(c.id == event.change.id for c in state.changes):
+        return state
+    return replace(state, changes=(*state.changes, event.change)[-MAX_CHANGES:])
+
+
+@_on(e.FindingOpened)
+def _finding_opened(state: State, event: e.FindingOpened, at: float) -> State:
+    return replace(state, findings={**state.findings, event.finding.id: event.finding})
+
+
+@_on(e.FindingClosed)
+def _finding_closed(state: State, event: e.FindingClosed, at: float) -> State:
+    return replace(state, findings={k: v for k, v in state.findings.items() if k != event.finding_id})
+
+
+@_on(e.IncidentOpened)
+def _incident_opened(state: State, event: e.IncidentOpened, at: float) -> State:
+    incident = Incident(
+        id=event.incident,
+        opened_at=at,
+        onset_at=event.onset_at,
+        severity=event.severity,
+        title=event.title,
+        findings=event.findings,
+        symptoms=event.symptoms,
+        impact=event.impact,
+        severity_reason=event.severity_reason,
+    )
+    kept = _without_oldest_resolved(state)
+    return replace(kept, incidents={**kept.incidents, incident.id: incident}, next_incident=state.next_incident + 1)
+
+
+def _without_oldest_resolved(state: State) -> State:
+    """Bound what state remembers: the journal still has it all."""
+    resolved = [i for i in state.incidents.values() if i.phase == "resolved"]
+    if len(resolved) < MAX_CLOSED_INCIDENTS:
+        return state
+    gone = {i.id for i in sorted(resolved, key=lambda i: i.opened_at)[: len(resolved) - MAX_CLOSED_INCIDENTS + 1]}
+    return replace(
+        state,
+        incidents={k: v for k, v in state.incidents.items() if k not in gone},
+        actions={k: v for k, v in state.actions.items() if v.action.incident not in gone},
+        pages={k: v for k, v in state.pages.items() if v.ordered.incident not in gone},
+    )
+
+
+@_on(e.IncidentGrew)
+def _incident_grew(state: State, event: e.IncidentGrew, at: float) -> State:
+    old = state.incidents.get(event.incident)
+    if old is None:
+        return state
+    findings = (*old.findings, *(f for f in event.findings if f not in old.findings))
+    symptoms = (*old.symptoms, *(s for s in event.symptoms if s not in old.symptoms))
+    return _incident(state, event.incident, findings=findings, symptoms=symptoms)
+
+
+@_on(e.IncidentRated)
+def _incident_rated(state: State, event: e.IncidentRated, at: float) -> State:
+    old = state.incidents.get(event.incident)
+    if old is None:
+        return state
+    return _incident(
+        state,
+        event.incident,
+        severity=event.severity,
+        severity_reason=event.reason,
+        impact=event.impact or old.impact,
+        title=event.title or old.title,
+    )
+
+
+@_on(e.CauseRanked)
+def _cause_ranked(state: State, event: e.CauseRanked, at: float) -> State:
+    return _incident(state, event.incident, hypotheses=event.hypotheses, unknown=event.unknown, diagnosed_at=at)
+
+
+@_on(e.CauseConfirmed)
+def _cause_confirmed(state: State, event: e.CauseConfirmed, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    seen = {**state.causes_seen, event.kind: state.causes_seen.get(event.kind, 0) + 1}
+    return replace(_incident(state, event.incident, confirmed_cause=f"{event.entity} {event.kind}"), causes_seen=seen)
+
+
+@_on(e.IncidentCalmed)
+def _incident_calmed(state: State, event: e.IncidentCalmed, at: float) -> State:
+    return _incident(state, event.incident, calm_since_at=at if event.calm else None)
+
+
+@_on(e.IncidentMitigated)
+def _incident_mitigated(state: State, event: e.IncidentMitigated, at: float) -> State:
+    return _incident(state, event.incident, phase="mitigated", mitigated_at=at)
+
+
+@_on(e.IncidentResolved)
+def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> State:
+    old = state.incidents.get(event.incident)
+    if old is None:
+        return state
+    after = _incident(state, event.incident, phase="resolved", resolved_at=at, impact=event.impact or old.impact)
+    # Findings that belong to a closed incident are closed with it: a harmful one that is still there opens a new one.
+    gone = {f for f in old.findings if f in after.findings and after.findings[f].kind in HARMFUL}
+    return replace(after, findings={k: v for k, v in after.findings.items() if k not in gone})
+
+
+@_on(e.IncidentAcknowledged)
+def _incident_acknowledged(state: State, event: e.IncidentAcknowledged, at: float) -> State:
+    return _incident(state, event.incident, acknowledged_by=event.by, commander=event.by)
+
+
+_JUDGED_STATUS = {"run": "approved", "rehearse": "rehearsed", "ask": "asked", "refuse": "refused"}
+
+
+@_on(e.ActionJudged)
+def _action_judged(state: State, event: e.ActionJudged, at: float) -> State:
+    new = event.action.id not in state.actions
+    before = state.actions.get(event.action.id)
+    record = ActionRecord(
+        event.action,
+        event.verdict,
+        _JUDGED_STATUS[event.verdict.decision],
+        at,
+        approved_by=before.approved_by if before else (),
+    )
+    state = _freeze_first_rank(state, event.action.incident)
+    return replace(
+        state,
+        actions={**state.actions, event.action.id: record},
+        next_action=state.next_action + 1 if new else state.next_action,
+    )
+
+
+def _freeze_first_rank(state: State, incident: str) -> State:
+    """The ranking as it stood at the first page or action is what diagnosis is scored on."""
+    old = state.incidents.get(incident)
+    if old is None or old.first_ranked or not old.hypotheses:
+        return state
+    return _incident(state, incident, first_ranked=old.hypotheses)
+
+
+@_on(e.ActionOrdered)
+def _action_ordered(state: State, event: e.ActionOrdered, at: float) -> State:
+    record = state.actions.get(event.action_id)
+    if record is None:
+        return state
+    state = _action(state, event.action_id, status="ordered", ordered_at=at, approved_by=event.approved_by)
+    incident = state.incidents.get(record.action.incident)
+    if incident is not None and incident.phase in ("open", "mitigating", "verifying"):
+        state = _incident(state, incident.id, phase="mitigating")
+    return state
+
+
+@_on(e.ActionEnded)
+def _action_ended(state: State, event: e.ActionEnded, at: float) -> State:
+    record = state.actions.get(event.action_id)
+    if record is None:
+        return state
+    state = _action(state, event.action_id, status=event.outcome.status, ended_at=at, outcome=event.outcome)
+    incident = state.incidents.get(record.action.incident)
+    if incident is not None and incident.phase == "mitigating" and event.outcome.status == "done":
+        state = _incident(state, incident.id, phase="verifying")
+    return state
+
+
+@_on(e.ActionDropped)
+def _action_dropped(state: State, event: e.ActionDropped, at: float) -> State:
+    return _action(state, event.action_id, status="dropped", result_why=event.why)
+
+
+@_on(e.ExpectationJudged)
+def _expectation_judged(state: State, event: e.ExpectationJudged, at: float) -> State:
+    record = state.actions.get(event.action_id)
+    if record is None:
+        return state
+    state = _action(state, event.action_id, status=event.result, result_why=event.why)
+    book = state.playbooks.get(record.action.playbook)
+    if book is not None and not record.action.undo_of and event.result in ("met", "missed"):
+        book = replace(book, **{event.result: getattr(book, event.result) + 1})
+        state = replace(state, playbooks={**state.playbooks, record.action.playbook: book})
+    incident = state.incidents.get(record.action.incident)
+    if incident is not None and incident.phase == "verifying" and event.result != "met":
+        state = _incident(state, incident.id, phase="open")
+    return state
+
+
+@_on(e.AutonomyChanged)
+def _autonomy_changed(state: State, event: e.AutonomyChanged, at: float) -> State:
+    old = state.playbooks.get(event.playbook, PlaybookRecord(level=event.level))
+    return replace(state, playbooks={**state.playbooks, event.playbook: replace(old, level=event.level, why=event.why)})
+
+
+@_on(e.HandsOffChanged)
+def _hands_off_changed(state: State, event: e.HandsOffChanged, at: float) -> State:
+    return replace(state, hands_off=event.on, hands_off_by=event.by if event.on else "")
+
+
+@_on(e.PageOrdered)
+def _page_ordered(state: State, event: e.PageOrdered, at: float) -> State:
+    pages = state.pages
+    if len(pages) >= MAX_OLD_PAGES:
+        done = [k for k, p in pages.items() if p.status != "ordered"][: len(pages) - MAX_OLD_PAGES + 1]
+        pages = {k: v for k, v in pages.items() if k not in set(done)}
+    state = _freeze_first_rank(state, event.incident)
+    return replace(state, pages={**pages, event.page: PageRecord(event, at)}, next_page=state.next_page + 1)
+
+
+@_on(e.PageEnded)
+def _page_ended(state: State, event: e.PageEnded, at: float) -> State:
+    old = state.pages.get(event.page)
+    if old is None:
+        return state
+    return replace(
+        state,
+        pages={**state.pages, event.page: replace(old, status=event.status, ended_at=at, why=event.why)},
+    )
