@@ -1,0 +1,199 @@
+"""Settings of one watch: where its folder is, what it listens on, whom it can reach.
+
+Read from ``settings.yaml`` in the folder; the command line overrides. Secrets are *references* (``env:NAME`` or
+``file:/path``), resolved when they are used, so that no file of ours, no journal and no log line holds one.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from midwatch.model.errors import ConfigError
+
+FOLDER_VARIABLE = "MIDWATCH_HOME"
+DEFAULT_FOLDER = ".midwatch"
+HANDS_OFF_FILE = "HANDS-OFF"
+TOKEN_FILE = "token"
+SETTINGS_FILE = "settings.yaml"
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _reference(value: str) -> str:
+    if not value.startswith(("env:", "file:")):
+        raise ValueError("write a reference, env:NAME or file:/path, never the secret itself")
+    return value
+
+
+class WebhookSettings(_Part):
+    """``url`` may be given in clear; when it carries a secret, give a reference. ``secret`` signs the body."""
+
+    type: Literal["webhook"]
+    url: str
+    secret: str = ""
+    timeout_seconds: float = Field(5.0, gt=0, le=30)
+
+    @field_validator("secret")
+    @classmethod
+    def _is_reference(cls, value: str) -> str:
+        return _reference(value) if value else value
+
+
+class AppriseSettings(_Part):
+    """An Apprise URL holds the credentials, so it is always a reference."""
+
+    type: Literal["apprise"]
+    url: str
+    timeout_seconds: float = Field(10.0, gt=0, le=30)
+
+    @field_validator("url")
+    @classmethod
+    def _is_reference(cls, value: str) -> str:
+        return _reference(value)
+
+
+class ConsoleSettings(_Part):
+    type: Literal["console"]
+
+
+ChannelSettings = Annotated[WebhookSettings | AppriseSettings | ConsoleSettings, Field(discriminator="type")]
+
+
+class Settings(_Part):
+    """Everything that one process needs to know before it opens its journal."""
+
+    folder: Path = Path(DEFAULT_FOLDER)
+    policy: tuple[Path, ...] = ()  # files and folders with promises, playbooks and limits
+    otlp_host: str = "127.0.0.1"
+    otlp_port: int = Field(4318, ge=0, le=65535)  # 0: any free port
+    console_host: str = "127.0.0.1"
+    console_port: int = Field(8484, ge=0, le=65535)
+    tick_seconds: float = Field(5.0, ge=0.05, le=300)
+    store: str = "embedded"  # or "none"
+    fleet: Path | None = None  # a gym fleet whose hands to use
+    mode: Literal["shadow", "suggest", "ask", "canary", "auto"] | None = None  # overrides the policy's
+    heartbeat_url: str = ""
+    heartbeat_seconds: float = Field(60.0, ge=0.05)
+    channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+
+    @field_validator("otlp_host", "console_host")
+    @classmethod
+    def _loopback(cls, value: str) -> str:
+        if value not in ("127.0.0.1", "::1", "localhost"):
+            raise ValueError("only loopback for now: put a proxy with TLS and a login in front of it")
+        return value
+
+    @property
+    def hands_off_file(self) -> Path:
+        return self.folder / HANDS_OFF_FILE
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / TOKEN_FILE
+
+    @property
+    def journal_file(self) -> Path:
+        return self.folder / "journal.sqlite"
+
+    @property
+    def store_folder(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def running_file(self) -> Path:
+        """Where a running watch says under which addresses it can be reached."""
+        return self.folder / "running.json"
+
+
+def default_folder() -> Path:
+    """``$MIDWATCH_HOME``, or ``./.midwatch``."""
+    return Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
+
+
+def load_settings(folder: Path, overrides: dict[str, object] | None = None) -> Settings:
+    """Settings of ``folder``: its ``settings.yaml`` when there is one, then ``overrides`` (None means "not given").
+
+    Raises ConfigError with path, line, key and hint.
+    """
+    path = folder / SETTINGS_FILE
+    given: dict[str, object] = {}
+    text = ""
+    if path.exists():
+        try:
+            text = path.read_text("utf-8")
+            read = yaml.safe_load(text) or {}
+        except UnicodeDecodeError as error:
+            raise ConfigError("is not UTF-8", path=str(path), hint="save it as UTF-8") from error
+        except OSError as error:
+            raise ConfigError(f"cannot be read: {error.strerror}", path=str(path)) from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            raise ConfigError(
+                str(getattr(error, "problem", error)), path=str(path), line=mark.line + 1 if mark else 0
+            ) from error
+        if not isinstance(read, dict):
+            raise ConfigError("must be a mapping", path=str(path), line=1, hint="for example: tick_seconds: 5")
+        given.update(read)
+    given.update({key: value for key, value in (overrides or {}).items() if value is not None})
+    try:
+        return Settings.model_validate({**given, "folder": folder})
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        line = _line_of(text, str(first["loc"][0])) if first["loc"] else 0
+        where = str(path) if text else "command line"
+        raise ConfigError(first["msg"], path=where, line=line, key=key) from error
+
+
+def _line_of(text: str, key: str) -> int:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if line.startswith(f"{key}:"):
+            return number
+    return 0
+
+
+def resolve(reference: str) -> str:
+    """The secret that ``env:NAME`` or ``file:/path`` refers to; other text stands for itself. Raises ConfigError, which
+    never shows the secret."""
+    if reference.startswith("env:"):
+        name = reference.removeprefix("env:")
+        value = os.environ.get(name)
+        if not value:
+            raise ConfigError(f"the environment variable {name} is not set", hint=f"export {name}=...")
+        return value
+    if reference.startswith("file:"):
+        path = Path(reference.removeprefix("file:"))
+        try:
+            return path.read_text("utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"cannot read the secret: {error.strerror}", path=str(path)) from error
+    return reference
+
+
+def folder_token(folder: Path, *, create: bool) -> str:
+    """The token that commands over HTTP carry; it lies in the folder with mode 0600.
+
+    With ``create`` it is made when missing (or when others could read it, replaced). Returns "" when there is none.
+    """
+    path = folder / TOKEN_FILE
+    try:
+        if path.stat().st_mode & 0o077 == 0 and (token := path.read_text("ascii").strip()):
+            return token
+    except OSError:
+        pass
+    if not create:
+        return ""
+    token = secrets.token_urlsafe(32)
+    path.unlink(missing_ok=True)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as out:
+        out.write(token + "\n")
+    return token

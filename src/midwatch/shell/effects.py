@@ -1,0 +1,284 @@
+"""Effects: what the journal ordered is carried out here, and what became of it is journaled.
+
+Intent comes first (the loop's ActionOrdered and PageOrdered are in the journal before this module hears of them), so a
+crash at any moment leaves either no effect or an order without an end, which ``reconcile`` settles at the next start:
+pages are sent again under the same key, actions are never repeated; the actuator is asked what is true instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from midwatch.adapters.channels.redact import redact
+from midwatch.model.actions import Action, Outcome, VerbSpec
+from midwatch.model.errors import ActuatorError, ChannelError, InDoubt
+from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered
+from midwatch.model.ports import Actuator, Channel
+from midwatch.model.state import State
+
+log = logging.getLogger("midwatch.effects")
+
+
+class Lease(Protocol):
+    """Who may touch the world. ``remaining_seconds`` is judged on the monotonic clock of this machine."""
+
+    def remaining_seconds(self) -> float: ...
+
+
+class Unfenced:
+    """A lease that cannot be lost: the folder's lock is held by this process until it dies."""
+
+    def remaining_seconds(self) -> float:
+        return float("inf")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Every bound of the effects, in one place."""
+
+    actions_at_once: int = 2
+    pages_at_once: int = 8
+    max_waiting_pages: int = 500
+    page_attempts: int = 5
+    page_timeout_seconds: float = 15.0
+    page_backoff_seconds: float = 1.0  # doubled per attempt
+    max_retry_after_seconds: float = 60.0
+    lease_margin_seconds: float = 2.0
+    observe_after_seconds: tuple[float, ...] = (1.0, 4.0, 15.0)  # an action in doubt is asked about so often
+
+
+class Hands:
+    """Several actuators as one, dispatched by verb. A verb that two of them declare is a mistake in the set-up."""
+
+    def __init__(self, actuators: Iterable[Actuator]) -> None:
+        self._by_verb: dict[str, Actuator] = {}
+        self._verbs: dict[str, VerbSpec] = {}
+        for actuator in actuators:
+            for verb, spec in actuator.verbs.items():
+                if verb in self._by_verb:
+                    raise ActuatorError(f"two actuators declare the verb {verb}", hint="configure only one of them")
+                self._by_verb[verb], self._verbs[verb] = actuator, spec
+
+    @property
+    def verbs(self) -> Mapping[str, VerbSpec]:
+        return self._verbs
+
+    async def apply(self, action: Action) -> Outcome:
+        return await self._actuator(action).apply(action)
+
+    async def observe(self, action: Action) -> Outcome:
+        return await self._actuator(action).observe(action)
+
+    def _actuator(self, action: Action) -> Actuator:
+        found = self._by_verb.get(action.verb)
+        if found is None:
+            raise ActuatorError(f"nothing here can {action.verb}")
+        return found
+
+
+class Effects:
+    """Carries out orders with bounded concurrency; ``record`` journals an outcome (and is never allowed to raise)."""
+
+    def __init__(
+        self,
+        *,
+        hands: Actuator,
+        channels: Mapping[str, Channel],
+        record: Callable[[Event], Awaitable[None]],
+        state: Callable[[], State],
+        hands_off_file: Path,
+        lease: Lease | None = None,
+        limits: Limits | None = None,
+        crash_point: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._hands, self._channels = hands, dict(channels)
+        self._record, self._state = record, state
+        self._hands_off_file = hands_off_file
+        self._lease = lease or Unfenced()
+        self.limits = limits or Limits()
+        self._crash_point = crash_point
+        self._action_slots = asyncio.Semaphore(self.limits.actions_at_once)
+        self._page_slots = asyncio.Semaphore(self.limits.pages_at_once)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pages_in_flight: set[str] = set()
+        self.counters = {"actions": 0, "actions_stopped": 0, "pages": 0, "pages_failed": 0, "page_retries": 0}
+
+    @property
+    def waiting(self) -> int:
+        return len(self._tasks)
+
+    def carry_out(self, events: Sequence[Event]) -> None:
+        """Start whatever ``events`` (journaled already) order. Returns at once."""
+        for event in events:
+            if isinstance(event, ActionOrdered):
+                self._start(self._act(event.action_id))
+            elif isinstance(event, PageOrdered):
+                self._send(event)
+
+    def page_anyway(self, order: PageOrdered) -> None:
+        """Send a page whose order could not be journaled: paging comes before bookkeeping."""
+        self._send(order)
+
+    def reconcile(self, state: State) -> None:
+        """Settle what an earlier process left without an end."""
+        for record in state.pages.values():
+            if record.status == "ordered":
+                self._send(record.ordered)
+        for action_record in state.actions.values():
+            if action_record.status in ("ordered", "in_doubt"):
+                self._start(self._ask(action_record.action))
+
+    async def drain(self, timeout_seconds: float | None = None) -> bool:
+        """Wait until nothing is under way; False when time ran out first."""
+        while self._tasks:
+            _, pending = await asyncio.wait(self._tasks, timeout=timeout_seconds)
+            if pending and timeout_seconds is not None:
+                return False
+        return True
+
+    async def cancel(self) -> None:
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # -- actions --
+
+    def _why_not(self, action: Action) -> str:
+        """The last look before the effect: why it must not happen, or "" when it may."""
+        state = self._state()
+        if state.hands_off:
+            return f"hands off (by {state.hands_off_by or 'a person'}): nothing was touched"
+        try:
+            stopped = self._hands_off_file.exists()
+        except OSError:
+            return "the HANDS-OFF file cannot be looked for: nothing was touched"
+        if stopped:
+            return "hands off (the HANDS-OFF file is there): nothing was touched"
+        if self._lease.remaining_seconds() < action.timeout_seconds + self.limits.lease_margin_seconds:
+            return "the lease may end before the effect does: nothing was touched"
+        return ""
+
+    async def _act(self, action_id: str) -> None:
+        async with self._action_slots:
+            record = self._state().actions.get(action_id)
+            if record is None or record.status != "ordered":
+                return
+            action = record.action
+            if stop := self._why_not(action):
+                self.counters["actions_stopped"] += 1
+                await self._record(ActionEnded(action_id, Outcome("failed", stop)))
+                return
+            self.counters["actions"] += 1
+            self._crash_point("before_effect")
+            outcome = await self._apply(action)
+            self._crash_point("after_effect")
+        await self._record(ActionEnded(action_id, outcome))
+        if outcome.status == "in_doubt":
+            await self._ask(action)
+
+    async def _apply(self, action: Action) -> Outcome:
+        """Once. A timeout or an unknown error leaves it in doubt: the request may have got through."""
+        try:
+            outcome = await asyncio.wait_for(self._hands.apply(action), action.timeout_seconds)
+        except TimeoutError:
+            return Outcome("in_doubt", f"no answer within {action.timeout_seconds:g} s")
+        except InDoubt as error:
+            return Outcome("in_doubt", redact(str(error)))
+        except ActuatorError as error:
+            return Outcome("failed", redact(str(error)))
+        except Exception as error:  # whatever an actuator raises, the watch goes on
+            log.exception("the actuator broke on %s", action.verb)
+            return Outcome("in_doubt", f"the actuator broke: {type(error).__name__}")
+        return Outcome(outcome.status, redact(outcome.result), outcome.undo_parameters)
+
+    async def _ask(self, action: Action) -> None:
+        """Ask what is true now, a bounded number of times, and journal the first clear answer (or that there is none)."""
+        answer = Outcome("in_doubt", "the actuator cannot tell")
+        for wait in (0.0, *self.limits.observe_after_seconds):
+            await asyncio.sleep(wait)
+            try:
+                answer = await asyncio.wait_for(self._hands.observe(action), action.timeout_seconds)
+            except TimeoutError:
+                answer = Outcome("in_doubt", "no answer when asked what is true")
+            except Exception as error:
+                if not isinstance(error, ActuatorError):
+                    log.exception("the actuator broke when asked about %s", action.verb)
+                answer = Outcome("in_doubt", redact(str(error) or type(error).__name__))
+            if answer.status != "in_doubt":
+                break
+        record = self._state().actions.get(action.id)
+        if record is None or record.status not in ("ordered", "in_doubt"):
+            return
+        if record.status == "in_doubt" and answer.status == "in_doubt":
+            return  # nothing new to write down
+        outcome = Outcome(answer.status, redact(answer.result), answer.undo_parameters)
+        await self._record(ActionEnded(action.id, outcome, reconciled=True))
+
+    # -- pages --
+
+    def _send(self, order: PageOrdered) -> None:
+        if order.key in self._pages_in_flight:
+            return
+        if len(self._pages_in_flight) >= self.limits.max_waiting_pages:
+            self.counters["pages_failed"] += 1
+            self._start(self._end_page(order, "failed", "too many pages are waiting", 0))
+            return
+        self._pages_in_flight.add(order.key)
+        self._start(self._page(order))
+
+    async def _page(self, order: PageOrdered) -> None:
+        try:
+            async with self._page_slots:
+                self._crash_point("before_effect")
+                status, why, attempts = await self._hand_over(order)
+                self._crash_point("after_effect")
+            self.counters["pages" if status == "delivered" else "pages_failed"] += 1
+            await self._end_page(order, status, why, attempts)
+        finally:
+            self._pages_in_flight.discard(order.key)
+
+    async def _hand_over(self, order: PageOrdered) -> tuple[str, str, int]:
+        """Status, why and the number of attempts. Receivers dedupe by key, so trying again is safe."""
+        channel = self._channels.get(order.channel)
+        if channel is None:
+            return "failed", f"no channel is called {order.channel!r}", 0
+        why = ""
+        for attempt in range(1, self.limits.page_attempts + 1):
+            wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
+            try:
+                await asyncio.wait_for(channel.send(order), self.limits.page_timeout_seconds)
+                return "delivered", "", attempt
+            except TimeoutError:
+                why = f"no answer within {self.limits.page_timeout_seconds:g} s"
+            except ChannelError as error:
+                why = redact(str(error))
+                if error.retry_after_seconds is None:
+                    return "failed", why, attempt
+                wait = max(error.retry_after_seconds, 0.0)
+            except Exception as error:
+                log.exception("the channel %s broke", order.channel)
+                why = f"the channel broke: {type(error).__name__}"
+            if attempt < self.limits.page_attempts:
+                self.counters["page_retries"] += 1
+                await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))
+        return "failed", why, self.limits.page_attempts
+
+    async def _end_page(self, order: PageOrdered, status: str, why: str, attempts: int) -> None:
+        await self._record(PageEnded(order.page, status, why, attempts))
+
+    # -- tasks --
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("an effect ended badly: %s", type(error).__name__, exc_info=error)
