@@ -1,0 +1,140 @@
+"""Actuators from the ``actuators:`` section of ``midwatch.yaml``.
+
+    actuators:
+      platform: {url: "http://127.0.0.1:7000", token: {env: PLATFORM_TOKEN}}
+      haproxy:  {address: /run/haproxy/admin.sock}
+      postgres:
+        dsn: {file: /etc/midwatch/postgres.dsn}
+        database: shop
+        indexes: {orders_by_user: "CREATE INDEX orders_by_user ON orders (user_id)"}
+        reclaim: ["DROP TABLE IF EXISTS ballast"]
+      valkey:   {url: {env: VALKEY_URL}, cache: valkey}
+
+A secret is never written into that file: it is a reference, ``{env: NAME}``, ``{file: PATH}`` or
+``{file: PATH, key: NAME}`` (one key of a JSON file). Plain text is
+accepted for what is not secret, and for a loopback address.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from midwatch.adapters.actuators.haproxy.actuator import HaproxyActuator
+from midwatch.adapters.actuators.platform.actuator import PlatformActuator
+from midwatch.adapters.actuators.postgres.actuator import PostgresActuator
+from midwatch.adapters.actuators.valkey.actuator import ValkeyActuator
+from midwatch.model.errors import ActuatorError, ConfigError
+from midwatch.model.ports import Actuator
+
+
+def load_actuators(config: Mapping[str, Any], *, path: str = "midwatch.yaml") -> list[Actuator]:
+    """Actuators as ``config`` (the section's content) names them, in a fixed order; raises ConfigError with the key."""
+    for name in config:
+        if name not in _BUILDERS:
+            raise ConfigError(
+                "no such actuator", path=path, key=f"actuators.{name}", hint=f"known: {', '.join(sorted(_BUILDERS))}"
+            )
+    found = []
+    for name, build in _BUILDERS.items():
+        section = config.get(name)
+        if section is None:
+            continue
+        if not isinstance(section, Mapping):
+            raise ConfigError("must be a mapping", path=path, key=f"actuators.{name}")
+        found.append(build(_Section(section, path, f"actuators.{name}")))
+    return found
+
+
+class _Section:
+    """One actuator's settings: each key is read once, a key that nobody reads is an error."""
+
+    def __init__(self, values: Mapping[str, Any], path: str, key: str) -> None:
+        self._values, self._path, self._key = values, path, key
+
+    def allow(self, *names: str) -> None:
+        for name in self._values:
+            if name not in names:
+                raise self.wrong(name, "no such setting", f"known: {', '.join(names)}")
+
+    def wrong(self, name: str, message: str, hint: str = "") -> ConfigError:
+        return ConfigError(message, path=self._path, key=f"{self._key}.{name}", hint=hint)
+
+    def text(self, name: str, default: str | None = None) -> str:
+        value = self._values.get(name, default)
+        if value is None:
+            raise self.wrong(name, "is missing")
+        if isinstance(value, Mapping):
+            return self._resolve(name, value)
+        return str(value)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        value = self._values.get(name, ())
+        if isinstance(value, str) or not isinstance(value, list | tuple):
+            raise self.wrong(name, "must be a list")
+        return tuple(str(item) for item in value)
+
+    def mapping(self, name: str) -> dict[str, str]:
+        value = self._values.get(name) or {}
+        if not isinstance(value, Mapping):
+            raise self.wrong(name, "must be a mapping")
+        return {str(k): str(v) for k, v in value.items()}
+
+    def _resolve(self, name: str, reference: Mapping[str, Any]) -> str:
+        if set(reference) == {"env"}:
+            value = os.environ.get(str(reference["env"]))
+            if value is None:
+                raise self.wrong(name, f"the environment variable {reference['env']} is not set")
+            return value
+        if "file" in reference and set(reference) <= {"file", "key"}:
+            file = Path(str(reference["file"])).expanduser()
+            try:
+                text = file.read_text(encoding="utf-8")
+            except OSError as error:
+                raise self.wrong(name, f"{file}: {error.strerror}") from error
+            if "key" not in reference:
+                return text.strip()
+            try:
+                return str(json.loads(text)[str(reference["key"])])
+            except (ValueError, KeyError, TypeError) as error:
+                raise self.wrong(name, f"{file} holds no key {reference['key']}") from error
+        raise self.wrong(name, "not a reference", "{env: NAME}, {file: PATH} or {file: PATH, key: NAME}")
+
+
+def _platform(section: _Section) -> Actuator:
+    section.allow("url", "token", "verbs")
+    return PlatformActuator(section.text("url"), section.text("token", ""), only=section.texts("verbs"))
+
+
+def _haproxy(section: _Section) -> Actuator:
+    section.allow("address", "socket")
+    return HaproxyActuator(section.text("socket", "") or section.text("address"))
+
+
+def _postgres(section: _Section) -> Actuator:
+    section.allow("dsn", "database", "indexes", "reclaim")
+    try:
+        return PostgresActuator(
+            section.text("dsn"),
+            database=section.text("database", ""),
+            indexes=section.mapping("indexes"),
+            reclaim=section.texts("reclaim"),
+        )
+    except ActuatorError as error:
+        raise section.wrong("indexes", str(error)) from error
+
+
+def _valkey(section: _Section) -> Actuator:
+    section.allow("url", "cache")
+    return ValkeyActuator(section.text("url"), cache=section.text("cache", "valkey"))
+
+
+_BUILDERS: dict[str, Callable[[_Section], Actuator]] = {
+    "platform": _platform,
+    "haproxy": _haproxy,
+    "postgres": _postgres,
+    "valkey": _valkey,
+}
