@@ -1,0 +1,133 @@
+"""The group stage: findings that belong together are one incident, rated by an explicit table.
+
+Together means at about the same time and connected through calls: one mass outage is one incident, not fifty.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from midwatch.core.detect.impact import impact_of
+from midwatch.core.detect.stage import warming_up
+from midwatch.core.turn import Turn
+from midwatch.model.entity import kind_of, name_of
+from midwatch.model.events import IncidentGrew, IncidentOpened, IncidentRated
+from midwatch.model.findings import HARMFUL, Finding, Impact, Incident
+from midwatch.model.world import World
+
+JOIN_SECONDS: Final = 1800.0
+RERATE_FACTOR: Final = 1.5
+
+
+def group(turn: Turn) -> Turn:
+    """Attach harmful findings to the incident they belong to, open one for those that belong to none, re-rate."""
+    if warming_up(turn):
+        return turn
+    taken = {f for incident in turn.state.open_incidents for f in incident.findings}
+    loose = [f for f in turn.state.findings.values() if f.kind in HARMFUL and f.id not in taken]
+    for finding in sorted(loose, key=lambda f: (f.since_at, f.id)):
+        home = _home(turn, finding)
+        turn = _join(turn, home, finding) if home else _open(turn, finding)
+    for incident in turn.state.open_incidents:
+        turn = _rate(turn, incident)
+    return turn
+
+
+def _home(turn: Turn, finding: Finding) -> Incident | None:
+    for incident in turn.state.open_incidents:
+        near_in_time = turn.now - incident.opened_at <= JOIN_SECONDS
+        if near_in_time and (
+            finding.entity in incident.symptoms or _connected(turn.world, finding.entity, incident.symptoms)
+        ):
+            return incident
+    return None
+
+
+def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
+    """Whether a chain of calls (in any direction) joins ``entity`` to one of ``others``."""
+    group_of = _components(world)
+    mine = group_of.get(entity)
+    return mine is not None and any(group_of.get(other) == mine for other in others)
+
+
+def _components(world: World) -> Mapping[str, str]:
+    parent: dict[str, str] = {}
+
+    def find(key: str) -> str:
+        root = key
+        while parent.setdefault(root, root) != root:
+            root = parent[root]
+        while parent[key] != root:
+            parent[key], key = root, parent[key]
+        return root
+
+    for edge in world.edges.values():
+        parent[find(edge.caller)] = find(edge.callee)
+    return {key: find(key) for key in parent}
+
+
+def _join(turn: Turn, incident: Incident, finding: Finding) -> Turn:
+    why = "same entity" if finding.entity in incident.symptoms else "connected through calls, while it was open"
+    symptoms = () if finding.entity in incident.symptoms else (finding.entity,)
+    return turn.emit(IncidentGrew(incident.id, (finding.id,), symptoms, why))
+
+
+def _open(turn: Turn, finding: Finding) -> Turn:
+    impact = impact_of(turn, finding.since_at, (finding,))
+    severity, reason = severity_of(turn, impact, (finding,))
+    return turn.emit(
+        IncidentOpened(
+            incident=f"INC-{turn.state.next_incident}",
+            title=title_of(finding, impact),
+            onset_at=finding.since_at,
+            severity=severity,
+            severity_reason=reason,
+            findings=(finding.id,),
+            symptoms=(finding.entity,),
+            impact=impact,
+        )
+    )
+
+
+def _rate(turn: Turn, incident: Incident) -> Turn:
+    """Worse at once; better never, until it is over: a rating that swings wakes people twice."""
+    findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
+    if not findings:
+        return turn
+    impact = impact_of(turn, incident.onset_at, findings)
+    severity, reason = severity_of(turn, impact, findings)
+    old = incident.impact
+    grew = impact is not None and (old is None or impact.affected_ratio > RERATE_FACTOR * old.affected_ratio)
+    if severity < incident.severity or grew:
+        rated = min(severity, incident.severity)
+        why = reason if severity <= incident.severity else incident.severity_reason
+        worst = max(findings, key=lambda f: f.log_bayes)
+        return turn.emit(IncidentRated(incident.id, rated, why, impact, title_of(worst, impact or old)))
+    return turn
+
+
+def severity_of(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> tuple[int, str]:
+    """First matching row of the policy's severity table, with its reason in numbers."""
+    ratio = impact.affected_ratio if impact else 0.0
+    burn = max((f.value for f in findings if f.kind == "burn_rate" and f.pages), default=0.0)
+    if impact is None and burn == 0.0 and any(f.kind == "queue_lag" for f in findings):
+        return 3, "messages wait and nobody takes them"
+    for rule in turn.state.policy.severities:
+        if ratio >= rule.min_affected_ratio or burn >= rule.min_burn:
+            where = f" ({ratio:.1%} of {name_of(impact.entry)})" if impact else " (no entry point shows harm)"
+            return rule.severity, rule.reason + where
+    return 4, "no rule of the severity table matched"
+
+
+def title_of(finding: Finding, impact: Impact | None) -> str:
+    """A first title from the symptom; the words get better once the cause is known."""
+    what = {
+        "error_shift": "Elevated error rates in",
+        "latency_shift": "Slow responses from",
+        "traffic_drop": "Missing traffic at",
+        "queue_lag": "Messages waiting in",
+        "burn_rate": "Error budget burning at",
+    }[finding.kind]
+    where = impact.entry if impact and kind_of(finding.entity) != "queue" else finding.entity
+    return f"{what} {name_of(where)}"

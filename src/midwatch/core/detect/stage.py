@@ -1,0 +1,55 @@
+"""The detect stage: what is wrong where since when. Findings are journaled on transition only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from midwatch.core.detect.resources import resources
+from midwatch.core.detect.symptoms import recovered, symptoms
+from midwatch.core.turn import Turn
+from midwatch.model.events import FindingClosed, FindingOpened
+from midwatch.model.findings import HARMFUL, Finding
+
+WARM_UP_SECONDS: Final = 20.0
+QUIET_SECONDS: Final = 15.0
+MAX_OPEN: Final = 500
+MAX_NEW_PER_TURN: Final = 50
+
+Detector = Callable[[Turn], Iterable[Finding]]
+DETECTORS: Final[tuple[Detector, ...]] = (symptoms, resources)
+
+
+def warming_up(turn: Turn) -> bool:
+    """Whether the working set is too young to say that anything is over, or new."""
+    return turn.now - turn.memory.started_at < WARM_UP_SECONDS or turn.world.series.steps < 3
+
+
+def detect(turn: Turn) -> Turn:
+    """Open findings that are new, close those whose condition has been gone for a while."""
+    if warming_up(turn):
+        return turn
+    seen = {finding.id: finding for detector in DETECTORS for finding in detector(turn)}
+    known = turn.state.findings
+    fresh = [finding for ident, finding in seen.items() if ident not in known][:MAX_NEW_PER_TURN]
+    room = max(0, MAX_OPEN - len(known))
+    turn = turn.emit(*(FindingOpened(finding) for finding in fresh[:room]))
+    return _closed(turn, seen)
+
+
+def _closed(turn: Turn, seen: dict[str, Finding]) -> Turn:
+    """Close what has been quiet for ``QUIET_SECONDS``. A harmful finding is quiet only when its signal is seen to be
+    back; that a detector no longer fires is not enough, because its history may have got used to the trouble."""
+    quiet: dict[str, float] = {}
+    gone: list[FindingClosed] = []
+    for ident, finding in turn.state.findings.items():
+        if finding.kind == "burn_rate" or ident in seen:
+            continue
+        if finding.kind in HARMFUL and not recovered(turn, finding):
+            continue
+        since = turn.memory.quiet_since.get(ident, turn.now)
+        if turn.now - since >= QUIET_SECONDS:
+            gone.append(FindingClosed(ident))
+        else:
+            quiet[ident] = since
+    return turn.emit(*gone).remember(quiet_since=quiet)

@@ -1,0 +1,201 @@
+"""What users feel: failing and slow requests, traffic that stays away, messages that nobody takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+
+from midwatch.core.detect.drop import drops
+from midwatch.core.detect.shift import shift
+from midwatch.core.slo.discover import latency_threshold
+from midwatch.core.slo.measure import measure, total
+from midwatch.core.turn import Turn
+from midwatch.model import signals
+from midwatch.model.entity import kind_of, name_of
+from midwatch.model.findings import Finding
+from midwatch.model.world import Floats, Ints, World
+
+MIN_RISE: Final = 0.01  # of the requests at an entry point
+MIN_RISE_INSIDE: Final = 0.03  # of the requests at a service that only other services call
+MIN_SLOW_RISE: Final = 0.03
+MIN_SLOW_RISE_INSIDE: Final = 0.10
+LAG_SECONDS: Final = 8.0
+CHECK_SECONDS: Final = 15.0
+JUDGED: Final = ("service",)
+
+
+def symptoms(turn: Turn) -> Iterator[Finding]:
+    """Findings that users can feel, at every service, entry point and queue."""
+    world = turn.world
+    names, requests = _judged(world, signals.REQUESTS)
+    if names:
+        counts = np.nan_to_num(requests)
+        yield from _errors(turn, names, counts)
+        yield from _slowness(turn, names, counts)
+        yield from _drops(turn, names, counts)
+    yield from _lags(turn)
+
+
+def _judged(world: World, signal: str) -> tuple[tuple[str, ...], Floats]:
+    names, values = world.series.block(signal)
+    keep = [row for row, name in enumerate(names) if kind_of(name) in JUDGED]
+    if len(keep) == len(names):
+        return names, values
+    return tuple(names[row] for row in keep), values[keep]
+
+
+def _aligned(world: World, names: tuple[str, ...], signal: str) -> Floats:
+    """Values of ``signal`` in the order of ``names``, zero where nothing was reported."""
+    rows = world.series.index.row_of
+    at = np.array([rows.get((name, signal), -1) for name in names], dtype=np.intp)
+    found = np.zeros((len(names), world.series.steps))
+    found[at >= 0] = np.nan_to_num(world.series.values[at[at >= 0]])
+    return found
+
+
+def _baselines(turn: Turn, names: tuple[str, ...], kinds: tuple[str, ...]) -> Ints:
+    """Where each row's history ends: before the onset of an incident that is open (its steps are not normal)."""
+    grid = turn.world.series
+    limit = np.full(len(names), grid.steps, dtype=np.intp)
+    onsets = [i.onset_at for i in turn.state.open_incidents]
+    if onsets:
+        limit[:] = max(0, math.floor((min(onsets) - grid.start_at) / grid.step_seconds))
+    return limit
+
+
+def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
+    world = turn.world
+    errors = np.minimum(_aligned(world, names, signals.ERRORS), requests)
+    entry = np.array([name in world.entries for name in names])
+    floor = np.where(entry, MIN_RISE, MIN_RISE_INSIDE)
+    found = shift(errors, requests, baseline_until=_baselines(turn, names, ("error_shift",)))
+    for row in found.fired(np.maximum(floor, 0.5 * found.before)):
+        yield Finding(
+            id=f"error_shift|{names[row]}|",
+            kind="error_shift",
+            entity=names[row],
+            since_at=float(world.series.times[found.began[row]]),
+            value=float(found.now[row]),
+            baseline=float(found.before[row]),
+            unit="ratio",
+            log_bayes=float(found.log_bayes[row]),
+            detail=f"{found.now[row]:.1%} of requests fail, {found.before[row]:.1%} before",
+        )
+
+
+def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
+    world = turn.world
+    promised = {slo.entity: slo.threshold_ms for slo in turn.state.slos if slo.sli == "latency"}
+    limits = _baselines(turn, names, ("latency_shift",))
+    slow = np.zeros_like(requests)
+    counted = np.zeros_like(requests)
+    thresholds = np.zeros(len(names))
+    for row, name in enumerate(names):
+        counts = world.latency.get(name)
+        if counts is None:
+            continue
+        history = counts[: max(int(limits[row]) - 2, 0)].sum(axis=0)
+        threshold = promised.get(name) or (latency_threshold(history) if history.sum() >= 20 else None)
+        if threshold is None:
+            continue
+        thresholds[row] = threshold
+        first = int(np.searchsorted(np.asarray(signals.LATENCY_BOUNDS_MS), threshold)) + 1
+        counted[row] = counts.sum(axis=1)
+        slow[row] = counts[:, first:].sum(axis=1)
+    entry = np.array([name in world.entries for name in names])
+    floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
+    found = shift(slow, counted, baseline_until=limits)
+    for row in found.fired(np.maximum(floor, found.before)):
+        yield Finding(
+            id=f"latency_shift|{names[row]}|",
+            kind="latency_shift",
+            entity=names[row],
+            since_at=float(world.series.times[found.began[row]]),
+            value=float(found.now[row]),
+            baseline=float(found.before[row]),
+            unit="ratio",
+            log_bayes=float(found.log_bayes[row]),
+            detail=f"{found.now[row]:.1%} of requests take over {thresholds[row]:g} ms, {found.before[row]:.1%} before",
+            slo=f"slow_ratio:{thresholds[row]:g}",
+        )
+
+
+def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
+    world = turn.world
+    keep = [row for row, name in enumerate(names) if name in world.entries]
+    if not keep or turn.state.open_incidents:
+        return
+    rows, now, before = drops(requests[keep])
+    for row, after, usual in zip(rows, now, before, strict=True):
+        name = names[keep[int(row)]]
+        step = world.series.step_seconds
+        yield Finding(
+            id=f"traffic_drop|{name}|",
+            kind="traffic_drop",
+            entity=name,
+            since_at=world.series.end_at - 3 * step,
+            value=float(after) / step,
+            baseline=float(usual) / step,
+            unit="requests/s",
+            detail=f"{after / step:.1f} requests/s, {usual / step:.1f} before",
+        )
+
+
+def _lags(turn: Turn) -> Iterable[Finding]:
+    """Queues whose oldest message keeps getting older: nobody takes it."""
+    world = turn.world
+    names, lags = world.series.block(signals.QUEUE_LAG_SECONDS)
+    for name, lag in zip(names, lags, strict=True):
+        if kind_of(name) != "queue":
+            continue
+        seen = np.flatnonzero(np.isfinite(lag))
+        if seen.size < 6:
+            continue
+        values = lag[seen]
+        usual = float(np.median(values[:-3]))
+        grows = bool((np.diff(values[-3:]) > 0).all())
+        if grows and values[-1] >= max(LAG_SECONDS, 4 * usual + 2):
+            yield Finding(
+                id=f"queue_lag|{name}|",
+                kind="queue_lag",
+                entity=name,
+                since_at=float(world.series.times[seen[-1]] - values[-1]),
+                value=float(values[-1]),
+                baseline=usual,
+                unit="seconds",
+                detail=f"the oldest message in {name_of(name)} waits for {values[-1]:.0f} s, {usual:.1f} s before",
+            )
+
+
+def recovered(turn: Turn, finding: Finding) -> bool:
+    """Whether the signal of a harmful finding is seen to be back where it was. No traffic and no data are not."""
+    world = turn.world
+    if finding.kind == "traffic_drop":
+        rate = measure(world, finding.entity, "request_rate", CHECK_SECONDS)
+        return rate >= 0.6 * finding.baseline
+    if finding.kind == "queue_lag":
+        lag = measure(world, finding.entity, signals.QUEUE_LAG_SECONDS, CHECK_SECONDS)
+        return lag <= max(LAG_SECONDS / 2, 2 * finding.baseline + 1)
+    signal = "error_ratio" if finding.kind == "error_shift" else finding.slo
+    entry = finding.entity in world.entries
+    rise = (MIN_RISE if entry else MIN_RISE_INSIDE) if signal == "error_ratio" else MIN_SLOW_RISE
+    # Rarely called services get a longer look, so that one failure in three requests does not keep a finding open.
+    window = CHECK_SECONDS
+    while window < 120 and not total(world, finding.entity, signals.REQUESTS, window) >= 20:
+        window *= 2
+    ratio = measure(world, finding.entity, signal, window)
+    if np.isnan(ratio):
+        return _abandoned(turn, finding)
+    return ratio <= finding.baseline + max(
+        rise, 0.25 * (finding.value - finding.baseline) if window > CHECK_SECONDS else rise
+    )
+
+
+def _abandoned(turn: Turn, finding: Finding) -> bool:
+    """An inner service that nobody calls any more while requests still enter elsewhere harms nobody."""
+    if finding.entity in turn.world.entries:
+        return False
+    return any(measure(turn.world, entry, "request_rate", CHECK_SECONDS) > 0 for entry in turn.world.entries)

@@ -1,0 +1,91 @@
+"""Promises that nobody wrote down, proposed from normal traffic so that a fresh install watches something at once.
+
+Availability and latency for every service where requests enter, freshness for every queue with a known message age.
+A candidate is what the service did while it was well, with room: it says so in its description, and a written SLO for
+the same entity replaces it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from midwatch.core.turn import Turn
+from midwatch.model import signals
+from midwatch.model.entity import kind_of, name_of
+from midwatch.model.events import SloDiscovered
+from midwatch.model.slo import Slo
+from midwatch.model.world import World
+
+MIN_STEPS: Final = 6
+MIN_REQUESTS: Final = 50.0
+TARGETS: Final = (0.999, 0.995, 0.99, 0.95, 0.90)
+LATENCY_TARGET: Final = 0.99
+FRESHNESS_MS: Final = 30_000.0
+
+
+def discover(turn: Turn) -> Turn:
+    """Propose SLOs for entries and queues that have none, once there is enough normal traffic to judge by."""
+    if not turn.state.policy.discover_slos or turn.state.open_incidents:
+        return turn
+    promised = {slo.entity for slo in turn.state.slos}
+    found = [
+        SloDiscovered(slo, why)
+        for entity in _candidates(turn.world)
+        if entity not in promised
+        for slo, why in _propose(turn.world, entity)
+    ]
+    return turn.emit(*found) if found else turn
+
+
+def _candidates(world: World) -> tuple[str, ...]:
+    queues = tuple(key for key in world.entities if kind_of(key) == "queue")
+    return tuple(dict.fromkeys((*world.entries, *queues)))
+
+
+def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
+    name = name_of(entity)
+    if kind_of(entity) == "queue":
+        lag = world.series.get(entity, signals.QUEUE_LAG_SECONDS)
+        if lag is None or np.isfinite(lag).sum() < MIN_STEPS or np.nanmax(lag) * 1000 > FRESHNESS_MS:
+            return []
+        worst = float(np.nanmax(lag))
+        slo = Slo(f"{name}-freshness", entity, "freshness", 0.99, FRESHNESS_MS, source="discovered")
+        return [(slo, f"the oldest message was at most {worst:.1f} s old")]
+    requests = world.series.get(entity, signals.REQUESTS)
+    latency = world.latency.get(entity)
+    if requests is None or (np.nan_to_num(requests) > 0).sum() < MIN_STEPS or np.nansum(requests) < MIN_REQUESTS:
+        return []
+    count = float(np.nansum(requests))
+    errors = world.series.get(entity, signals.ERRORS)
+    ratio = 0.0 if errors is None else float(np.nansum(errors)) / count
+    target = next((t for t in TARGETS if ratio <= (1 - t) / 2 and count * (1 - t) >= 1), None)
+    target = target or next((t for t in TARGETS if ratio <= (1 - t) / 2), TARGETS[-1])
+    proposals = [
+        (
+            Slo(f"{name}-availability", entity, "ratio", target, source="discovered"),
+            f"{ratio:.2%} of {count:.0f} requests failed while it was watched",
+        )
+    ]
+    if latency is not None and latency.sum() >= MIN_REQUESTS:
+        threshold = latency_threshold(latency.sum(axis=0))
+        if threshold is not None:
+            proposals.append(
+                (
+                    Slo(f"{name}-latency", entity, "latency", LATENCY_TARGET, threshold, source="discovered"),
+                    f"99 % of {latency.sum():.0f} requests were well under {threshold:g} ms",
+                )
+            )
+    return proposals
+
+
+def latency_threshold(buckets: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
+    """The bound (ms) that is at least twice the 99th percentile of ``buckets`` (counts per latency bucket); None when
+    it lies above the last bound."""
+    share = np.cumsum(buckets) / buckets.sum()
+    p99 = int(np.searchsorted(share, 0.99))
+    bounds = signals.LATENCY_BOUNDS_MS
+    if p99 >= len(bounds):
+        return None
+    return next((bound for bound in bounds if bound >= max(2 * bounds[p99], 50.0)), None)
