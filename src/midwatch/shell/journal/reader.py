@@ -1,0 +1,183 @@
+"""Reading a journal file: streaming, beside a process that writes it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy.engine import Row
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from midwatch.model.errors import JournalError
+from midwatch.model.events import Recorded
+from midwatch.model.state import State, fold
+from midwatch.shell.journal import Head, Verification, codec
+from midwatch.shell.journal.chain import GENESIS, link, texts_digest
+from midwatch.shell.journal.tables import FORMAT, chain, snapshots, texts
+
+PAGE_ROWS = 500  # rows per read transaction: a long one would keep the write-ahead log from being reused
+_ENTRY = select(chain, texts.c.seq.label("texts_seq"), texts.c.salt, texts.c.texts).select_from(
+    chain.outerjoin(texts, chain.c.seq == texts.c.seq)
+)
+
+
+class SqliteReader:
+    """Reads the journal in the file ``path``; any number of readers may run beside the one writer."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise JournalError(f"there is no journal at {self.path}", hint="is this the right data folder?")
+        self._readers = create_engine("sqlite://", creator=self._connect_readonly, poolclass=NullPool)
+        event.listen(self._readers, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        with self._reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if found != FORMAT:
+                raise JournalError(
+                    f"{self.path} is not a journal of format {FORMAT} (it says {found})",
+                    hint="a newer midwatch wrote it: upgrade this one" if found > FORMAT else "wrong file?",
+                )
+
+    def _connect_readonly(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(self.path, "read"), self._readers.begin() as connection:
+            yield connection
+
+    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
+        """Events with ``seq > after_seq`` in order, a page at a time: memory stays bounded however long the journal."""
+        for row in self._rows(after_seq):
+            yield _recorded(row)
+
+    def _rows(self, after_seq: int) -> Iterator[Row[Any]]:
+        while True:
+            with self._reading() as connection:
+                page = connection.execute(
+                    _ENTRY.where(chain.c.seq > after_seq).order_by(chain.c.seq).limit(PAGE_ROWS)
+                ).all()
+            yield from page
+            if len(page) < PAGE_ROWS:
+                return
+            after_seq = page[-1].seq
+
+    def head(self) -> Head:
+        with self._reading() as connection:
+            return head_of(connection)
+
+    def load_state(self) -> State:
+        state = self._from_snapshot() or State()
+        for recorded in self.read(state.seq):
+            state = fold(state, recorded)
+        return state
+
+    def _from_snapshot(self) -> State | None:
+        """The newest snapshot that this code's fold made and that the chain still agrees with; None when there is
+        none. A snapshot is only a cache: anything odd about it means folding from further back."""
+        with self._reading() as connection:
+            rows = connection.execute(
+                select(snapshots)
+                .join(chain, (chain.c.seq == snapshots.c.seq) & (chain.c.hash == snapshots.c.chain_hash))
+                .where(snapshots.c.fingerprint == codec.fold_fingerprint())
+                .order_by(snapshots.c.seq.desc())
+            ).all()
+        for row in rows:
+            if sha256(row.state).digest() == row.digest:
+                try:
+                    return codec.decode_state(row.state)
+                except msgspec.MsgspecError:
+                    continue
+        return None
+
+    def verify(self, known: Sequence[Head] = ()) -> Verification:
+        before, entries, erased = GENESIS, 0, 0
+        remembered = {head.seq: head.hash for head in known if head.seq > 0}
+        for row in self._rows(0):
+            problem = _problem(row, before, entries + 1)
+            if not problem and remembered.get(row.seq, row.hash.hex()) != row.hash.hex():
+                problem = "its hash is not the one that was remembered elsewhere: the journal was rewritten"
+            if problem:
+                return Verification(False, entries, before.hex(), entries + 1, problem, erased)
+            before, entries = row.hash, entries + 1
+            erased += bool(row.texts_digest) and row.texts is None
+        if remembered and max(remembered) > entries:
+            why = f"the journal ends at {entries}, but entry {max(remembered)} was remembered elsewhere: it was cut"
+            return Verification(False, entries, before.hex(), entries + 1, why, erased)
+        return Verification(True, entries, before.hex(), None, "", erased)
+
+    def close(self) -> None:
+        self._readers.dispose()
+
+
+def open_readonly(path: Path | str) -> SqliteReader:
+    """A reader for a journal that another process may be writing. Raises JournalError."""
+    return SqliteReader(path)
+
+
+def head_of(connection: Connection) -> Head:
+    row = connection.execute(
+        select(chain.c.seq, chain.c.hash, chain.c.at).order_by(chain.c.seq.desc()).limit(1)
+    ).one_or_none()
+    return Head(0, GENESIS.hex(), 0.0) if row is None else Head(row.seq, row.hash.hex(), row.at)
+
+
+def _recorded(row: Row[Any]) -> Recorded:
+    stored = b"" if not row.texts_digest else row.texts
+    try:
+        return Recorded(row.seq, row.at, codec.decode(row.kind, row.version, row.facts, stored))
+    except JournalError as error:
+        raise JournalError(f"entry {row.seq}: {error}", hint=error.hint) from error
+
+
+def _problem(row: Row[Any], before: bytes, expected_seq: int) -> str:
+    """Why an entry does not follow from the hash ``before``; "" when it does."""
+    if row.seq != expected_seq:
+        return f"entry {expected_seq} is missing"
+    try:
+        follows = link(
+            before, row.seq, row.at, row.epoch, row.kind, row.version, row.facts, row.texts_digest
+        )  # fmt: skip
+    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+        return f"its fields are not what was written ({error})"
+    if follows != row.hash:
+        return "its content or the link to the entry before it was altered"
+    if row.texts_digest:
+        if row.texts_seq is None:
+            return "its text is gone without having been erased"
+        if (row.texts is None) != (row.salt is None):
+            return "its text is half erased"
+        if row.texts is not None and texts_digest(row.salt, row.texts) != row.texts_digest:
+            return "its text was altered"
+    return ""
+
+
+@contextmanager
+def translated(path: Path, doing: str) -> Iterator[None]:
+    """SQLAlchemy's and SQLite's errors as JournalError, with what to do."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise JournalError(f"cannot {doing} the journal {path}: {cause}", hint=hint_for(cause)) from error
+
+
+def hint_for(cause: BaseException) -> str:
+    text = str(cause).lower()
+    if "not a database" in text or "malformed" in text:
+        return "the file is damaged: keep a copy, then run `midwatch journal verify`"
+    if "readonly" in text or "unable to open" in text or isinstance(cause, PermissionError):
+        return "may this user write the folder that holds it?"
+    if "full" in text or "disk i/o" in text:
+        return "make room on that disk"
+    if "locked" in text:
+        return "another process holds it in a long transaction: is a backup or an sqlite3 shell running?"
+    return ""
