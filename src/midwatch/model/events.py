@@ -211,6 +211,14 @@ class ActionEnded(Base, frozen=True, tag="action_ended"):
     v: int = 1
 
 
+class ActionApproved(Base, frozen=True, tag="action_approved"):
+    """One person said yes. What is irreversible needs two different people."""
+
+    action_id: str
+    by: str
+    v: int = 1
+
+
 class ActionDropped(Base, frozen=True, tag="action_dropped"):
     """A proposal that nobody will carry out any more: refused by a person, or its incident is over."""
 
@@ -260,6 +268,7 @@ class PageOrdered(Base, frozen=True, tag="page_ordered"):
     text: str
     severity: int = 3
     repeat: int = 0
+    topics: tuple[str, ...] = ()  # what it pages about: sev2, asked-ACT-3, resolved ...
     v: int = 1
 
 
@@ -312,6 +321,7 @@ Event = (
     | ActionJudged
     | ActionOrdered
     | ActionEnded
+    | ActionApproved
     | ActionDropped
     | ExpectationJudged
     | AutonomyChanged

@@ -115,3 +115,4 @@ class Incident(Struct, frozen=True):
     commander: str = ""
     first_ranked: tuple[Hypothesis, ...] = ()  # as journaled at the first page or action: what is scored
     diagnosed_at: float | None = None
+    acknowledged_at: float | None = None

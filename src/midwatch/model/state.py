@@ -57,6 +57,7 @@ class PlaybookRecord(Struct, frozen=True):
     met: int = 0
     missed: int = 0
     why: str = ""
+    streak: int = 0  # met on end since the last miss or change of level
 
 
 class State(Struct, frozen=True):
@@ -274,7 +275,7 @@ def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> St
 
 @_on(e.IncidentAcknowledged)
 def _incident_acknowledged(state: State, event: e.IncidentAcknowledged, at: float) -> State:
-    return _incident(state, event.incident, acknowledged_by=event.by, commander=event.by)
+    return _incident(state, event.incident, acknowledged_by=event.by, acknowledged_at=at, commander=event.by)
 
 
 _JUDGED_STATUS = {"run": "approved", "rehearse": "rehearsed", "ask": "asked", "refuse": "refused"}
@@ -327,8 +328,17 @@ def _action_ended(state: State, event: e.ActionEnded, at: float) -> State:
     state = _action(state, event.action_id, status=event.outcome.status, ended_at=at, outcome=event.outcome)
     incident = state.incidents.get(record.action.incident)
     if incident is not None and incident.phase == "mitigating" and event.outcome.status == "done":
-        state = _incident(state, incident.id, phase="verifying")
+        # An undo puts things back as they were: nothing is verified, the incident is open again.
+        state = _incident(state, incident.id, phase="open" if record.action.undo_of else "verifying")
     return state
+
+
+@_on(e.ActionApproved)
+def _action_approved(state: State, event: e.ActionApproved, at: float) -> State:
+    record = state.actions.get(event.action_id)
+    if record is None or event.by in record.approved_by:
+        return state
+    return _action(state, event.action_id, approved_by=(*record.approved_by, event.by))
 
 
 @_on(e.ActionDropped)
@@ -344,7 +354,8 @@ def _expectation_judged(state: State, event: e.ExpectationJudged, at: float) -> 
     state = _action(state, event.action_id, status=event.result, result_why=event.why)
     book = state.playbooks.get(record.action.playbook)
     if book is not None and not record.action.undo_of and event.result in ("met", "missed"):
-        book = replace(book, **{event.result: getattr(book, event.result) + 1})
+        streak = book.streak + 1 if event.result == "met" else 0
+        book = replace(book, streak=streak, **{event.result: getattr(book, event.result) + 1})
         state = replace(state, playbooks={**state.playbooks, record.action.playbook: book})
     incident = state.incidents.get(record.action.incident)
     if incident is not None and incident.phase == "verifying" and event.result != "met":
@@ -355,7 +366,9 @@ def _expectation_judged(state: State, event: e.ExpectationJudged, at: float) -> 
 @_on(e.AutonomyChanged)
 def _autonomy_changed(state: State, event: e.AutonomyChanged, at: float) -> State:
     old = state.playbooks.get(event.playbook, PlaybookRecord(level=event.level))
-    return replace(state, playbooks={**state.playbooks, event.playbook: replace(old, level=event.level, why=event.why)})
+    return replace(
+        state, playbooks={**state.playbooks, event.playbook: replace(old, level=event.level, why=event.why, streak=0)}
+    )
 
 
 @_on(e.HandsOffChanged)
@@ -367,8 +380,11 @@ def _hands_off_changed(state: State, event: e.HandsOffChanged, at: float) -> Sta
 def _page_ordered(state: State, event: e.PageOrdered, at: float) -> State:
     pages = state.pages
     if len(pages) >= MAX_OLD_PAGES:
-        done = [k for k, p in pages.items() if p.status != "ordered"][: len(pages) - MAX_OLD_PAGES + 1]
-        pages = {k: v for k, v in pages.items() if k not in set(done)}
+        live = {i.id for i in state.open_incidents}
+        done = [k for k, p in pages.items() if p.status != "ordered"]
+        done.sort(key=lambda k: pages[k].ordered.incident in live)  # those of incidents that are over go first
+        gone = set(done[: len(pages) - MAX_OLD_PAGES + 1])
+        pages = {k: v for k, v in pages.items() if k not in gone}
     state = _freeze_first_rank(state, event.incident)
     return replace(state, pages={**pages, event.page: PageRecord(event, at)}, next_page=state.next_page + 1)
 
