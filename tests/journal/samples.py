@@ -1,0 +1,87 @@
+"""One event of every kind, with the values that are hard to keep: NaN, infinity, other alphabets, nested tuples."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from midwatch.model import events as e
+from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
+from midwatch.model.findings import Evidence, Finding, Hypothesis, Impact
+from midwatch.model.policy import Policy
+from midwatch.model.slo import Slo
+from midwatch.model.world import Change
+
+IMPACT = Impact("service:gateway", 0.15, 120.0, 990.0)
+ACTION = Action(
+    "act-1", "inc-1/act-1", "inc-1", "widen-pool", "resize_pool", "service:payment", {"size": 20},
+    expectation=Expectation((Check("service:payment", "error_ratio", "<", 0.01),)),
+)  # fmt: skip
+CAUSE = Hypothesis(
+    "service:payment", "pool_exhausted", 0.9, (Evidence("saturation", "service:payment", "18 wait on 5", 4.2),)
+)  # fmt: skip
+
+ONE_OF_EACH: tuple[Any, ...] = (
+    e.WatchStarted("0.1.0", 3, "after a crash"),
+    e.PolicyLoaded(Policy(slos=(Slo("payment-ok", "service:payment", "ratio", 0.999),)), ("slos/payment.yaml",)),
+    e.SloDiscovered(Slo("cart", "service:cart", "ratio", 0.99), "normal traffic"),
+    e.GapOpened("service:fraud", "no telemetry"),
+    e.GapClosed("service:fraud"),
+    e.CommandGiven("note", "Zoë", "inc-1", note="pa\u0142\u0105c \N{FIRE}"),
+    e.ChangeSeen(Change("c1", 950.0, "deploy", "service:payment", "2.3.1", "2.3.0", "2.3.1", "ann")),
+    e.FindingOpened(Finding("f|a", "burn_rate", "service:payment", 990.0, 0.15, 0.001, "ratio", float("inf"))),
+    e.IncidentOpened("inc-1", "payment fails", 990.0, 2, "15 %", ("f|a",), ("service:payment",), IMPACT),
+    e.IncidentGrew("inc-1", ("f|b",), ("service:checkout",), "topology"),
+    e.IncidentRated("inc-1", 1, "worse", IMPACT, "payment and checkout fail"),
+    e.CauseRanked("inc-1", (CAUSE,), 0.1, "saturation"),
+    e.CauseConfirmed("inc-1", "service:payment", "pool_exhausted", "ann"),
+    e.ActionJudged(ACTION, Verdict("run", "autonomy", "earned")),
+    e.ActionApproved("act-1", "ann"),
+    e.ActionOrdered("act-1", ("ann",)),
+    e.ActionEnded("act-1", Outcome("done", "pool 5 -> 20", {"size": 5})),
+    e.ExpectationJudged("act-1", "met", "errors fell"),
+    e.ActionDropped("act-2", "over"),
+    e.AutonomyChanged("widen-pool", "auto", "20 met"),
+    e.HandsOffChanged(True, "ann", "file"),
+    e.PageOrdered("page-1", "inc-1", "inc-1/page-1/0", "phone", "SEV1 payment", "elevated errors"),
+    e.PageEnded("page-1", "delivered"),
+    e.IncidentAcknowledged("inc-1", "ann"),
+    e.CommandRefused("approve", "act-9", "bob", "no such action"),
+    e.IncidentCalmed("inc-1", True),
+    e.IncidentMitigated("inc-1", "act-1"),
+    e.UpdateWritten("inc-1", "errors fell to 0.1 %", {"ratio": 0.001}),
+    e.IncidentResolved("inc-1", "calm for a minute", IMPACT),
+    e.PostmortemWritten("inc-1", "# What happened"),
+    e.FindingClosed("f|a"),
+)  # fmt: skip
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal, with NaN equal to NaN (and 1 equal to 1.0)."""
+    return plain_text(one) == plain_text(other)
+
+
+def plain_text(value: Any) -> str:
+    return repr(_floats(plain(value)))
+
+
+def _floats(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _floats(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_floats(one) for one in value]
+    return float(value) if type(value) is int else value
+
+
+def plain(value: Any) -> Any:
+    """Every field spelled out, defaults included: what an old entry must still mean."""
+    if isinstance(value, msgspec.Struct):
+        return {"": type(value).__name__} | {
+            name: plain(getattr(value, name)) for name in value.__struct_fields__
+        }  # fmt: skip
+    if isinstance(value, dict):
+        return {key: plain(one) for key, one in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [plain(one) for one in value]
+    return value
