@@ -1,0 +1,70 @@
+"""What may be relied on right now: is there data, is somebody hurt, is the working set back?"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+from midwatch.core.memory import Memory
+from midwatch.core.slo.measure import measure
+from midwatch.model import signals
+from midwatch.model.entity import Entity, kind_of, name_of
+from midwatch.model.findings import HARMFUL, Finding, Incident
+from midwatch.model.state import ActionRecord, State
+from midwatch.model.world import World
+
+WARM_UP_SECONDS: Final = 15.0
+SIGHT_SECONDS: Final = 30.0
+_SIGNS_OF_LIFE: Final = (signals.REQUESTS, signals.CALLS, signals.QUEUE_LAG_SECONDS, signals.UP, signals.CONSUMED)
+BUSY: Final = frozenset({"approved", "ordered", "done"})
+"""Statuses of an action that is under way: decided, being carried out, or being verified."""
+
+
+def warming_up(memory: Memory, now: float) -> bool:
+    """Whether the working set is too young to judge by."""
+    return now - memory.started_at < WARM_UP_SECONDS
+
+
+def sees(world: World, subject: str, window_seconds: float = SIGHT_SECONDS) -> bool:
+    """Whether anything was reported of ``subject`` within the window. False is "no data", never "ok"."""
+    return any(not math.isnan(measure(world, subject, sign, window_seconds)) for sign in _SIGNS_OF_LIFE)
+
+
+def watched(incident: Incident) -> tuple[str, ...]:
+    """The entities whose data says whether users still feel it: the entry point, or else every symptom."""
+    return (incident.impact.entry,) if incident.impact and incident.impact.entry else incident.symptoms
+
+
+def sees_incident(world: World, incident: Incident) -> bool:
+    """Whether there is data of what hurts. With several symptoms and no entry point, one that is seen will do."""
+    return any(sees(world, subject) for subject in watched(incident))
+
+
+def harm(state: State, incident: Incident) -> tuple[Finding, ...]:
+    """The incident's findings that users can feel and that are still open."""
+    found = (state.findings.get(ident) for ident in incident.findings)
+    return tuple(f for f in found if f is not None and f.kind in HARMFUL)
+
+
+def under_way(record: ActionRecord) -> bool:
+    """Whether the action is decided, being carried out or being verified. An undo is over once it is done."""
+    return record.status in BUSY and not (record.action.undo_of and record.status == "done")
+
+
+def service_of(world: World, key: str) -> str:
+    """The service that ``key`` belongs to (itself, or the instance's service), or ``key`` when there is none."""
+    entity = world.entities.get(key)
+    if kind_of(key) == "instance" and isinstance(entity, Entity) and entity.labels.get("service"):
+        return f"service:{entity.labels['service']}"
+    return key
+
+
+def one_place(world: World, a: str, b: str) -> bool:
+    """Whether blaming ``a`` or ``b`` is the same place: one service, or one of its instances."""
+    return a == b or service_of(world, a) == service_of(world, b)
+
+
+def place(key: str) -> str:
+    """What people call it: the name without its kind; an edge becomes ``caller to callee``."""
+    caller, edge, callee = key.partition(">")
+    return f"{name_of(caller)} to {name_of(callee)}" if edge else name_of(key) or key

@@ -1,0 +1,128 @@
+"""The decide stage: for each incident that hurts, the best fix that was not tried, judged; ordered when it may run."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from midwatch.core.decide.guards import TRY_NEXT, Context, judge
+from midwatch.core.decide.propose import Candidate, propose
+from midwatch.core.decide.sight import harm, under_way
+from midwatch.core.turn import Turn
+from midwatch.model.actions import Action, Verdict
+from midwatch.model.events import ActionApproved, ActionJudged, ActionOrdered
+from midwatch.model.findings import Incident
+from midwatch.model.state import ActionRecord
+
+REJUDGE_SECONDS: Final = 60.0
+MAX_REFUSED: Final = 12
+"""Refused proposals per incident that are written down; further ones are not even proposed."""
+
+
+def decide(turn: Turn) -> Turn:
+    """Propose, judge and order for every open incident, the worst first. One action at a time per incident."""
+    for incident in sorted(turn.state.open_incidents, key=lambda i: (i.severity, i.opened_at, i.id)):
+        if harm(turn.state, incident) and not any(under_way(r) for r in turn.state.actions_of(incident.id)):
+            turn = _decide_one(turn, incident)
+    return turn
+
+
+def _decide_one(turn: Turn, incident: Incident) -> Turn:
+    skipped: set[str] = set()
+    while True:
+        candidates = propose(turn.state, turn.world, incident, turn.now)
+        candidate = next((c for c in candidates if c.action.key not in skipped), None)
+        if candidate is None or _too_many(turn, incident, candidate):
+            return turn
+        skipped.add(candidate.action.key)
+        before = candidate.before
+        action = candidate.action if before is None or before.status != "asked" else before.action
+        context = Context(
+            turn.state,
+            turn.memory,
+            turn.world,
+            turn.now,
+            incident,
+            candidate.hypothesis,
+            candidate.playbook,
+            before.approved_by if before else (),
+        )
+        verdict = judge(action, context)
+        turn = put(turn, action, verdict, before)
+        if verdict.decision != "refuse" or verdict.rule not in TRY_NEXT:
+            return turn
+
+
+def _too_many(turn: Turn, incident: Incident, candidate: Candidate) -> bool:
+    """Bounded: an incident holds at most ``MAX_REFUSED`` refused proposals."""
+    refused = sum(r.status == "refused" for r in turn.state.actions_of(incident.id))
+    return candidate.before is None and refused >= MAX_REFUSED
+
+
+def put(
+    turn: Turn, action: Action, verdict: Verdict, before: ActionRecord | None, people: tuple[str, ...] = ()
+) -> Turn:
+    """Journal a verdict when it says something new, and order the action when it may run.
+
+    Every ActionOrdered of the product is emitted here, right after the "run" that allows it. ``people`` approve it with
+    this very verdict (a person who commands an undo).
+    """
+    if verdict.decision != "run":
+        return turn.emit(ActionJudged(action, verdict)) if _is_news(verdict, before, turn.now) else turn
+    turn = turn.emit(ActionJudged(action, verdict), *(ActionApproved(action.id, by) for by in people))
+    return turn.emit(ActionOrdered(action.id, turn.state.actions[action.id].approved_by))
+
+
+def _is_news(verdict: Verdict, before: ActionRecord | None, now: float) -> bool:
+    """Numbers in the why move all the time; a different decision or rule is news, and from one refusal to another only
+    after a while, so that two rules cannot fill the journal by taking turns."""
+    if before is None:
+        return True
+    old = before.verdict
+    if (old.decision, old.rule) == (verdict.decision, verdict.rule):
+        return False
+    if (old.decision, verdict.decision) == ("refuse", "refuse"):
+        return now - before.judged_at >= REJUDGE_SECONDS
+    return True
+
+
+def undo_action(turn: Turn, record: ActionRecord, why: str) -> Action | None:
+    """The action that takes ``record`` back; None when it has no undo or never took effect."""
+    done = record.action
+    if not done.undo_verb or done.undo_of or record.outcome is None:
+        return None
+    before = undo_of(turn, done.id)
+    spec = turn.state.policy.verbs.get(done.undo_verb)
+    return Action(
+        id=before.action.id if before else f"ACT-{turn.state.next_action}",
+        key=f"{done.key}/undo",
+        incident=done.incident,
+        playbook=done.playbook,
+        verb=done.undo_verb,
+        target=done.target,
+        parameters=record.outcome.undo_parameters,
+        action_class=spec.action_class if spec else "reversible",
+        permissions=spec.permissions if spec else done.permissions,
+        blast_radius=spec.blast_radius if spec else done.blast_radius,
+        undo_of=done.id,
+        why=why,
+        hypothesis_kind=done.hypothesis_kind,
+        hypothesis_entity=done.hypothesis_entity,
+        timeout_seconds=spec.timeout_seconds if spec else done.timeout_seconds,
+    )
+
+
+def undo_of(turn: Turn, action_id: str) -> ActionRecord | None:
+    """What was journaled of an action's undo."""
+    return next((r for r in turn.state.actions.values() if r.action.undo_of == action_id), None)
+
+
+def judged(turn: Turn, action: Action, approved_by: tuple[str, ...] = ()) -> Verdict:
+    """The guards' verdict on ``action`` as things stand, with the diagnosis that it rests on."""
+    incident = turn.state.incidents.get(action.incident)
+    cause = (action.hypothesis_entity, action.hypothesis_kind)
+    hypothesis = next((h for h in incident.hypotheses if (h.entity, h.kind) == cause), None) if incident else None
+    playbook = next((p for p in turn.state.policy.playbooks if p.name == action.playbook), None)
+    if action.undo_of:
+        hypothesis = playbook = None
+    context = Context(turn.state, turn.memory, turn.world, turn.now, incident, hypothesis, playbook, approved_by)
+    return judge(action, context)
