@@ -61,6 +61,7 @@ class Span:
     exception_type: str = ""
     exception_message: str = ""
     links: tuple[tuple[str, str], ...] = ()  # (trace id, span id)
+    callee: str = ""  # entity key of who answers this client span, once the World builder knows
 
     @property
     def end_at(self) -> float:
