@@ -80,7 +80,8 @@ class Case:
         goals |= set(self.world.entries)
         if cause in self.world.entries:
             return (cause,)
-        seen, frontier = {cause}, [(cause,)]
+        seen = {cause}
+        frontier: list[tuple[str, ...]] = [(cause,)]
         while frontier:
             following: list[tuple[str, ...]] = []
             for path in frontier:

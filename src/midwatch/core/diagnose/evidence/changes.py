@@ -1,0 +1,73 @@
+"""Changes shortly before the onset.
+
+Fleets change all the time and most changes are harmless, so a change speaks only for the entity that already carries
+blame, by how close it was: a harmless one falls into the half minute before an unrelated onset at a given service only a
+few times in a hundred. A newer version that fails more than the older one beside it says much more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.model import faults, signals
+from midwatch.model.entity import entity_key, kind_of, name_of
+from midwatch.model.world import Change
+
+KINDS: Final = {"deploy": faults.BAD_DEPLOY, "config": faults.BAD_CONFIG, "flag": faults.BAD_FLAG}
+AFTER_SECONDS: Final = 15.0
+CLOSENESS: Final = ((35.0, 3.2), (75.0, 2.0), (150.0, 0.8), (300.0, 0.2))
+"""(seconds before the onset, nats)."""
+
+
+def changes(case: Case, blame: Blame) -> Iterator[Clue]:
+    newest: dict[tuple[str, str], Change] = {}
+    for change in sorted(case.changes, key=lambda c: c.at):
+        kind = KINDS.get(change.kind)
+        if kind and -AFTER_SECONDS <= case.onset_at - change.at <= CLOSENESS[-1][0]:
+            newest[(_suspect(case, change), kind)] = change
+    for (entity, kind), change in newest.items():
+        before = case.onset_at - change.at
+        weight = next(nats for seconds, nats in CLOSENESS if before <= seconds)
+        when = f"{before:.0f} s before the trouble began" if before >= 0 else f"{-before:.0f} s after the first sign"
+        what = f"{change.before} -> {change.after}" if change.before or change.after else change.summary
+        text = f"{change.kind} of {name_of(entity)} ({what}) {when}"
+        scope = {"change": change.id, "version": change.after, "flag": _flag(change)}
+        scope = {k: v for k, v in scope.items() if v}
+        yield clue(entity, kind, weight, "change", text, value=before, unit="seconds", scope=scope)
+        if kind == faults.BAD_DEPLOY:
+            yield from _versions(case, entity, change)
+
+
+def _suspect(case: Case, change: Change) -> str:
+    """The service that a change belongs to (changes may name an instance)."""
+    entity = case.world.entities.get(change.entity)
+    if entity is not None and entity.kind == "instance" and "service" in entity.labels:
+        return entity_key("service", entity.labels["service"])
+    return change.entity if ":" in change.entity else entity_key("service", change.entity)
+
+
+def _flag(change: Change) -> str:
+    """The flag's name, which changes of flags announce as ``name`` or ``name=on``."""
+    return change.summary.split("=")[0].split()[-1] if change.kind == "flag" and change.summary else ""
+
+
+def _versions(case: Case, service: str, change: Change) -> Iterator[Clue]:
+    """Does the new version fail more than the old one that runs beside it?"""
+    ratio: dict[bool, list[float]] = {True: [0.0, 0.0], False: [0.0, 0.0]}
+    for instance in case.instances(service):
+        new = bool(change.after) and instance.labels.get("version") == change.after
+        ratio[new][0] += case.sum(instance.key, signals.ERRORS, case.bad)
+        ratio[new][1] += case.sum(instance.key, signals.REQUESTS, case.bad)
+    (new_bad, new_all), (old_bad, old_all) = ratio[True], ratio[False]
+    if min(new_all, old_all) < 20 or new_bad < 5 or kind_of(service) != "service":
+        return
+    now, old = new_bad / new_all, old_bad / old_all
+    if now > 3 * old + 0.02:
+        text = f"{now:.1%} of the requests to {change.after} fail, {old:.1%} of those to the other version"
+        weight = min(2.5, math.log(now / max(old, 0.005)))
+        yield clue(service, faults.BAD_DEPLOY, weight, "concentration", text, value=now, baseline=old, unit="ratio")

@@ -1,0 +1,96 @@
+"""Is it one instance, one region? A fault that lives in one place shows there and not beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from midwatch.core.diagnose.blame import Blame, concentrated
+from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.model import faults, signals
+from midwatch.model.entity import entity_key, name_of, split_edge
+
+MIN_SHARE: Final = 0.10
+ONE_PLACE: Final = 0.85
+MIN_REQUESTS: Final = 10.0
+
+
+def concentration(case: Case, blame: Blame) -> Iterator[Clue]:
+    for service in case.services:
+        if blame.of(service) >= MIN_SHARE:
+            yield from _one_instance(case, blame, service)
+    yield from _one_region(case, blame)
+
+
+def instance_excess(case: Case, service: str) -> dict[str, float]:
+    """Excess of originated errors (or of own time, where nothing fails) per instance that had traffic before."""
+    instances = [
+        i for i in case.instances(service) if case.sum(i.key, signals.REQUESTS, case.normal) >= MIN_REQUESTS / 2
+    ]
+    errors = {i.name: case.excess(i.key, signals.ORIGIN_ERRORS) for i in instances}
+    if sum(v for v in errors.values() if v > 0) < 3:
+        errors = {i.name: case.excess(i.key, signals.ERRORS) for i in instances}
+    if sum(v for v in errors.values() if v > 0) >= 3:
+        return errors
+    return {i.name: case.excess(i.key, signals.SELF_MS) for i in instances}
+
+
+def _one_instance(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
+    parts = instance_excess(case, service)
+    unanswered = _unanswered_by_region(case, service)
+    if sum(unanswered.values()) > sum(v for v in parts.values() if v > 0):
+        by_region = {i.labels.get("region", ""): i.name for i in case.instances(service)}
+        parts = {by_region.get(region, region): amount for region, amount in unanswered.items()}
+    place, share = concentrated(parts)
+    if len(case.instances(service)) < 2 or share < ONE_PLACE:
+        return
+    text = f"{share:.0%} of the trouble of {name_of(service)} is on {place}"
+    region = next((i.labels.get("region", "") for i in case.instances(service) if i.name == place), "")
+    scope = {"instance": place, **({"region": region} if region else {})}
+    yield clue(service, faults.BAD_INSTANCE, 2.2, "concentration", text, value=share, unit="ratio", scope=scope)
+
+
+def _unanswered_by_region(case: Case, service: str) -> dict[str, float]:
+    """Calls that failed without an answer, by the region of the caller (calls stay in their region while they can)."""
+    found: dict[str, float] = {}
+    for subject in case.world.series.index.subjects_by_signal.get(signals.UNANSWERED_ERRORS, ()):
+        caller, callee = split_edge(subject)
+        entity = case.world.entities.get(caller)
+        if callee == service and entity is not None and entity.kind == "instance":
+            region = entity.labels.get("region", "")
+            found[region] = found.get(region, 0.0) + max(0.0, case.excess(subject, signals.UNANSWERED_ERRORS))
+    return found
+
+
+def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
+    """Several services in trouble, all of them in one region."""
+    regions: dict[str, dict[str, float]] = {}
+    for service in case.services:
+        for instance in case.instances(service):
+            region = instance.labels.get("region", "")
+            if region:
+                regions.setdefault(region, {})[service] = _trouble(case, instance.key)
+    if len(regions) < 2:
+        return
+    troubled = {r: sum(1 for v in found.values() if v > 0) for r, found in regions.items()}
+    worst = max(troubled, key=lambda r: troubled[r])
+    others = sum(n for r, n in troubled.items() if r != worst)
+    needed = max(3, 0.4 * len(regions[worst]))
+    if troubled[worst] < needed or others > 0.25 * troubled[worst]:
+        return
+    text = (
+        f"{troubled[worst]} of {len(regions[worst])} services are unreachable or silent in {worst}, {others} elsewhere"
+    )
+    yield clue(
+        entity_key("region", worst), faults.REGION_DARK, 5.0, "concentration", text,
+        value=float(troubled[worst]), baseline=float(others), unit="count", share=1.0, scope={"region": worst},
+    )  # fmt: skip
+
+
+def _trouble(case: Case, instance: str) -> float:
+    """Whether an instance lost its traffic (to less than a third of usual) or its voice."""
+    usual = case.sum(instance, signals.REQUESTS, case.normal) * case.scale
+    now = case.sum(instance, signals.REQUESTS, case.bad)
+    lost = usual >= MIN_REQUESTS / 2 and now < usual / 3
+    return 1.0 if lost else 0.0

@@ -1,0 +1,113 @@
+"""The same call seen from both ends. A slow client of a healthy server means trouble on the way.
+
+The gap (client time minus server time, per answered call) is normally a millisecond or two. It also grows when one end
+is starved of CPU, so the clue needs the callee to be well for its other callers, and the caller to be well with its
+other callees.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.model import faults, signals
+from midwatch.model.entity import edge_key, kind_of, name_of, split_edge
+
+MIN_GAP_MS: Final = 20.0
+MIN_CALLS: Final = 5.0
+
+
+def network(case: Case, blame: Blame) -> Iterator[Clue]:
+    lossy = {edge: harm for edge in case.world.edges if (harm := _harm(case, edge)) > 0}
+    for edge in lossy:
+        caller, callee = split_edge(edge)
+        if kind_of(caller) != "service" or kind_of(callee) != "service":
+            continue
+        beside = [
+            e for e in lossy if e != edge and split_edge(e)[1] == callee and kind_of(split_edge(e)[0]) == "service"
+        ]
+        siblings = [
+            edge_key(other, callee)
+            for other in case.world.callers.get(callee, ())
+            if other != caller and kind_of(other) == "service"
+            and case.sum(edge_key(other, callee), signals.CALLS, case.bad) >= MIN_CALLS
+        ]  # fmt: skip
+        from_caller = [e for e in lossy if e != edge and split_edge(e)[0] == caller]
+        if not _answers(case, callee):
+            continue
+        weight = 2.5 + (1.0 if siblings and not beside else 0.0) - (2.0 if from_caller else 0.0) - 1.5 * bool(beside)
+        gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
+        lost = case.excess(edge, signals.UNANSWERED_ERRORS)
+        text = f"calls from {name_of(caller)} to {name_of(callee)}"
+        if gap > before + MIN_GAP_MS:
+            text += f" spend {gap:.0f} ms on the way, {before:.0f} ms before"
+        if lost >= 3:
+            text += f"{' and' if gap > before + MIN_GAP_MS else ''} break without an answer ({lost:.0f} times)"
+        text += f", while {name_of(callee)} itself answers as usual"
+        share = min(1.0, blame.of(callee) + _moved_share(case, blame, edge, caller))
+        yield clue(
+            callee, faults.NETWORK_FAULT, weight, "network", text, value=gap, baseline=before, unit="ms",
+            share=share, scope={"caller": name_of(caller), **_place(case, caller, callee)}, seen_at=edge,
+        )  # fmt: skip
+
+
+def _gap(case: Case, edge: str, which: slice) -> float:
+    """Mean ms per answered call that neither end accounts for."""
+    answered = case.sum(edge, signals.ANSWERED, which)
+    if answered < MIN_CALLS:
+        return math.nan
+    calls = case.sum(edge, signals.CALLS, which)
+    client = case.sum(edge, signals.CALL_MS, which) / max(calls, 1.0)
+    return max(0.0, client - case.sum(edge, signals.SERVER_MS, which) / answered)
+
+
+def _harm(case: Case, edge: str) -> float:
+    """ms lost on the way plus a second per broken call, over the bad window; 0 where the way is well."""
+    gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
+    calls = case.sum(edge, signals.CALLS, case.bad)
+    lost = case.excess(edge, signals.UNANSWERED_ERRORS)
+    slow = (
+        0.0 if math.isnan(gap) or math.isnan(before) or gap < before + MIN_GAP_MS or gap < 3 * before else gap - before
+    )
+    return slow * calls + (1000.0 * lost if lost >= 3 and lost > 0.02 * calls else 0.0)
+
+
+def _answers(case: Case, callee: str) -> bool:
+    """Whether the callee still serves, and its own work takes no longer than usual."""
+    served = case.sum(callee, signals.REQUESTS, case.bad)
+    if served < MIN_CALLS or case.sum(callee, signals.RESTARTS, case.bad) >= 1:
+        return False
+    now = case.per(callee, signals.SELF_MS, signals.REQUESTS, case.bad)
+    before = case.per(callee, signals.SELF_MS, signals.REQUESTS, case.normal)
+    if math.isnan(now) or math.isnan(before):
+        now = case.per(callee, signals.TIME_MS, signals.REQUESTS, case.bad)
+        before = case.per(callee, signals.TIME_MS, signals.REQUESTS, case.normal)
+    return not now > 2 * before + 10
+
+
+def _moved_share(case: Case, blame: Blame, edge: str, caller: str) -> float:
+    """The share of the harm that was booked on the caller, because what neither end accounts for is its waiting."""
+    gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
+    waited = (gap - before) * case.sum(edge, signals.CALLS, case.bad) if gap > before else 0.0
+    own = blame.time_ms.get(caller, 0.0)
+    moved_time = min(1.0, waited / own) if own > 0 else 0.0
+    lost = case.excess(edge, signals.UNANSWERED_ERRORS)
+    moved_errors = min(1.0, lost / blame.errors[caller]) if blame.errors.get(caller, 0.0) > 0 and lost > 0 else 0.0
+    return blame.of(caller) * max(moved_time, moved_errors)
+
+
+def _place(case: Case, caller: str, callee: str) -> dict[str, str]:
+    """The one instance of the caller (and its region) from which the calls break, where it is one."""
+    harm = {i: _harm(case, edge_key(i.key, callee)) for i in case.instances(caller)}
+    total = sum(harm.values())
+    if len(harm) < 2 or total <= 0:
+        return {}
+    worst = max(harm, key=lambda i: harm[i])
+    if harm[worst] < 0.8 * total:
+        return {}
+    region = worst.labels.get("region", "")
+    return {"instance": worst.name, **({"region": region} if region else {})}

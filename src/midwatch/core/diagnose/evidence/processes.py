@@ -1,0 +1,128 @@
+"""What happens to processes: memory that grows until they are killed, crashes, starvation of CPU, silence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Final
+
+import numpy as np
+
+from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.model import faults, signals
+from midwatch.model.entity import Entity, name_of
+from midwatch.model.world import Floats
+
+GROWTH: Final = 1.35
+THROTTLED: Final = 0.15
+BUSY: Final = 0.90
+
+
+def processes(case: Case, blame: Blame) -> Iterator[Clue]:
+    for service in case.services:
+        yield from _memory_and_crashes(case, blame, service)
+        yield from _starvation(case, service)
+
+
+def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
+    # Starts of processes during normal time are deploys and scalings; what counts is what lies above that.
+    restarts = case.sum(service, signals.RESTARTS, case.bad)
+    leaking = [(i, rise) for i in case.instances(service) if (rise := _rise(case, i)) is not None]
+    for instance, (low, high, limit) in leaking:
+        near = limit > 0 and high >= 0.8 * limit
+        weight = 1.5 + (1.5 if near else 0.0) + (1.5 if restarts >= 1 else 0.0)
+        text = f"memory of {instance.name} grew from {low / 1e6:.0f} to {high / 1e6:.0f} MB" + (
+            f" of {limit / 1e6:.0f} MB" if limit > 0 else ""
+        )
+        yield clue(
+            service, faults.MEMORY_LEAK, weight, "resource", text, value=high / 1e6, baseline=low / 1e6, unit="MB",
+            scope={"instance": instance.name} if len(leaking) == 1 else {}, seen_at=instance.key,
+        )  # fmt: skip
+    deployed = any(
+        c.kind in ("deploy", "scale")
+        and name_of(c.entity).startswith(name_of(service))
+        and abs(c.at - case.onset_at) < 20
+        for c in case.changes
+    )
+    if restarts >= 1 and not leaking:
+        weight = (1.0 if restarts < 2 else 3.5) - (
+            2.0 if deployed and restarts <= 2 * len(case.instances(service)) else 0.0
+        )
+        text = f"{restarts:.0f} restarts of {name_of(service)} since the trouble began"
+        yield clue(service, faults.CRASH_LOOP, weight, "resource", text, value=restarts, baseline=0.0, unit="count")
+    silent = [i for i in case.instances(service) if _silent(case, i)]
+    if silent:
+        everybody = len(silent) == len([i for i in case.instances(service) if _was_up(case, i)])
+        names = ", ".join(i.name for i in silent)
+        kind = faults.SERVICE_DOWN if everybody else faults.BAD_INSTANCE
+        scope = {} if everybody else {"instance": silent[0].name}
+        text = f"{names} no longer report{'s' if len(silent) == 1 else ''}"
+        yield clue(service, kind, 2.0, "silence", text, value=float(len(silent)), unit="count", scope=scope)
+        if restarts >= 1:
+            yield clue(service, faults.CRASH_LOOP, 1.0, "silence", text, value=float(len(silent)), unit="count")
+
+
+def _rise(case: Case, instance: Entity) -> tuple[float, float, float] | None:
+    """(before, highest, limit) in bytes when memory climbed steadily by more than a third within the case."""
+    memory = case.world.series.get(instance.key, signals.MEMORY_BYTES)
+    if memory is None:
+        return None
+    seen = memory[case.normal.start : case.bad.stop]
+    seen = seen[np.isfinite(seen)]
+    if seen.size < 6:
+        return None
+    top = int(np.argmax(seen))
+    climb = seen[: top + 1]
+    low, high = float(climb.min()), float(seen[top])
+    if climb.size < 4 or high < GROWTH * low or high - low < 10e6 or not _steady(climb):
+        return None
+    limit = case.peak(instance.key, signals.MEMORY_LIMIT_BYTES, slice(0, case.world.series.steps))
+    return low, high, 0.0 if math.isnan(limit) else limit
+
+
+def _steady(climb: Floats) -> bool:
+    """A leak climbs in many steps; a warm-up jumps once."""
+    rises = np.diff(climb[int(np.argmin(climb)) :])
+    total = rises.sum()
+    return bool(rises.size >= 3 and total > 0 and (rises > 0.02 * total).sum() >= 3 and rises.max() < 0.7 * total)
+
+
+def _was_up(case: Case, instance: Entity) -> bool:
+    return case.sum(instance.key, signals.UP, slice(max(0, case.normal.stop - 6), case.normal.stop)) >= 2
+
+
+def _silent(case: Case, instance: Entity) -> bool:
+    """It reported just before the onset, and not in the newest three steps."""
+    newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
+    return (
+        _was_up(case, instance) and newest.stop - newest.start >= 3 and case.sum(instance.key, signals.UP, newest) == 0
+    )
+
+
+def _starvation(case: Case, service: str) -> Iterator[Clue]:
+    hit: list[tuple[Entity, float, float]] = []
+    for instance in case.instances(service):
+        now = case.level(instance.key, signals.CPU_THROTTLED_RATIO, case.bad)
+        before = case.level(instance.key, signals.CPU_THROTTLED_RATIO, case.normal)
+        before = 0.0 if math.isnan(before) else before
+        if now >= before + THROTTLED:
+            hit.append((instance, now, before))
+    for instance, now, before in hit:
+        text = f"{instance.name} is kept from the CPU {now:.0%} of the time, {before:.0%} before"
+        scope = {"instance": instance.name} if len(hit) == 1 and len(case.instances(service)) > 1 else {}
+        yield clue(
+            service, faults.CPU_STARVED, 4.5, "saturation", text, value=now, baseline=before, unit="ratio", scope=scope,
+            seen_at=instance.key,
+        )  # fmt: skip
+    if not hit:
+        for instance in case.instances(service):
+            now = case.level(instance.key, signals.CPU_RATIO, case.bad)
+            before = case.level(instance.key, signals.CPU_RATIO, case.normal)
+            if now >= BUSY and now > 1.5 * (0.0 if math.isnan(before) else before):
+                text = f"{instance.name} uses {now:.0%} of a core, {before:.0%} before"
+                yield clue(
+                    service, faults.CPU_STARVED, 2.0, "saturation", text, value=now, baseline=before, unit="ratio",
+                    scope={"instance": instance.name}, seen_at=instance.key,
+                )  # fmt: skip

@@ -1,0 +1,30 @@
+"""More requests than before: a surge from outside, or retries that multiply inside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.model import faults, signals
+from midwatch.model.entity import name_of
+
+SURGE: Final = 1.6
+
+
+def traffic(case: Case, blame: Blame) -> Iterator[Clue]:
+    """Requests at an entry point are a multiple of what they were. The surge explains what saturates behind it."""
+    for entry in case.world.entries:
+        usual = case.sum(entry, signals.REQUESTS, case.normal) * case.scale
+        now = case.sum(entry, signals.REQUESTS, case.bad)
+        if usual < 20 or now < SURGE * usual:
+            continue
+        factor = now / usual
+        seconds = (case.bad.stop - case.bad.start) * case.world.series.step_seconds
+        text = f"{now / seconds:.0f} requests/s at {name_of(entry)}, {factor:.1f} times as many as before"
+        yield clue(
+            entry, faults.TRAFFIC_SURGE, 3.0 + min(1.5, factor - SURGE), "traffic", text,
+            value=now / seconds, baseline=usual / seconds, unit="requests/s", share=0.9,
+        )  # fmt: skip
