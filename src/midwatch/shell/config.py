@@ -1,7 +1,17 @@
 """Settings of one watch: where its folder is, what it listens on, whom it can reach.
 
-Read from ``settings.yaml`` in the folder; the command line overrides. Secrets are *references* (``env:NAME`` or
-``file:/path``), resolved when they are used, so that no file of ours, no journal and no log line holds one.
+Read from ``midwatch.yaml`` in the folder (or the file that ``--config`` names); the command line overrides. Secrets are
+*references* (``{env: NAME}`` or ``{file: /path}``), resolved when they are used, so that no file of ours, no journal and
+no log line holds one::
+
+    tick_seconds: 5
+    policy: [slos/, playbooks.yaml]
+    heartbeat_url: {env: DEADMAN_URL}
+    channels:
+      phone: {type: webhook, url: "https://pager.example/in", secret: {env: PAGE_SECRET}}
+      chat: {type: apprise, url: {env: APPRISE_URL}}
+    actuators:
+      haproxy: {address: /run/haproxy/admin.sock}
 """
 
 from __future__ import annotations
@@ -9,10 +19,10 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from midwatch.model.errors import ConfigError
 
@@ -20,44 +30,49 @@ FOLDER_VARIABLE = "MIDWATCH_HOME"
 DEFAULT_FOLDER = ".midwatch"
 HANDS_OFF_FILE = "HANDS-OFF"
 TOKEN_FILE = "token"
-SETTINGS_FILE = "settings.yaml"
+SETTINGS_FILE = "midwatch.yaml"
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def _reference(value: str) -> str:
-    if not value.startswith(("env:", "file:")):
-        raise ValueError("write a reference, env:NAME or file:/path, never the secret itself")
+def _written(value: object) -> object:
+    """``{env: NAME}`` and ``{file: PATH}`` as the short text that is kept of them."""
+    if isinstance(value, dict) and len(value) == 1:
+        (kind, where), *_ = value.items()
+        if kind in ("env", "file") and isinstance(where, str):
+            return f"{kind}:{where}"
     return value
+
+
+def _reference(value: str) -> str:
+    if value and not value.startswith(("env:", "file:")):
+        raise ValueError("write a reference, {env: NAME} or {file: /path}, never the secret itself")
+    return value
+
+
+Text = Annotated[str, BeforeValidator(_written)]
+"""Text, or a reference to it."""
+Secret = Annotated[str, BeforeValidator(_written), AfterValidator(_reference)]
+"""A reference, and nothing else."""
 
 
 class WebhookSettings(_Part):
     """``url`` may be given in clear; when it carries a secret, give a reference. ``secret`` signs the body."""
 
     type: Literal["webhook"]
-    url: str
-    secret: str = ""
+    url: Text
+    secret: Secret = ""
     timeout_seconds: float = Field(5.0, gt=0, le=30)
-
-    @field_validator("secret")
-    @classmethod
-    def _is_reference(cls, value: str) -> str:
-        return _reference(value) if value else value
 
 
 class AppriseSettings(_Part):
     """An Apprise URL holds the credentials, so it is always a reference."""
 
     type: Literal["apprise"]
-    url: str
+    url: Secret
     timeout_seconds: float = Field(10.0, gt=0, le=30)
-
-    @field_validator("url")
-    @classmethod
-    def _is_reference(cls, value: str) -> str:
-        return _reference(value)
 
 
 class ConsoleSettings(_Part):
@@ -80,9 +95,10 @@ class Settings(_Part):
     store: str = "embedded"  # or "none"
     fleet: Path | None = None  # a gym fleet whose hands to use
     mode: Literal["shadow", "suggest", "ask", "canary", "auto"] | None = None  # overrides the policy's
-    heartbeat_url: str = ""
+    heartbeat_url: Text = ""
     heartbeat_seconds: float = Field(60.0, ge=0.05)
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
 
     @field_validator("otlp_host", "console_host")
     @classmethod
@@ -118,15 +134,16 @@ def default_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or DEFAULT_FOLDER)
 
 
-def load_settings(folder: Path, overrides: dict[str, object] | None = None) -> Settings:
-    """Settings of ``folder``: its ``settings.yaml`` when there is one, then ``overrides`` (None means "not given").
+def load_settings(folder: Path, overrides: dict[str, object] | None = None, *, file: Path | None = None) -> Settings:
+    """Settings of ``folder``: ``file``, or its ``midwatch.yaml`` when there is one, then ``overrides`` (None means "not
+    given"). Relative policy paths are taken from where the file lies.
 
     Raises ConfigError with path, line, key and hint.
     """
-    path = folder / SETTINGS_FILE
+    path = file or folder / SETTINGS_FILE
     given: dict[str, object] = {}
     text = ""
-    if path.exists():
+    if file is not None or path.exists():
         try:
             text = path.read_text("utf-8")
             read = yaml.safe_load(text) or {}
@@ -141,6 +158,8 @@ def load_settings(folder: Path, overrides: dict[str, object] | None = None) -> S
             ) from error
         if not isinstance(read, dict):
             raise ConfigError("must be a mapping", path=str(path), line=1, hint="for example: tick_seconds: 5")
+        if isinstance(policy := read.get("policy"), list):
+            read["policy"] = [path.parent / str(one) for one in policy]
         given.update(read)
     given.update({key: value for key, value in (overrides or {}).items() if value is not None})
     try:
@@ -148,16 +167,25 @@ def load_settings(folder: Path, overrides: dict[str, object] | None = None) -> S
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
-        line = _line_of(text, str(first["loc"][0])) if first["loc"] else 0
-        where = str(path) if text else "command line"
+        line = _line_of(text, first["loc"])
+        where = str(path) if line else "command line"
         raise ConfigError(first["msg"], path=where, line=line, key=key) from error
 
 
-def _line_of(text: str, key: str) -> int:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if line.startswith(f"{key}:"):
-            return number
-    return 0
+def _line_of(text: str, keys: tuple[int | str, ...]) -> int:
+    """The line of the innermost of ``keys`` that the file has; 0 when it has none of them."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError:
+        return 0
+    line = 0
+    for key in keys:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for name, value in node.value:
+            if name.value == key:
+                line, node = name.start_mark.line + 1, value
+    return line
 
 
 def resolve(reference: str) -> str:

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.actions import Action, Outcome, VerbSpec
@@ -24,17 +24,8 @@ from midwatch.model.state import State
 log = logging.getLogger("midwatch.effects")
 
 
-class Lease(Protocol):
-    """Who may touch the world. ``remaining_seconds`` is judged on the monotonic clock of this machine."""
-
-    def remaining_seconds(self) -> float: ...
-
-
-class Unfenced:
-    """A lease that cannot be lost: the folder's lock is held by this process until it dies."""
-
-    def remaining_seconds(self) -> float:
-        return float("inf")
+Held = Callable[[float], bool]
+"""``held(margin_seconds)``: does the lease last that much longer, judged on this machine's monotonic clock?"""
 
 
 @dataclass(frozen=True)
@@ -92,14 +83,14 @@ class Effects:
         record: Callable[[Event], Awaitable[None]],
         state: Callable[[], State],
         hands_off_file: Path,
-        lease: Lease | None = None,
+        held: Held = lambda _: True,
         limits: Limits | None = None,
         crash_point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._hands, self._channels = hands, dict(channels)
         self._record, self._state = record, state
         self._hands_off_file = hands_off_file
-        self._lease = lease or Unfenced()
+        self._held = held
         self.limits = limits or Limits()
         self._crash_point = crash_point
         self._action_slots = asyncio.Semaphore(self.limits.actions_at_once)
@@ -159,7 +150,7 @@ class Effects:
             return "the HANDS-OFF file cannot be looked for: nothing was touched"
         if stopped:
             return "hands off (the HANDS-OFF file is there): nothing was touched"
-        if self._lease.remaining_seconds() < action.timeout_seconds + self.limits.lease_margin_seconds:
+        if not self._held(action.timeout_seconds + self.limits.lease_margin_seconds):
             return "the lease may end before the effect does: nothing was touched"
         return ""
 

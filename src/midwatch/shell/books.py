@@ -1,0 +1,165 @@
+"""The watch's books: the journal on a thread of its own, and the state that is its fold.
+
+Everything that changes state holds ``turn``, one at a time, so that state is always exactly the fold of what the journal
+holds, and ids that derive from sequence numbers never collide.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+from midwatch.model.errors import Deposed, JournalError
+from midwatch.model.events import (
+    ActionEnded,
+    ChangeSeen,
+    CommandGiven,
+    Event,
+    PageEnded,
+    PolicyLoaded,
+    Recorded,
+    WatchStarted,
+)
+from midwatch.model.state import State, fold
+from midwatch.shell.health import Health
+from midwatch.shell.journal import Head, Journal
+from midwatch.shell.timeline import Chronicle
+
+log = logging.getLogger("midwatch.books")
+
+MAX_UNRECORDED = 1000
+_NOT_OF_A_TURN = (WatchStarted, PolicyLoaded, ActionEnded, PageEnded)
+_T = TypeVar("_T")
+
+
+class Books:
+    """Open, append, fold, tell. ``now`` is the watch's clock; ``crash_point`` is passed before and after each append."""
+
+    def __init__(self, health: Health, now: Callable[[], float], crash_point: Callable[[str], None]) -> None:
+        self.state = State()
+        self.chronicle = Chronicle()
+        self.head = Head(0, "", 0.0)
+        self.turn = asyncio.Lock()
+        self._health, self._now, self._crash_point = health, now, crash_point
+        self._journal: Journal | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-journal")
+        self._unrecorded: deque[Event] = deque(maxlen=MAX_UNRECORDED)
+        self._changed = asyncio.Event()
+        self.unobeyed: list[Recorded] = []
+
+    async def open(self, make: Callable[[], Journal]) -> int:
+        """Open the journal and fold it; the lease's epoch. Raises JournalError."""
+        self._journal = journal = await self._on_thread(make)
+        self.state = await self._on_thread(journal.load_state)
+        self.head = await self._on_thread(journal.head)
+        await self._on_thread(self._read, journal)
+        return journal.epoch
+
+    def _read(self, journal: Journal) -> None:
+        """Timelines, and the inputs that an earlier process journaled but died before it could obey them."""
+        for recorded in journal.read():
+            self.chronicle.add(recorded)
+            if isinstance(recorded.event, CommandGiven | ChangeSeen):
+                if len(self.unobeyed) < MAX_UNRECORDED:
+                    self.unobeyed.append(recorded)
+            elif not isinstance(recorded.event, _NOT_OF_A_TURN):
+                self.unobeyed.clear()  # a turn of the loop came after: it has seen them
+
+    def held(self, margin_seconds: float) -> bool:
+        return self._journal is not None and self._journal.held(margin_seconds)
+
+    async def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
+        """Journal and fold. The caller holds ``turn``. Raises JournalError (nothing was written, state is as before)
+        and its kind Deposed."""
+        if not events:
+            return []
+        journal = self._journal
+        if journal is None:
+            raise JournalError("the journal is closed")
+        self._crash_point("before_append")
+        try:
+            recorded, self.head = await self._on_thread(lambda: (journal.append(list(events), at), journal.head()))
+        except JournalError as error:
+            self._health.append_failures += 1
+            if self._health.trouble("journal", str(error)):
+                log.error("the journal cannot be written, so no action will be taken: %s", error)
+            raise
+        self._crash_point("after_append")
+        if self._health.trouble("journal", ""):
+            log.warning("the journal can be written again")
+        self._health.events_appended += len(recorded)
+        for one in recorded:
+            self.state = fold(self.state, one)
+            self.chronicle.add(one)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        return recorded
+
+    async def record(self, event: Event) -> None:
+        """Journal the outcome of an effect. When that fails it is kept and tried again at each turn; if the process
+        dies first, the order has no end in the journal and is reconciled at the next start."""
+        async with self.turn:
+            try:
+                await self.append([event], self._now())
+            except JournalError:
+                self._unrecorded.append(event)
+
+    async def record_late(self) -> None:
+        """Try again what could not be journaled. The caller holds ``turn``. Raises Deposed only."""
+        while self._unrecorded:
+            try:
+                await self.append([self._unrecorded[0]], self._now())
+            except Deposed:
+                raise
+            except JournalError:
+                return
+            self._unrecorded.popleft()
+
+    @property
+    def unrecorded(self) -> int:
+        return len(self._unrecorded)
+
+    async def renew(self) -> bool:
+        """Keep the lease; False when another process has taken the watch."""
+        try:
+            if self._journal is not None:
+                await self._on_thread(self._journal.renew)
+            self._health.trouble("lease", "")
+        except Deposed as error:
+            log.error("another process took the watch: %s", error)
+            self._health.trouble("lease", str(error))
+            return False
+        except JournalError as error:
+            self._health.trouble("lease", f"the lease could not be renewed: {error}")
+        return True
+
+    async def snapshot_when_due(self) -> None:
+        if self._journal is not None and self._journal.snapshot_due:
+            with contextlib.suppress(JournalError):
+                await self._on_thread(self._journal.snapshot, self.state)
+
+    async def wait_changed(self, after_seq: int, timeout_seconds: float) -> int:
+        """Wait until there is an entry after ``after_seq``, or time is up; the newest seq."""
+        if self.state.seq <= after_seq:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._changed.wait(), timeout_seconds)
+        return self.state.seq
+
+    async def close(self) -> None:
+        """Snapshot, release the lease, close. Idempotent."""
+        if self._journal is not None:
+            journal, self._journal = self._journal, None
+            if self.state.seq:
+                with contextlib.suppress(JournalError):
+                    await self._on_thread(journal.snapshot, self.state)
+            with contextlib.suppress(JournalError):
+                await self._on_thread(journal.close)
+        self._thread.shutdown(wait=False)
+
+    async def _on_thread(self, work: Callable[..., _T], *args: Any) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args))

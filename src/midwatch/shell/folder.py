@@ -1,0 +1,76 @@
+"""The watch's folder: making it, saying who runs in it, and reading the policy that lies beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+from midwatch.model.errors import ConfigError
+from midwatch.model.policy import Policy
+from midwatch.shell.config import Settings
+
+
+def open_folder(settings: Settings) -> bool:
+    """Make sure that the folder is there and can be written. True when an earlier process did not end in order.
+
+    Raises ConfigError with what to do about it.
+    """
+    folder = settings.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except FileExistsError as error:
+        raise ConfigError("is a file, not a folder", path=str(folder), hint="choose another with --folder") from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot be written: {error.strerror}",
+            path=str(folder),
+            hint="make it writable for this user, or choose another folder with --folder or MIDWATCH_HOME",
+        ) from error
+    return settings.running_file.exists()
+
+
+def write_running(settings: Settings, otlp_port: int, console_port: int) -> None:
+    """Say where this process can be reached: what ``midwatch ack`` and the like read."""
+    host = f"[{settings.console_host}]" if ":" in settings.console_host else settings.console_host
+    told = {
+        "pid": os.getpid(),
+        "started_at": time.time(),
+        "api": f"http://{host}:{console_port}" if console_port else "",
+        "otlp": f"http://{settings.otlp_host}:{otlp_port}",
+    }
+    fresh = settings.running_file.with_suffix(".new")
+    fresh.write_text(json.dumps(told), "utf-8")
+    fresh.replace(settings.running_file)
+
+
+def read_running(folder: Path) -> dict[str, Any] | None:
+    """What ``write_running`` told, when that process is still alive; else None."""
+    try:
+        told = json.loads((folder / "running.json").read_text("utf-8"))
+        os.kill(int(told["pid"]), 0)
+    except PermissionError:
+        pass  # it lives, under another user
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return told if isinstance(told, dict) else None
+
+
+def remove_running(settings: Settings) -> None:
+    """Only the process that wrote it takes it away."""
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        if int(json.loads(settings.running_file.read_text("utf-8"))["pid"]) == os.getpid():
+            settings.running_file.unlink()
+
+
+def load_policy(settings: Settings) -> tuple[Policy, tuple[str, ...]]:
+    """The policy as the files say it, and the files that said it. Raises ConfigError with path, line, key and hint."""
+    from midwatch.shell import files
+
+    return files.load(settings.policy)

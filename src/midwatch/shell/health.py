@@ -1,0 +1,91 @@
+"""The watch watches itself: how its own parts are doing, as values and as Prometheus text."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+TICK_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+@dataclass
+class Health:
+    """Counters since the start, and what is wrong right now (``troubles``: part -> a sentence for people)."""
+
+    started_at: float = 0.0
+    ticks: int = 0
+    tick_errors: int = 0
+    ticks_late: int = 0
+    last_tick_at: float = 0.0
+    last_tick_seconds: float = 0.0
+    tick_seconds_sum: float = 0.0
+    tick_buckets: list[int] = field(default_factory=lambda: [0] * (len(TICK_BUCKETS_SECONDS) + 1))
+    batches: dict[str, int] = field(default_factory=dict)
+    rows: int = 0
+    rows_rejected: int = 0
+    batches_not_stored: int = 0
+    events_appended: int = 0
+    append_failures: int = 0
+    pages_unjournaled: int = 0
+    commands: int = 0
+    changes: int = 0
+    first_data_at: float = 0.0
+    last_data_at: float = 0.0
+    troubles: dict[str, str] = field(default_factory=dict)
+    recent_ticks: deque[float] = field(default_factory=lambda: deque(maxlen=120))
+
+    def ticked(self, at: float, seconds: float) -> None:
+        self.ticks += 1
+        self.last_tick_at, self.last_tick_seconds = at, seconds
+        self.tick_seconds_sum += seconds
+        self.recent_ticks.append(seconds)
+        slot = next((i for i, bound in enumerate(TICK_BUCKETS_SECONDS) if seconds <= bound), len(TICK_BUCKETS_SECONDS))
+        self.tick_buckets[slot] += 1
+
+    def trouble(self, part: str, why: str) -> bool:
+        """Say that ``part`` is in trouble, or with "" that it is well again. True when that is news."""
+        before = self.troubles.get(part, "")
+        if why:
+            self.troubles[part] = why
+        else:
+            self.troubles.pop(part, None)
+        return before != why
+
+
+def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:
+    """Prometheus text exposition 0.0.4 of ``health`` plus named ``gauges`` and ``counters`` (without the prefix)."""
+    out: list[str] = []
+
+    def put(name: str, kind: str, text: str, value: float) -> None:
+        out.append(f"# HELP midwatch_{name} {text}\n# TYPE midwatch_{name} {kind}\nmidwatch_{name} {value:.17g}\n")
+
+    out.append("# HELP midwatch_tick_duration_seconds Duration of one turn of the loop.\n")
+    out.append("# TYPE midwatch_tick_duration_seconds histogram\n")
+    below = 0
+    for bound, count in zip(TICK_BUCKETS_SECONDS, health.tick_buckets, strict=False):
+        below += count
+        out.append(f'midwatch_tick_duration_seconds_bucket{{le="{bound:g}"}} {below}\n')
+    out.append(f'midwatch_tick_duration_seconds_bucket{{le="+Inf"}} {health.ticks}\n')
+    out.append(f"midwatch_tick_duration_seconds_sum {health.tick_seconds_sum:.9g}\n")
+    out.append(f"midwatch_tick_duration_seconds_count {health.ticks}\n")
+    put("tick_errors_total", "counter", "Turns of the loop that raised.", health.tick_errors)
+    put("ticks_late_total", "counter", "Turns that began more than a second late.", health.ticks_late)
+    put("last_tick_timestamp_seconds", "gauge", "When the last turn ended.", health.last_tick_at)
+    put("rows_total", "counter", "Telemetry rows taken in.", health.rows)
+    put("rows_rejected_total", "counter", "Telemetry rows that were unusable.", health.rows_rejected)
+    put("batches_not_stored_total", "counter", "Batches that the store did not take.", health.batches_not_stored)
+    put("journal_events_total", "counter", "Events appended to the journal.", health.events_appended)
+    put("journal_append_failures_total", "counter", "Appends that failed.", health.append_failures)
+    put("pages_unjournaled_total", "counter", "Pages sent though the journal failed.", health.pages_unjournaled)
+    put("commands_total", "counter", "Commands of people.", health.commands)
+    put("changes_total", "counter", "Change events.", health.changes)
+    out.append("# HELP midwatch_batches_total OTLP requests by signal.\n# TYPE midwatch_batches_total counter\n")
+    out.extend(f'midwatch_batches_total{{signal="{signal}"}} {n}\n' for signal, n in sorted(health.batches.items()))
+    out.append("# HELP midwatch_trouble A part of midwatch that is in trouble.\n# TYPE midwatch_trouble gauge\n")
+    out.extend(f'midwatch_trouble{{part="{part}"}} 1\n' for part in sorted(health.troubles))
+    for name, value in gauges.items():
+        put(name, "gauge", name.replace("_", " ") + ".", value)
+    for name, value in counters.items():
+        put(name + "_total", "counter", name.replace("_", " ") + ".", value)
+    return "".join(out)
