@@ -41,7 +41,6 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.ActionOrdered("act-1", ("ann",)),
     e.ActionEnded("act-1", Outcome("done", "pool 5 -> 20", {"size": 5})),
     e.ExpectationJudged("act-1", "met", "errors fell"),
-    e.ActionApproved("act-2", "ana"),
     e.ActionDropped("act-2", "over"),
     e.AutonomyChanged("widen-pool", "auto", "20 met"),
     e.HandsOffChanged(True, "ann", "file"),
