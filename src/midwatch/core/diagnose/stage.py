@@ -22,6 +22,7 @@ from midwatch.core.diagnose.evidence.processes import processes
 from midwatch.core.diagnose.evidence.queues import queues
 from midwatch.core.diagnose.evidence.stores import stores
 from midwatch.core.diagnose.evidence.traffic import traffic
+from midwatch.core.diagnose.settle import settle
 from midwatch.core.turn import Turn
 from midwatch.model.events import CauseRanked
 from midwatch.model.findings import Hypothesis, Incident
@@ -80,7 +81,7 @@ def investigate(turn: Turn, incident: Incident) -> tuple[tuple[Hypothesis, ...],
     case = make_case(turn.world, incident.onset_at, incident.symptoms, findings, _changes(turn))
     if case is None:
         return None
-    whose = blame(case)
+    whose = settle(case, blame(case))
     clues = [one for witness in WITNESSES for one in witness(case, whose)]
     return combine(case, whose, clues, _priors(turn.state.causes_seen))
 

@@ -24,13 +24,16 @@ WARN: Final = 13
 LEXICON: Final[tuple[tuple[re.Pattern[str], str, float], ...]] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind, weight)
     for pattern, kind, weight in (
-        (r"pool.{0,20}(timeout|exhaust|full|limit)|(timeout|exhaust).{0,30}pool|no (free|available) connection", faults.POOL_EXHAUSTED, 2.0),
+        (r"pool.{0,20}(timeout|exhaust|full|limit)|(timeout|exhaust).{0,30}pool", faults.POOL_EXHAUSTED, 2.0),
+        (r"no (free|available) connection", faults.POOL_EXHAUSTED, 2.0),
         (r"no space left|disk (is )?full|file too large|could not extend file", faults.DISK_FULL, 3.0),
         (r"lock timeout|lock wait|deadlock|canceling statement due to lock", faults.LOCK_CONTENTION, 1.5),
         (r"certificate|ssl:|tls handshake|x509", faults.CERT_EXPIRED, 2.5),
         (r"out of memory|oomkill|oom[- ]kill|memoryerror|cannot allocate memory", faults.MEMORY_LEAK, 2.0),
-        (r"invalid (value|setting|config)|misconfigur|unknown host|name or service not known|no such host", faults.BAD_CONFIG, 1.0),
-        (r"\b(key|type|attribute|name|index|value|zerodivision|assertion|notimplemented)error\b|nullpointer|undefined is not|unhandled exception", faults.BAD_DEPLOY, 0.8),
+        (r"invalid (value|setting|config)|misconfigur", faults.BAD_CONFIG, 1.0),
+        (r"unknown host|name or service not known|no such host", faults.BAD_CONFIG, 1.0),
+        (r"\b(key|type|attribute|name|index|value|zerodivision|assertion|notimplemented)error\b", faults.BAD_DEPLOY, 0.8),
+        (r"nullpointer|undefined is not|unhandled exception", faults.BAD_DEPLOY, 0.8),
     )
 )  # fmt: skip
 ABOUT_STORES: Final = frozenset({faults.DISK_FULL, faults.LOCK_CONTENTION})

@@ -35,7 +35,8 @@ def queues(case: Case, blame: Blame) -> Iterator[Clue]:
             weight = 4.0 if consumer in stopped and len(stopped) == 1 else 3.0
             yield clue(
                 consumer, faults.QUEUE_STUCK, weight, "queue", text + why, value=lag, baseline=usual, unit="seconds",
-                share=share / max(len(stopped), 1), scope={"queue": name_of(queue), "service": name_of(consumer)}, seen_at=queue,
+                share=share / max(len(stopped), 1), seen_at=queue,
+                scope={"queue": name_of(queue), "service": name_of(consumer)},
             )  # fmt: skip
         if not consumers:
             yield clue(

@@ -12,14 +12,14 @@ from typing import Final
 
 import numpy as np
 
-from midwatch.core.diagnose.blame import Blame, ratio_of
+from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.core.diagnose.evidence.pools import waiting_in_front_of
+from midwatch.core.diagnose.settle import SLOW_FACTOR, slow_callers
 from midwatch.model import faults, signals
 from midwatch.model.entity import edge_key, kind_of, name_of
 
-SLOW_FACTOR: Final = 3.0
 MIN_SLOW_MS: Final = 5.0
 FULL: Final = 0.95
 
@@ -88,7 +88,7 @@ def _statements(case: Case, blame: Blame, database: str) -> Iterator[Clue]:
         return
     lost, statement, now, before = max(slow)
     alone = lost / sum(s[0] for s in slow)
-    callers = _slow_callers(case, database)
+    callers = slow_callers(case, database)
     # Everything slow for one caller only: that caller is starved, not the database.
     weight = 3.0 if alone >= 0.7 and well >= 1 else 1.0
     if len(callers) == 1 and len(slow) > 1 and well == 0:
@@ -102,18 +102,6 @@ def _statements(case: Case, blame: Blame, database: str) -> Iterator[Clue]:
         database, faults.SLOW_QUERY, weight, "blame_time", text, value=now, baseline=before, unit="ms",
         share=explained(blame, case, database), scope={"statement": name}, seen_at=statement,
     )  # fmt: skip
-
-
-def _slow_callers(case: Case, store: str) -> list[str]:
-    found = []
-    for caller in case.world.callers.get(store, ()):
-        edge = edge_key(caller, store)
-        now = case.per(edge, signals.CALL_MS, signals.CALLS, case.bad)
-        before = case.per(edge, signals.CALL_MS, signals.CALLS, case.normal)
-        if kind_of(caller) == "service" and not math.isnan(now) and not math.isnan(before):
-            if ratio_of(now, before, 1.0) >= SLOW_FACTOR:
-                found.append(caller)
-    return found
 
 
 def _gone(case: Case, blame: Blame, store: str, kind: str) -> Iterator[Clue]:
@@ -147,7 +135,7 @@ def _cache(case: Case, blame: Blame, cache: str) -> Iterator[Clue]:
         hits, misses = case.sum(cache, signals.CACHE_HITS, window), case.sum(cache, signals.CACHE_MISSES, window)
         ratio[which] = hits / (hits + misses) if hits + misses >= 10 else math.nan
     before, now = ratio["normal"], ratio["bad"]
-    slow = _slow_callers(case, cache)
+    slow = slow_callers(case, cache)
     quiet = case.sum(cache, signals.CACHE_HITS, case.normal) > 50 and math.isnan(now)
     if not math.isnan(before) and before > 0.2 and (quiet or now < 0.5 * before):
         text = f"the hit ratio of {name_of(cache)} fell from {before:.0%} to {0 if quiet else now:.0%}"
@@ -161,11 +149,3 @@ def _cache(case: Case, blame: Blame, cache: str) -> Iterator[Clue]:
             cache, faults.CACHE_DOWN, 2.0, "blame_time", text, value=float(len(slow)), unit="count",
             share=explained(blame, case, cache) + 0.2,
         )  # fmt: skip
-
-
-def starved_callers(case: Case, store: str) -> tuple[str, ...]:
-    """The one caller for which every statement of a shared store is slow while other callers see it well."""
-    callers = [c for c in case.world.callers.get(store, ()) if kind_of(c) == "service"]
-    busy = [c for c in callers if case.sum(edge_key(c, store), signals.CALLS, case.bad) >= 5]
-    slow = _slow_callers(case, store)
-    return tuple(slow) if len(slow) == 1 and len(busy) >= 3 else ()

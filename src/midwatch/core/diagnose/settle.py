@@ -1,0 +1,57 @@
+"""Settle the accounts between a shared store and a caller that is starved.
+
+Seen from a starved caller every database looks slow: its clients wait for the CPU, not for the answer. When one caller of
+many sees a store slow and that caller's own work slowed down too, the store's excess time is the caller's.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Final
+
+from midwatch.core.diagnose.blame import Blame, ratio_of
+from midwatch.core.diagnose.case import Case
+from midwatch.model import signals
+from midwatch.model.entity import edge_key, kind_of
+
+SLOW_FACTOR: Final = 3.0
+MIN_CALLERS: Final = 3
+
+
+def settle(case: Case, blame: Blame) -> Blame:
+    """``blame`` with the stores' excess time moved to the one caller that is starved, where there is one."""
+    share, time_ms = dict(blame.share), dict(blame.time_ms)
+    for store in [entity for entity in share if kind_of(entity) in ("database", "cache")]:
+        caller = starved_caller(case, store)
+        if caller is not None:
+            share[caller] = share.get(caller, 0.0) + share.pop(store)
+            time_ms[caller] = time_ms.get(caller, 0.0) + time_ms.pop(store, 0.0)
+    return replace(blame, share=share, time_ms=time_ms)
+
+
+def starved_caller(case: Case, store: str) -> str | None:
+    """The one caller for which a store of several callers is slow, and whose own time per request doubled as well."""
+    busy = [
+        caller
+        for caller in case.world.callers.get(store, ())
+        if kind_of(caller) == "service" and case.sum(edge_key(caller, store), signals.CALLS, case.bad) >= 5
+    ]
+    slow = slow_callers(case, store)
+    if len(slow) != 1 or len(busy) < MIN_CALLERS:
+        return None
+    own = case.per(slow[0], signals.SELF_MS, signals.REQUESTS, case.bad)
+    usual = case.per(slow[0], signals.SELF_MS, signals.REQUESTS, case.normal)
+    throttled = case.level(slow[0], signals.CPU_THROTTLED_RATIO, case.bad)
+    return slow[0] if own > 2 * usual + 2 or throttled > 0.1 else None
+
+
+def slow_callers(case: Case, store: str) -> list[str]:
+    found = []
+    for caller in case.world.callers.get(store, ()):
+        edge = edge_key(caller, store)
+        now = case.per(edge, signals.CALL_MS, signals.CALLS, case.bad)
+        before = case.per(edge, signals.CALL_MS, signals.CALLS, case.normal)
+        if kind_of(caller) == "service" and ratio_of(now, before, 1.0) >= SLOW_FACTOR and not math.isnan(before):
+            found.append(caller)
+    return found
