@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from typing import Final
 
 from msgspec.structs import replace
@@ -14,6 +16,12 @@ from midwatch.model.findings import Finding, Hypothesis, Incident
 from midwatch.model.state import State
 from midwatch.model.world import World
 
+_COMPARE: Final[dict[str, Callable[[float, float], bool]]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
 MAX_CHECKS: Final = 3
 REMAINS: Final = 0.25  # of the excess over the baseline: so much may remain for "it fell"
 BASELINE_SECONDS: Final = 120.0
@@ -89,6 +97,11 @@ def _fell(world: World, incident: Incident, finding: Finding, signal: str, floor
     now = before if math.isnan(now) else now
     allowed = before * (1.2 if unit == "ms" else 1.0) + REMAINS * max(0.0, now - before)
     return Check(finding.entity, signal, "<=", round(max(floor, min(allowed, CHANGE * now)), 4), unit)
+
+
+def holds(check: Check, value: float) -> bool | None:
+    """Whether ``value`` is as the check wants it; None when there is no value."""
+    return None if math.isnan(value) else _COMPARE[check.comparison](value, check.threshold)
 
 
 def _before(world: World, incident: Incident, entity: str, signal: str) -> float:

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from midwatch.core.decide.expectation import expectation
+from midwatch.core.decide.expectation import expectation, holds
 from midwatch.core.decide.sight import harm, place, service_of
 from midwatch.core.slo.measure import measure
 from midwatch.model.actions import Action, ParameterRule, ParameterSpec, Playbook, Scalar, VerbSpec
@@ -73,7 +73,7 @@ def _candidate(
         if r.action.playbook == playbook.name and r.action.target == target and not r.action.undo_of
     ]
     tried = [r for r in earlier if r.status not in OPEN]
-    if any(not _worked_but_came_back(r, playbook, now) for r in tried):
+    if any(not _worked_but_came_back(world, r, playbook, now) for r in tried):
         return None
     attempt = len(tried) + 1
     key = f"{incident.id}/{playbook.name}/{name_of(target)}/{attempt}"
@@ -101,10 +101,14 @@ def _candidate(
     return Candidate(action, hypothesis, playbook, before)
 
 
-def _worked_but_came_back(record: ActionRecord, playbook: Playbook, now: float) -> bool:
-    """Proposals are made only while users are hurt; so after a while, harm after a met fix is harm that came back."""
-    settled = max(60.0, playbook.expect_within_seconds)
-    return record.status == "met" and record.ended_at is not None and now - record.ended_at >= settled
+def _worked_but_came_back(world: World, record: ActionRecord, playbook: Playbook, now: float) -> bool:
+    """A fix that was met may be used again once what it had mended is broken again, after a while."""
+    if record.status != "met" or record.ended_at is None or record.action.expectation is None:
+        return False
+    settled = now - record.ended_at >= max(60.0, playbook.expect_within_seconds)
+    return settled and any(
+        holds(c, measure(world, c.subject, c.signal, SIGNAL_SECONDS)) is False for c in record.action.expectation.checks
+    )
 
 
 def _why(hypothesis: Hypothesis, playbook: Playbook) -> str:

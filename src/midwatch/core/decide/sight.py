@@ -35,9 +35,9 @@ def watched(incident: Incident) -> tuple[str, ...]:
     return (incident.impact.entry,) if incident.impact and incident.impact.entry else incident.symptoms
 
 
-def sees_incident(world: World, incident: Incident) -> bool:
+def sees_incident(world: World, incident: Incident, window_seconds: float = SIGHT_SECONDS) -> bool:
     """Whether there is data of what hurts. With several symptoms and no entry point, one that is seen will do."""
-    return any(sees(world, subject) for subject in watched(incident))
+    return any(sees(world, subject, window_seconds) for subject in watched(incident))
 
 
 def harm(state: State, incident: Incident) -> tuple[Finding, ...]:
