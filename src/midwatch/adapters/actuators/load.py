@@ -1,18 +1,17 @@
-"""Actuators from the ``actuators:`` section of ``midwatch.yaml``.
+"""Actuators from the ``actuators:`` section of the settings.
 
     actuators:
-      platform: {url: "http://127.0.0.1:7000", token: {env: PLATFORM_TOKEN}}
+      platform: {url: "http://127.0.0.1:7000", token: "env:PLATFORM_TOKEN"}
       haproxy:  {address: /run/haproxy/admin.sock}
       postgres:
-        dsn: {file: /etc/midwatch/postgres.dsn}
+        dsn: "file:/etc/midwatch/postgres.dsn"
         database: shop
         indexes: {orders_by_user: "CREATE INDEX orders_by_user ON orders (user_id)"}
         reclaim: ["DROP TABLE IF EXISTS ballast"]
-      valkey:   {url: {env: VALKEY_URL}, cache: valkey}
+      valkey:   {url: "env:VALKEY_URL", cache: valkey}
 
-A secret is never written into that file: it is a reference, ``{env: NAME}``, ``{file: PATH}`` or
-``{file: PATH, key: NAME}`` (one key of a JSON file). Plain text is
-accepted for what is not secret, and for a loopback address.
+A secret is never written into that file: it is a reference, ``env:NAME``, ``file:/path`` or ``file:/path#key`` (one key of a
+JSON file), or the same as a mapping: ``{env: NAME}``, ``{file: PATH, key: NAME}``. What is not secret may stand as it is.
 """
 
 from __future__ import annotations
@@ -69,7 +68,13 @@ class _Section:
             raise self.wrong(name, "is missing")
         if isinstance(value, Mapping):
             return self._resolve(name, value)
-        return str(value)
+        text = str(value)
+        if text.startswith("env:"):
+            return self._environment(name, text.removeprefix("env:"))
+        if text.startswith("file:"):
+            file, _, key = text.removeprefix("file:").partition("#")
+            return self._file(name, file, key)
+        return text
 
     def texts(self, name: str) -> tuple[str, ...]:
         value = self._values.get(name, ())
@@ -85,23 +90,29 @@ class _Section:
 
     def _resolve(self, name: str, reference: Mapping[str, Any]) -> str:
         if set(reference) == {"env"}:
-            value = os.environ.get(str(reference["env"]))
-            if value is None:
-                raise self.wrong(name, f"the environment variable {reference['env']} is not set")
-            return value
+            return self._environment(name, str(reference["env"]))
         if "file" in reference and set(reference) <= {"file", "key"}:
-            file = Path(str(reference["file"])).expanduser()
-            try:
-                text = file.read_text(encoding="utf-8")
-            except OSError as error:
-                raise self.wrong(name, f"{file}: {error.strerror}") from error
-            if "key" not in reference:
-                return text.strip()
-            try:
-                return str(json.loads(text)[str(reference["key"])])
-            except (ValueError, KeyError, TypeError) as error:
-                raise self.wrong(name, f"{file} holds no key {reference['key']}") from error
+            return self._file(name, str(reference["file"]), str(reference.get("key", "")))
         raise self.wrong(name, "not a reference", "{env: NAME}, {file: PATH} or {file: PATH, key: NAME}")
+
+    def _environment(self, name: str, variable: str) -> str:
+        value = os.environ.get(variable)
+        if value is None:
+            raise self.wrong(name, f"the environment variable {variable} is not set", f"export {variable}=...")
+        return value
+
+    def _file(self, name: str, where: str, key: str) -> str:
+        file = Path(where).expanduser()
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise self.wrong(name, f"{file}: {getattr(error, 'strerror', '') or 'is not text'}") from error
+        if not key:
+            return text.strip()
+        try:
+            return str(json.loads(text)[key])
+        except (ValueError, KeyError, TypeError) as error:
+            raise self.wrong(name, f"{file} holds no key {key}") from error
 
 
 def _platform(section: _Section) -> Actuator:
@@ -138,3 +149,14 @@ _BUILDERS: dict[str, Callable[[_Section], Actuator]] = {
     "postgres": _postgres,
     "valkey": _valkey,
 }
+
+
+def fleet_section(directory: Path) -> dict[str, Any]:
+    """The section for the gym's fleet in ``directory``: every secret as a reference into its ``fleet.json``."""
+    said = f"file:{Path(directory).absolute() / 'fleet.json'}#"
+    return {
+        "platform": {"url": f"{said}platform_url", "token": f"{said}token"},
+        "haproxy": {"address": f"{said}haproxy_socket"},
+        "postgres": {"dsn": f"{said}postgres_dsn", "database": "shop"},
+        "valkey": {"url": f"{said}valkey_url"},
+    }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -71,7 +72,7 @@ class PlatformActuator:
         check(self._verbs, action)
         try:
             async with asyncio.timeout(5), self._client(5) as client:
-                answer = await client.get(f"{self._url}/v1/ops/{action.key}")
+                answer = await client.get(f"{self._url}/v1/ops/{quote(action.key, safe='')}")
         except (TimeoutError, httpx.HTTPError) as error:
             return Outcome("in_doubt", f"the platform does not answer: {type(error).__name__}")
         if answer.status_code == 404:

@@ -24,10 +24,10 @@ VERBS: Final = by_verb(
     ),
     VerbSpec(
         "restart",
-        "restart a service, one instance after the other, or one instance",
+        "restart a service or a cache, one instance after the other, or one instance",
         "transient",
         ("platform.restart",),
-        ("service", "instance"),
+        ("service", "instance", "cache"),
         blast_radius=2,
         cost_seconds=5.0,
         timeout_seconds=15.0,
