@@ -37,7 +37,7 @@ def add(ledger: Ledger, at: Floats, good: Floats, total: Floats, seen_until: flo
     """
     counts, heads = [], []
     for (step, size), ring, head in zip(LEVELS, ledger.counts, ledger.head_at, strict=True):
-        newest = math.floor(max(seen_until - 1e-9, head) / step) * step
+        newest = math.floor(max(seen_until - 1e-3, head) / step) * step
         moved = _moved(ring, round((newest - head) / step))
         column = size - 1 - np.rint((newest - np.floor(at / step) * step) / step).astype(int)
         kept = (column >= 0) & (column < size)

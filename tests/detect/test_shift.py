@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from midwatch.core.detect.shift import shift
+
+
+def fired(bad: np.ndarray, total: np.ndarray, floor: float = 0.01) -> int:
+    found = shift(bad, total, floor=floor)
+    return len(found.fired(np.maximum(floor, 0.5 * found.before)))
+
+
+@pytest.mark.parametrize(("rate", "share"), [(1, 0.001), (5, 0.01), (25, 0.002), (125, 0.01), (125, 0.05)])
+def test_white_noise_is_quiet(rate: float, share: float) -> None:
+    rng = np.random.default_rng(7)
+    total = rng.poisson(rate, (20000, 48)).astype(float)
+    bad = rng.binomial(total.astype(int), share).astype(float)
+    assert fired(bad, total) <= 1
+
+
+@pytest.mark.parametrize("phi", [0.5, 0.9])
+def test_bursty_failures_are_quiet(phi: float) -> None:
+    """The share of failures wanders as an AR(1) process around 1 %."""
+    rng = np.random.default_rng(11)
+    rows, steps = 5000, 72
+    level = np.zeros((rows, steps))
+    for step in range(1, steps):
+        level[:, step] = phi * level[:, step - 1] + rng.normal(0, 0.3 * np.sqrt(1 - phi**2), rows)
+    share = np.clip(0.01 * np.exp(level), 0, 1)
+    total = rng.poisson(50, (rows, steps)).astype(float)
+    bad = rng.binomial(total.astype(int), share).astype(float)
+    assert fired(bad, total) <= 5
+
+
+@pytest.mark.parametrize(("rate", "now", "within"), [(125, 0.05, 2), (25, 0.15, 3), (10, 0.5, 2), (5, 0.95, 3)])
+def test_a_rise_is_found_within_a_few_steps(rate: float, now: float, within: int) -> None:
+    rng = np.random.default_rng(3)
+    total = rng.poisson(rate, (500, 40)).astype(float)
+    bad = rng.binomial(total.astype(int), 0.002).astype(float)
+    bad[:, -within:] = rng.binomial(total[:, -within:].astype(int), now)
+    assert fired(bad, total) >= 450
+
+
+def test_where_it_began() -> None:
+    total = np.full((1, 40), 100.0)
+    bad = np.zeros((1, 40))
+    bad[0, 33:] = 20
+    assert shift(bad, total).began[0] == 33
+
+
+def test_no_history_no_verdict() -> None:
+    total = np.full((1, 6), 100.0)
+    bad = np.zeros((1, 6))
+    bad[0, 2:] = 90
+    assert fired(bad, total) == 0

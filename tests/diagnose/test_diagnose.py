@@ -1,0 +1,123 @@
+"""Each case is drawn by hand: what the telemetry of one fault looks like, and which cause must come first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from midwatch.core.diagnose.blame import blame
+from midwatch.core.diagnose.case import make_case
+from midwatch.core.diagnose.combine import combine
+from midwatch.core.diagnose.settle import settle
+from midwatch.core.diagnose.stage import WITNESSES
+from midwatch.model import faults, signals
+from midwatch.model.findings import Finding, Hypothesis
+from midwatch.model.world import Change, World
+from tests.worlds import START, STEP, after, flat, make_world
+
+ONSET = 40
+GATEWAY, PAYMENT, CHECKOUT, DB = "service:gateway", "service:payment", "service:checkout", "database:shop"
+
+
+def symptom(kind: str = "error_shift", entity: str = GATEWAY, value: float = 0.15) -> Finding:
+    return Finding(f"{kind}|{entity}|", kind, entity, START + ONSET * STEP, value, 0.0, "ratio")
+
+
+def ranked(world: World, *findings: Finding, changes: tuple[Change, ...] = ()) -> tuple[tuple[Hypothesis, ...], float]:
+    case = make_case(world, START + ONSET * STEP, tuple(f.entity for f in findings), findings, changes)
+    assert case is not None
+    whose = settle(case, blame(case))
+    return combine(case, whose, [clue for witness in WITNESSES for clue in witness(case, whose)])
+
+
+def healthy() -> dict[tuple[str, str], np.ndarray]:
+    """gateway -> checkout -> payment -> shop, 100 requests a step, nothing wrong."""
+    found: dict[tuple[str, str], np.ndarray] = {}
+    for name in (GATEWAY, CHECKOUT, PAYMENT, DB):
+        found[name, signals.REQUESTS] = flat(100)
+        found[name, signals.ERRORS] = flat(0)
+        found[name, signals.SELF_MS] = flat(300)
+        found[name, signals.ORIGIN_ERRORS] = flat(0)
+        found[f"{GATEWAY}>{name}", signals.ROOT_ERRORS] = flat(0)
+        found[f"{GATEWAY}>{name}", signals.ROOT_SELF_MS] = flat(300)
+    for edge in (f"{GATEWAY}>{CHECKOUT}", f"{CHECKOUT}>{PAYMENT}", f"{PAYMENT}>{DB}"):
+        found[edge, signals.CALLS] = flat(100)
+        found[edge, signals.CALL_MS] = flat(1000)
+        found[edge, signals.SERVER_MS] = flat(900)
+        found[edge, signals.ANSWERED] = flat(100)
+        found[edge, signals.CALL_ERRORS] = flat(0)
+    found[GATEWAY, signals.TIME_MS] = flat(1200)
+    return found
+
+
+def failing_in(entity: str, each: float = 15) -> dict[tuple[str, str], np.ndarray]:
+    found = healthy()
+    found[entity, signals.ORIGIN_ERRORS] = after(0, each, ONSET)
+    found[entity, signals.ERRORS] = after(0, each, ONSET)
+    found[GATEWAY, signals.ERRORS] = after(0, each, ONSET)
+    found[f"{GATEWAY}>{entity}", signals.ROOT_ERRORS] = after(0, each, ONSET)
+    return found
+
+
+def test_a_full_pool_is_named_with_its_numbers() -> None:
+    series = failing_in(PAYMENT)
+    series[PAYMENT, signals.POOL_WAITING] = after(0, 18, ONSET)
+    series[PAYMENT, signals.POOL_USED] = after(2, 5, ONSET)
+    series[PAYMENT, signals.POOL_LIMIT] = flat(5)
+    hypotheses, unknown = ranked(make_world(series), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.POOL_EXHAUSTED)
+    assert hypotheses[0].probability > 0.8 > unknown
+    assert "18 waiting for a connection, 5 of 5 in use" in hypotheses[0].evidence[0].text
+    assert hypotheses[0].path == (PAYMENT, CHECKOUT, GATEWAY)
+
+
+def test_the_last_change_elsewhere_is_no_answer_key() -> None:
+    deploy = Change("c1", START + ONSET * STEP - 5, "deploy", "service:checkout", before="1.0", after="1.1")
+    hypotheses, _ = ranked(make_world(failing_in(PAYMENT)), symptom(), changes=(deploy,))
+    assert hypotheses[0].entity == PAYMENT
+
+
+def test_a_deploy_of_the_service_where_errors_begin_is_suspected() -> None:
+    deploy = Change("c1", START + ONSET * STEP - 5, "deploy", PAYMENT, before="1.0", after="1.1")
+    hypotheses, _ = ranked(make_world(failing_in(PAYMENT)), symptom(), changes=(deploy,))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.BAD_DEPLOY)
+    assert hypotheses[0].scope["change"] == "c1"
+
+
+def test_errors_that_nothing_explains_leave_room_for_doubt() -> None:
+    hypotheses, unknown = ranked(make_world(failing_in(PAYMENT)), symptom())
+    assert hypotheses[0].entity == PAYMENT
+    assert hypotheses[0].kind == faults.ERRORS_INSIDE
+    assert unknown > 0.2
+
+
+def test_a_lock_explains_the_pools_in_front_of_it() -> None:
+    series = failing_in(PAYMENT)
+    series[PAYMENT, signals.POOL_WAITING] = after(0, 18, ONSET)
+    series[PAYMENT, signals.POOL_USED] = after(2, 5, ONSET)
+    series[PAYMENT, signals.POOL_LIMIT] = flat(5)
+    series[f"{PAYMENT}>{DB}", signals.CALL_MS] = after(1000, 90000, ONSET)
+    series[DB, signals.SESSIONS_BLOCKED] = after(0, 5, ONSET)
+    hypotheses, _ = ranked(make_world(series), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (DB, faults.LOCK_CONTENTION)
+
+
+def test_time_on_the_way_is_the_network() -> None:
+    series = healthy()
+    edge = f"{CHECKOUT}>{PAYMENT}"
+    series[edge, signals.CALL_MS] = after(1000, 60000, ONSET)
+    series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_SELF_MS] = after(300, 59000, ONSET)
+    series[CHECKOUT, signals.SELF_MS] = after(300, 59000, ONSET)
+    series[PAYMENT, signals.TIME_MS] = flat(900)
+    hypotheses, _ = ranked(make_world(series), symptom("latency_shift", value=0.6))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.NETWORK_FAULT)
+    assert hypotheses[0].scope["caller"] == "checkout"
+
+
+def test_without_normal_time_there_is_no_case() -> None:
+    world = make_world(failing_in(PAYMENT))
+    assert make_case(world, START + STEP, (GATEWAY,), (), ()) is None
+
+
+def test_probabilities_add_up_to_one() -> None:
+    hypotheses, unknown = ranked(make_world(failing_in(PAYMENT)), symptom())
+    assert abs(sum(h.probability for h in hypotheses) + unknown - 1) < 1e-9
