@@ -29,7 +29,8 @@ WIDTHS: Final = (2, 4, 8, 16)
 MIN_BASELINE_STEPS: Final = 5
 MIN_BASELINE_TOTAL: Final = 15.0
 PRIOR: Final = (0.5, 5.0)
-THRESHOLD: Final = 9.0  # nats
+THRESHOLD: Final = 11.0  # nats, at an entry point
+THRESHOLD_INSIDE: Final = 16.0  # nats, at the many services behind it
 HISTORY: Final = 72  # steps looked at: more costs time and adds nothing but yesterday
 MIN_BAD: Final = 5.0
 
@@ -45,9 +46,9 @@ class Shift:
     width: Ints
     began: Ints
 
-    def fired(self, min_rise: Floats | float) -> Ints:
+    def fired(self, min_rise: Floats | float, threshold: Floats | float = THRESHOLD) -> Ints:
         """Rows whose rise is both certain and large enough to matter."""
-        return np.flatnonzero((self.log_bayes >= THRESHOLD) & (self.now - self.before >= min_rise))
+        return np.flatnonzero((self.log_bayes >= threshold) & (self.now - self.before >= min_rise))
 
 
 def shift(

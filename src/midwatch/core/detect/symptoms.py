@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from midwatch.core.detect.drop import drops
-from midwatch.core.detect.shift import shift
+from midwatch.core.detect.shift import THRESHOLD, THRESHOLD_INSIDE, shift
 from midwatch.core.slo.discover import latency_threshold
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
@@ -56,7 +56,7 @@ def _aligned(world: World, names: tuple[str, ...], signal: str) -> Floats:
     return found
 
 
-def _baselines(turn: Turn, names: tuple[str, ...], kinds: tuple[str, ...]) -> Ints:
+def _baselines(turn: Turn, names: tuple[str, ...]) -> Ints:
     """Where each row's history ends: before the onset of an incident that is open (its steps are not normal)."""
     grid = turn.world.series
     limit = np.full(len(names), grid.steps, dtype=np.intp)
@@ -71,8 +71,9 @@ def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fi
     errors = np.minimum(_aligned(world, names, signals.ERRORS), requests)
     entry = np.array([name in world.entries for name in names])
     floor = np.where(entry, MIN_RISE, MIN_RISE_INSIDE)
-    found = shift(errors, requests, baseline_until=_baselines(turn, names, ("error_shift",)))
-    for row in found.fired(np.maximum(floor, 0.5 * found.before)):
+    found = shift(errors, requests, baseline_until=_baselines(turn, names))
+    sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
+    for row in found.fired(np.maximum(floor, 0.5 * found.before), sure):
         yield Finding(
             id=f"error_shift|{names[row]}|",
             kind="error_shift",
@@ -89,7 +90,7 @@ def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fi
 def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
     world = turn.world
     promised = {slo.entity: slo.threshold_ms for slo in turn.state.slos if slo.sli == "latency"}
-    limits = _baselines(turn, names, ("latency_shift",))
+    limits = _baselines(turn, names)
     slow = np.zeros_like(requests)
     counted = np.zeros_like(requests)
     thresholds = np.zeros(len(names))
@@ -108,7 +109,8 @@ def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[
     entry = np.array([name in world.entries for name in names])
     floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
     found = shift(slow, counted, baseline_until=limits)
-    for row in found.fired(np.maximum(floor, found.before)):
+    sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
+    for row in found.fired(np.maximum(floor, found.before), sure):
         yield Finding(
             id=f"latency_shift|{names[row]}|",
             kind="latency_shift",
