@@ -11,6 +11,7 @@ MidwatchError
  |    +-- InDoubt       nobody knows whether it took effect
  +-- ChannelError       a page could not be handed over (retryable or not)
  +-- UsageError         a command makes no sense as it was given
+      +-- NotFound      there is no such incident, action or post-mortem
 """
 
 from __future__ import annotations
@@ -78,3 +79,7 @@ class ChannelError(MidwatchError):
 
 class UsageError(MidwatchError):
     """A command makes no sense as it was given."""
+
+
+class NotFound(UsageError):
+    """There is no such incident, action or post-mortem."""

@@ -70,6 +70,13 @@ class Books:
             elif not isinstance(recorded.event, _NOT_OF_A_TURN):
                 self.unobeyed.clear()  # a turn of the loop came after: it has seen them
 
+    @property
+    def journal(self) -> Journal:
+        """Raises JournalError once it is closed."""
+        if self._journal is None:
+            raise JournalError("the journal is closed")
+        return self._journal
+
     def held(self, margin_seconds: float) -> bool:
         return self._journal is not None and self._journal.held(margin_seconds)
 
@@ -78,9 +85,7 @@ class Books:
         and its kind Deposed."""
         if not events:
             return []
-        journal = self._journal
-        if journal is None:
-            raise JournalError("the journal is closed")
+        journal = self.journal
         self._crash_point("before_append")
         try:
             recorded, self.head = await self._on_thread(lambda: (journal.append(list(events), at), journal.head()))

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from midwatch.shell.run import Watch
 
 TICK_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
@@ -51,6 +55,52 @@ class Health:
         else:
             self.troubles.pop(part, None)
         return before != why
+
+
+def health_report(watch: Watch) -> dict[str, Any]:
+    """What the health page and ``midwatch status`` show. ``degraded`` holds a sentence per part in trouble."""
+    vitals, settings = watch.vitals, watch.settings
+    degraded = list(vitals.troubles.values())
+    if vitals.last_tick_at and watch.now() - vitals.last_tick_at > 4 * settings.tick_seconds:
+        degraded.append(f"the loop has not turned for {watch.now() - vitals.last_tick_at:.0f} s")
+    if watch.hands_off:
+        degraded.append("hands off: no action is carried out; pages still are")
+    if not vitals.last_data_at:
+        degraded.append("no telemetry has come in yet")
+    elif (quiet := watch.now() - vitals.last_data_at) > 60:
+        degraded.append(f"no telemetry has come in for {quiet:.0f} s")
+    pulse = watch.heartbeat.pulse if watch.heartbeat else None
+    if pulse is not None and pulse.ok is False:
+        degraded.append(f"the dead-man call fails: {pulse.why}")
+    recent = sorted(vitals.recent_ticks)
+    return {
+        "degraded": degraded,
+        "started_at": vitals.started_at,
+        "ticks": vitals.ticks,
+        "tick_errors": vitals.tick_errors,
+        "ticks_late": vitals.ticks_late,
+        "last_tick_at": vitals.last_tick_at or None,
+        "tick_ms_median": round(1000 * recent[len(recent) // 2], 2) if recent else None,
+        "tick_ms_worst": round(1000 * recent[-1], 2) if recent else None,
+        "first_data_at": vitals.first_data_at or None,
+        "last_data_at": vitals.last_data_at or None,
+        "telemetry": {
+            "rows": vitals.rows,
+            "rows_rejected": vitals.rows_rejected,
+            "batches_not_stored": vitals.batches_not_stored,
+            **{f"batches_{signal}": count for signal, count in sorted(vitals.batches.items())},
+            **watch.intake.counters(),
+        },
+        "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
+        "store": watch.intake.store_words(),
+        "dead_man": "off"
+        if pulse is None
+        else "ok"
+        if pulse.ok
+        else "not yet called"
+        if pulse.ok is None
+        else pulse.why,
+    }
 
 
 def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:

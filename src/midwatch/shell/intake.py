@@ -110,6 +110,11 @@ class Intake:
         """The working set after a restart: empty, unless the store still has what came in before."""
         return Memory()
 
+    def store_words(self) -> str:
+        if self.store is None:
+            return "off: telemetry is kept in memory only"
+        return "ok" if self.store.healthy else "not answering"
+
     def gauges(self) -> dict[str, float]:
         healthy = math.nan if self.store is None else float(bool(self.store.healthy))
         return {"store_healthy": healthy, "batches_awaiting_retry": float(len(self._seen_unstored))}

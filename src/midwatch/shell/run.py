@@ -31,10 +31,10 @@ from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.crash import CrashPoints
 from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.folder import load_policy, open_folder, remove_running, write_running
-from midwatch.shell.health import Health, prometheus_text
+from midwatch.shell.health import Health, health_report, prometheus_text
 from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.intake import Intake
-from midwatch.shell.journal import Head, Journal
+from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.servers import AsgiServer, bind
 from midwatch.shell.timeline import Chronicle
 
@@ -82,15 +82,16 @@ class Watch:
         self.settings = settings
         self.memory = Memory()
         self.world = empty_world(0.0)
-        self.health = Health()
-        self.token = ""
+        self.vitals = Health()
+        self.token: str | None = None  # what the console asks for: nothing on loopback
+        self.api_token = ""
         self.otlp_port = self.console_port = 0
         self.hands = Hands(actuators)
         self.channels: Mapping[str, Channel] = {channel.name: channel for channel in channels}
-        self.intake = Intake(self.health, clock)
+        self.intake = Intake(self.vitals, clock)
         self.heartbeat: Heartbeat | None = None
         self.crash_point = CrashPoints.from_environment()
-        self.books = Books(self.health, self.now, self.crash_point)
+        self.books = Books(self.vitals, self.now, self.crash_point)
         self.effects = Effects(
             hands=self.hands,
             channels=self.channels,
@@ -128,11 +129,11 @@ class Watch:
         listeners: list[socket.socket] = []
         try:
             was_running = open_folder(self.settings)
-            self.token = folder_token(self.settings.folder, create=True)
+            self.api_token = folder_token(self.settings.folder, create=True)
             self._bind(listeners)
             epoch = await self.books.open(self._open_journal)
             self._last_now = self.state.at
-            self.health.started_at = self.now()
+            self.vitals.started_at = self.now()
             self._inputs = [r for r in self.books.unobeyed if self.now() - r.at < UNOBEYED_SECONDS]
             reason = "a fresh journal" if self.state.seq == 0 else "after a crash" if was_running else "after a stop"
             async with self.books.turn:
@@ -192,7 +193,7 @@ class Watch:
                 await asyncio.wait_for(self._stopping.wait(), max(0.0, due - self._clock()))
                 return
             if self._clock() - due > 1.0:
-                self.health.ticks_late += 1
+                self.vitals.ticks_late += 1
             await self.tick_once()
 
     def request_stop(self) -> None:
@@ -232,13 +233,13 @@ class Watch:
                     self._tick_thread, self._tick(), self.state, self.memory, self.world, inputs, now
                 )
             except Exception as error:
-                self.health.tick_errors += 1
-                self.health.trouble("loop", f"a turn of the loop failed: {type(error).__name__}")
+                self.vitals.tick_errors += 1
+                self.vitals.trouble("loop", f"a turn of the loop failed: {type(error).__name__}")
                 log.exception("a turn of the loop failed; the next one tries again")
-                if self.health.tick_errors > 1:
+                if self.vitals.tick_errors > 1:
                     self._inputs.clear()  # a command that breaks the loop must not break it for ever
                 return ()
-            self.health.trouble("loop", "")
+            self.vitals.trouble("loop", "")
             try:
                 recorded = await self.books.append(events, now)
             except Deposed:
@@ -248,7 +249,7 @@ class Watch:
                 return ()
             self.memory = memory
             self._inputs.clear()
-            self.health.ticked(now, time.perf_counter() - began)
+            self.vitals.ticked(now, time.perf_counter() - began)
         self.effects.carry_out([one.event for one in recorded])
         await self.books.snapshot_when_due()
         return tuple(recorded)
@@ -292,8 +293,8 @@ class Watch:
             if len(self._paged_unjournaled) >= MAX_UNJOURNALED:
                 self._paged_unjournaled.clear()
             self._paged_unjournaled[order.key] = now
-            self.health.pages_unjournaled += 1
-            note = "\n\nmidwatch cannot write its journal and takes no action: " + self.health.troubles.get(
+            self.vitals.pages_unjournaled += 1
+            note = "\n\nmidwatch cannot write its journal and takes no action: " + self.vitals.troubles.get(
                 "journal", ""
             )
             self.effects.page_anyway(replace(order, text=order.text + note))
@@ -340,7 +341,7 @@ class Watch:
                 self.settings.hands_off_file.unlink(missing_ok=True)
             (recorded,) = await self.books.append([CommandGiven(verb, by, target, value, note, via)], self.now())
             self._inputs.append(recorded)
-        self.health.commands += 1
+        self.vitals.commands += 1
         return recorded
 
     async def change(self, change: Change) -> Recorded:
@@ -350,10 +351,20 @@ class Watch:
             if len(self._inputs) < MAX_INPUTS:
                 self._inputs.append(recorded)
         self.intake.add_change(change)
-        self.health.changes += 1
+        self.vitals.changes += 1
         return recorded
 
     # -- what faces read --
+
+    @property
+    def journal(self) -> JournalReader:
+        """For reading only."""
+        return self.books.journal
+
+    @property
+    def mode(self) -> str:
+        """The ceiling for every playbook."""
+        return self.state.policy.mode
 
     @property
     def head(self) -> Head:
@@ -386,16 +397,20 @@ class Watch:
             **self.intake.gauges(),
         }
         counters = {f"effects_{name}": float(count) for name, count in self.effects.counters.items()}
-        return prometheus_text(self.health, gauges, {**counters, **self.intake.counters()})
+        return prometheus_text(self.vitals, gauges, {**counters, **self.intake.counters()})
+
+    def health(self) -> dict[str, Any]:
+        """About midwatch itself, for people; ``degraded`` are sentences."""
+        return health_report(self)
 
     def _pulse(self) -> dict[str, Any]:
         return {
             "seq": self.books.head.seq,
             "hash": self.books.head.hash,
             "at": self.now(),
-            "last_tick_at": self.health.last_tick_at,
+            "last_tick_at": self.vitals.last_tick_at,
             "open_incidents": len(self.state.open_incidents),
-            "troubles": sorted(self.health.troubles),
+            "troubles": sorted(self.vitals.troubles),
         }
 
     def now(self) -> float:

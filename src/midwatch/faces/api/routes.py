@@ -1,0 +1,166 @@
+"""The JSON API of a running watch, under ``/api/v1``, and ``/metrics`` and ``/healthz`` beside it.
+
+Reading is open on loopback while the console has no token. Whatever changes something, and reading once a token is set,
+needs ``Authorization: Bearer <token>``: the folder's token (a 0600 file that the CLI reads) or the console's. A browser's
+cookie is not accepted here: pages send forms to the console, which checks a CSRF token.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, Field
+
+from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
+from midwatch.model.world import Change
+from midwatch.shell import queries
+from midwatch.shell.run import COMMANDS, Watch
+
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class Command(BaseModel):
+    """``target``: an incident, an action, a playbook. ``value``: what the verb needs besides."""
+
+    model_config = ConfigDict(extra="forbid")
+    verb: str = Field(max_length=40)
+    by: str = Field(min_length=1, max_length=80)
+    target: str = Field("", max_length=200)
+    value: str = Field("", max_length=200)
+    note: str = Field("", max_length=2000)
+    via: str = Field("api", pattern="^(api|cli|chat)$")
+
+
+class ChangeIn(BaseModel):
+    """A deploy, a config change, a flag, scaling, infrastructure."""
+
+    model_config = ConfigDict(extra="ignore")
+    id: str = Field(min_length=1, max_length=200)
+    at: float = Field(gt=0)
+    kind: str = Field(pattern="^(deploy|config|flag|scale|infra)$")
+    entity: str = Field(min_length=1, max_length=200)
+    summary: str = Field("", max_length=500)
+    before: str = Field("", max_length=500)
+    after: str = Field("", max_length=500)
+    by: str = Field("", max_length=80)
+
+
+def router(watch: Watch) -> APIRouter:
+    """All routes, with absolute paths. Include it in any app."""
+    routes = APIRouter(route_class=_Friendly)
+
+    def host(request: Request) -> None:
+        """A page elsewhere can point its own name at 127.0.0.1; without a token the name must be ours."""
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname
+        if not watch.token and name not in LOOPBACK:
+            raise HTTPException(421, "midwatch answers only to 127.0.0.1 and localhost while no token is set")
+
+    def reader(request: Request) -> None:
+        host(request)
+        if watch.token:
+            _bearer(request, watch)
+
+    def writer(request: Request) -> None:
+        host(request)
+        _bearer(request, watch)
+
+    read, write = [Depends(reader)], [Depends(writer)]
+
+    @routes.get("/healthz", dependencies=[Depends(host)])
+    async def healthz() -> JSONResponse:
+        """200 while the loop turns and the journal takes entries, else 503."""
+        troubles = {k: v for k, v in watch.vitals.troubles.items() if k in ("journal", "loop", "lease")}
+        return JSONResponse({"ok": not troubles, "troubles": troubles}, status_code=503 if troubles else 200)
+
+    @routes.get("/metrics", dependencies=read)
+    async def metrics() -> PlainTextResponse:
+        return PlainTextResponse(watch.metrics(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    @routes.get("/api/v1/status", dependencies=read)
+    async def status() -> dict[str, Any]:
+        found = queries.status(watch.state)
+        found["hands_off"] = watch.hands_off
+        return {**found, "health": queries.plain(watch.health()), "journal": queries.plain(vars(watch.head))}
+
+    @routes.get("/api/v1/incidents", dependencies=read)
+    async def incidents(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
+        return [queries.incident_row(i) for i in queries.newest_first(watch.state)[:limit]]
+
+    @routes.get("/api/v1/incidents/{ident}", dependencies=read)
+    async def incident(ident: str) -> dict[str, Any]:
+        return queries.incident(watch.state, ident, watch.chronicle)
+
+    @routes.get("/api/v1/incidents/{ident}/postmortem", dependencies=read)
+    async def postmortem(ident: str) -> PlainTextResponse:
+        text = queries.postmortem(watch.state, ident, watch.chronicle)
+        return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
+
+    @routes.get("/api/v1/actions", dependencies=read)
+    async def actions(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
+        return [queries.action_row(r) for r in list(watch.state.actions.values())[-limit:]][::-1]
+
+    @routes.post("/api/v1/commands", dependencies=write, status_code=202)
+    async def command(given: Command) -> dict[str, Any]:
+        """Journaled at once, obeyed by the next turn (``hands_off`` holds at once)."""
+        target = _target(watch, given)
+        recorded = await watch.command(given.verb, given.by, target, given.value, given.note, given.via)
+        return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target}
+
+    @routes.post("/api/v1/changes", dependencies=write, status_code=202)
+    async def changes(given: ChangeIn) -> dict[str, Any]:
+        entity = given.entity if ":" in given.entity else f"service:{given.entity}"
+        recorded = await watch.change(Change(**{**given.model_dump(), "entity": entity}))
+        return {"seq": recorded.seq, "at": recorded.at}
+
+    return routes
+
+
+def _target(watch: Watch, given: Command) -> str:
+    """Ids as the journal has them, so that ``ack 3`` works; a command about nothing is refused before it is journaled."""
+    if given.verb not in COMMANDS:
+        raise UsageError(f"there is no command {given.verb!r}", hint="one of: " + ", ".join(sorted(COMMANDS)))
+    state = watch.state
+    if given.verb in ("approve", "refuse", "undo"):
+        return queries.find_action(state, given.target).action.id
+    if given.verb in ("ack", "confirm_cause", "resolve"):
+        return queries.find_incident(state, given.target).id
+    if given.verb == "autonomy" and given.target not in state.playbooks:
+        known = ", ".join(sorted(state.playbooks)) or "none"
+        raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
+    return given.target
+
+
+def _bearer(request: Request, watch: Watch) -> None:
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    right = [token for token in (watch.api_token, watch.token) if token]
+    if scheme.lower() != "bearer" or not any(hmac.compare_digest(given.strip().encode(), t.encode()) for t in right):
+        raise HTTPException(401, "send the token: Authorization: Bearer <the content of the folder's file 'token'>")
+
+
+class _Friendly(APIRoute):
+    """Our errors as JSON ``{"error", "hint"}``: 404 for what is not there, 503 when the journal does not take it."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def friendly(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except MidwatchError as error:
+                return JSONResponse({"error": str(error), "hint": error.hint}, status_code=_status(error))
+
+        return friendly
+
+
+def _status(error: MidwatchError) -> int:
+    if isinstance(error, NotFound):
+        return 404
+    if isinstance(error, UsageError):
+        return 400
+    return 503 if isinstance(error, JournalError) else 500

@@ -1,0 +1,168 @@
+"""Read models: what the CLI, the API and the console show, as plain values that become JSON as they are.
+
+Pure functions of state (and of a Chronicle for timelines). Times are unix seconds here; faces render them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+
+from midwatch.model.entity import name_of
+from midwatch.model.errors import NotFound
+from midwatch.model.faults import DESCRIPTIONS
+from midwatch.model.findings import Hypothesis, Incident
+from midwatch.model.state import ActionRecord, State
+from midwatch.shell.timeline import Chronicle
+
+
+def status(state: State) -> dict[str, Any]:
+    """The watch at a glance."""
+    policy = state.policy
+    return {
+        "seq": state.seq,
+        "at": state.at or None,
+        "epoch": state.epoch,
+        "mode": policy.mode,
+        "hands_off": state.hands_off,
+        "hands_off_by": state.hands_off_by,
+        "open_incidents": [incident_row(i) for i in newest_first(state) if i.phase != "resolved"],
+        "waiting_for_you": [action_row(r) for r in state.actions.values() if r.status == "asked"],
+        "findings": [
+            {"id": f.id, "kind": f.kind, "entity": f.entity, "since_at": f.since_at, "value": f.value, "unit": f.unit}
+            for f in state.findings.values()
+        ],
+        "gaps": dict(state.gaps),
+        "slos": [
+            {"name": s.name, "entity": s.entity, "sli": s.sli, "target": s.target, "source": s.source}
+            for s in state.slos
+        ],
+        "playbooks": {
+            name: {"level": r.level, "met": r.met, "missed": r.missed} for name, r in sorted(state.playbooks.items())
+        },
+    }
+
+
+def newest_first(state: State) -> list[Incident]:
+    """Open ones first, each group newest first."""
+    return sorted(state.incidents.values(), key=lambda i: (i.phase == "resolved", -i.opened_at, i.id))
+
+
+def incident_row(incident: Incident) -> dict[str, Any]:
+    first = incident.hypotheses[0] if incident.hypotheses else None
+    return {
+        "id": incident.id,
+        "severity": incident.severity,
+        "phase": incident.phase,
+        "title": incident.title,
+        "opened_at": incident.opened_at,
+        "onset_at": incident.onset_at,
+        "resolved_at": incident.resolved_at,
+        "acknowledged_by": incident.acknowledged_by,
+        "symptoms": list(incident.symptoms),
+        "cause": cause_words(first) if first else "",
+        "probability": first.probability if first else None,
+        "unknown": incident.unknown,
+    }
+
+
+def cause_words(hypothesis: Hypothesis) -> str:
+    """``connection pool exhausted at payment``."""
+    return f"{DESCRIPTIONS.get(hypothesis.kind, hypothesis.kind)} at {name_of(hypothesis.entity)}"
+
+
+def action_row(record: ActionRecord) -> dict[str, Any]:
+    action = record.action
+    return {
+        "id": action.id,
+        "incident": action.incident,
+        "verb": action.verb,
+        "target": action.target,
+        "parameters": dict(action.parameters),
+        "class": action.action_class,
+        "playbook": action.playbook,
+        "status": record.status,
+        "decision": record.verdict.decision,
+        "rule": record.verdict.rule,
+        "why": record.verdict.why,
+        "approved_by": list(record.approved_by),
+        "judged_at": record.judged_at,
+        "ordered_at": record.ordered_at,
+        "ended_at": record.ended_at,
+        "result": record.outcome.result if record.outcome else "",
+        "expectation": record.result_why,
+        "undo": action.undo_verb,
+        "undo_of": action.undo_of,
+    }
+
+
+def find_incident(state: State, given: str) -> Incident:
+    """By id, in any case, or by its number alone (``3`` for ``INC-3``). Raises NotFound with what there is."""
+    wanted = given.strip().lower()
+    for incident in state.incidents.values():
+        if incident.id.lower() == wanted or incident.id.lower().rpartition("-")[2].lstrip("0") == wanted.lstrip("0"):
+            return incident
+    known = ", ".join(i.id for i in newest_first(state)[:5])
+    raise NotFound(f"there is no incident {given!r}", hint=f"the latest are {known}" if known else "there are none yet")
+
+
+def find_action(state: State, given: str) -> ActionRecord:
+    """By id, in any case, or by its number alone. Raises NotFound."""
+    wanted = given.strip().lower()
+    for record in state.actions.values():
+        ident = record.action.id.lower()
+        if ident == wanted or ident.rpartition("-")[2].lstrip("0") == wanted.lstrip("0"):
+            return record
+    known = ", ".join(r.action.id for r in list(state.actions.values())[-5:])
+    raise NotFound(f"there is no action {given!r}", hint=f"the latest are {known}" if known else "there are none yet")
+
+
+def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> dict[str, Any]:
+    """Everything about one incident. Raises NotFound."""
+    found = find_incident(state, ident)
+    told = chronicle.updates.get(found.id) if chronicle else None
+    return {
+        **incident_row(found),
+        "severity_reason": found.severity_reason,
+        "impact": plain(found.impact),
+        "mitigated_at": found.mitigated_at,
+        "confirmed_cause": found.confirmed_cause,
+        "update": told.text if told else "",
+        "facts": dict(told.facts) if told else {},
+        "findings": [plain(state.findings[f]) if f in state.findings else {"id": f} for f in found.findings],
+        "hypotheses": [plain(h) for h in found.hypotheses],
+        "actions": [action_row(r) for r in state.actions_of(found.id)],
+        "pages": [
+            {"page": p.ordered.page, "channel": p.ordered.channel, "status": p.status, "at": p.ordered_at, "why": p.why}
+            for p in state.pages_of(found.id)
+        ],
+        "timeline": [plain(entry) for entry in chronicle.of(found.id)] if chronicle else [],
+        "has_postmortem": bool(chronicle and found.id in chronicle.postmortems),
+    }
+
+
+def postmortem(state: State, ident: str, chronicle: Chronicle) -> str:
+    """Markdown. Raises NotFound when there is none (yet)."""
+    found = find_incident(state, ident)
+    text = chronicle.postmortems.get(found.id)
+    if text is None:
+        why = "it is written when the incident is resolved" if found.phase != "resolved" else "none was written"
+        raise NotFound(f"{found.id} has no post-mortem", hint=why)
+    return text
+
+
+def plain(value: Any) -> Any:
+    """Builtins only, with NaN and infinities as None: JSON knows neither."""
+    return _finite(msgspec.to_builtins(value))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return value
