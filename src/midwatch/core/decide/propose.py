@@ -107,7 +107,8 @@ def _worked_but_came_back(world: World, record: ActionRecord, playbook: Playbook
         return False
     settled = now - record.ended_at >= max(60.0, playbook.expect_within_seconds)
     return settled and any(
-        holds(c, measure(world, c.subject, c.signal, SIGNAL_SECONDS)) is False for c in record.action.expectation.checks
+        holds(c, measure(world, c.subject, c.signal, c.window_seconds)) is False
+        for c in record.action.expectation.checks
     )
 
 
