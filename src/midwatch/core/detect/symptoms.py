@@ -32,10 +32,10 @@ def symptoms(turn: Turn) -> Iterator[Finding]:
     world = turn.world
     names, requests = _judged(world, signals.REQUESTS)
     if names:
-        counts = np.nan_to_num(requests)
+        counts = np.nan_to_num(requests) * _ordinary(turn)
         yield from _errors(turn, names, counts)
         yield from _slowness(turn, names, counts)
-        yield from _drops(turn, names, counts)
+        yield from _drops(turn, names, np.nan_to_num(requests))
     yield from _lags(turn)
 
 
@@ -66,6 +66,17 @@ def _baselines(turn: Turn, names: tuple[str, ...]) -> Ints:
     return limit
 
 
+def _ordinary(turn: Turn) -> Floats:
+    """1 per step, 0 where a past incident was going on: its steps say nothing about what is normal. Shape (steps,)."""
+    grid = turn.world.series
+    found = np.ones(grid.steps)
+    for incident in turn.state.incidents.values():
+        if incident.phase == "resolved":
+            over_at = incident.calm_since_at or incident.resolved_at or incident.onset_at
+            found[(grid.times >= incident.onset_at - 2 * grid.step_seconds) & (grid.times < over_at)] = 0.0
+    return found
+
+
 def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
     world = turn.world
     errors = np.minimum(_aligned(world, names, signals.ERRORS), requests)
@@ -91,6 +102,7 @@ def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[
     world = turn.world
     promised = {slo.entity: slo.threshold_ms for slo in turn.state.slos if slo.sli == "latency"}
     limits = _baselines(turn, names)
+    ordinary = _ordinary(turn)
     slow = np.zeros_like(requests)
     counted = np.zeros_like(requests)
     thresholds = np.zeros(len(names))
@@ -98,14 +110,14 @@ def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[
         counts = world.latency.get(name)
         if counts is None:
             continue
-        history = counts[: max(int(limits[row]) - 2, 0)].sum(axis=0)
+        history = (counts * ordinary[:, None])[: max(int(limits[row]) - 2, 0)].sum(axis=0)
         threshold = promised.get(name) or (latency_threshold(history) if history.sum() >= 20 else None)
         if threshold is None:
             continue
         thresholds[row] = threshold
         first = int(np.searchsorted(np.asarray(signals.LATENCY_BOUNDS_MS), threshold)) + 1
-        counted[row] = counts.sum(axis=1)
-        slow[row] = counts[:, first:].sum(axis=1)
+        counted[row] = counts.sum(axis=1) * ordinary
+        slow[row] = counts[:, first:].sum(axis=1) * ordinary
     entry = np.array([name in world.entries for name in names])
     floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
     found = shift(slow, counted, baseline_until=limits)

@@ -21,6 +21,7 @@ from midwatch.model.world import Change, Floats, World
 
 NORMAL_STEPS: Final = 48
 BAD_STEPS: Final = 48
+MIN_NORMAL_STEPS: Final = 6
 GUARD_STEPS: Final = 1  # the step before the onset may already be touched
 
 
@@ -101,8 +102,13 @@ def make_case(
     symptoms: tuple[str, ...],
     findings: Iterable[Finding],
     changes: Iterable[Change],
+    trouble_until_at: float = 0.0,
 ) -> Case | None:
-    """Cut the World at ``onset_at``; None when there is no normal time to compare with."""
+    """Cut the World at ``onset_at``; None when there is no normal time to compare with.
+
+    ``trouble_until_at`` is when the last trouble before this one was over: normal time starts after it, unless too little
+    would be left.
+    """
     grid = world.series
     onset = math.floor((onset_at - grid.start_at) / grid.step_seconds + 1e-9)
     end_normal = onset - GUARD_STEPS
@@ -113,6 +119,9 @@ def make_case(
     active = np.flatnonzero(np.nan_to_num(requests).sum(axis=0) > 0) if requests.size else np.empty(0, dtype=np.intp)
     first = int(active[0]) + (1 if active.size and active[0] > 0 else 0) if active.size else 0
     start_normal = max(first, end_normal - NORMAL_STEPS)
+    over = math.ceil((trouble_until_at - grid.start_at) / grid.step_seconds)
+    if start_normal < over <= end_normal - MIN_NORMAL_STEPS:
+        start_normal = over
     if end_normal - start_normal < 2:
         return None
     normal = slice(start_normal, end_normal)

@@ -78,7 +78,9 @@ def _due(turn: Turn, incident: Incident) -> bool:
 def investigate(turn: Turn, incident: Incident) -> tuple[tuple[Hypothesis, ...], float] | None:
     """Hypotheses and the mass on "none of these"; None when there is no normal time to compare with."""
     findings = [turn.state.findings[f] for f in incident.findings if f in turn.state.findings]
-    case = make_case(turn.world, incident.onset_at, incident.symptoms, findings, _changes(turn))
+    past = [i.calm_since_at or i.resolved_at or 0.0 for i in turn.state.incidents.values() if i.phase == "resolved"]
+    over_at = max((at for at in past if at < incident.onset_at), default=0.0)
+    case = make_case(turn.world, incident.onset_at, incident.symptoms, findings, _changes(turn), over_at)
     if case is None:
         return None
     whose = settle(case, blame(case))
