@@ -1,0 +1,97 @@
+"""What the pages need of the journal besides state: the latest words, post-mortems and the events of each incident.
+
+Read incrementally, in slices, so that a long journal does not hold up the loop; bounded per incident and in all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from itertools import islice
+
+from midwatch.faces.console.view import JournalView
+from midwatch.model import events as e
+from midwatch.model.events import Recorded
+
+MAX_INCIDENTS = 250
+MAX_EVENTS = 1500
+MAX_POSTMORTEM_CHARS = 200_000
+SLICE = 2000
+
+
+class Story:
+    """One incident as the journal tells it."""
+
+    def __init__(self) -> None:
+        self.events: deque[Recorded] = deque(maxlen=MAX_EVENTS)
+        self.update: tuple[float, e.UpdateWritten] | None = None
+        self.postmortem: tuple[float, str] | None = None
+
+
+class JournalProjection:
+    """``await catch_up()`` before reading. ``seq`` is the last entry that was seen."""
+
+    def __init__(self, journal: JournalView) -> None:
+        self._journal = journal
+        self.seq = 0
+        self.stories: OrderedDict[str, Story] = OrderedDict()
+        self.commands: deque[Recorded] = deque(maxlen=50)
+        self.hands: Recorded | None = None  # the newest hands off / hands on that took effect
+        self._owner: OrderedDict[str, str] = OrderedDict()  # action and page ids -> incident
+        self._lock = asyncio.Lock()
+
+    async def catch_up(self, head_seq: int) -> None:
+        if self.seq >= head_seq:
+            return
+        async with self._lock:
+            while self.seq < head_seq:
+                some = list(islice(self._journal.read(self.seq), SLICE))
+                if not some:
+                    return
+                for recorded in some:
+                    self._take(recorded)
+                await asyncio.sleep(0)
+
+    def story(self, incident: str) -> Story:
+        return self.stories.get(incident) or Story()
+
+    def _take(self, recorded: Recorded) -> None:
+        self.seq = recorded.seq
+        event = recorded.event
+        if isinstance(event, e.CommandGiven | e.CommandRefused):
+            self.commands.append(recorded)
+        if isinstance(event, e.HandsOffChanged):
+            self.hands = recorded
+        incident = self._incident_of(event)
+        if not incident:
+            return
+        story = self.stories.get(incident)
+        if story is None:
+            story = self.stories[incident] = Story()
+            while len(self.stories) > MAX_INCIDENTS:
+                self.stories.popitem(last=False)
+        story.events.append(recorded)
+        if isinstance(event, e.UpdateWritten):
+            story.update = (recorded.at, event)
+        elif isinstance(event, e.PostmortemWritten):
+            story.postmortem = (recorded.at, event.markdown[:MAX_POSTMORTEM_CHARS])
+
+    def _incident_of(self, event: e.Event) -> str:
+        if isinstance(event, e.ActionJudged):
+            self._own(event.action.id, event.action.incident)
+            return event.action.incident
+        if isinstance(event, e.PageOrdered):
+            self._own(event.page, event.incident)
+            return event.incident
+        if isinstance(event, e.ActionOrdered | e.ActionEnded | e.ActionDropped | e.ExpectationJudged):
+            return self._owner.get(event.action_id, "")
+        if isinstance(event, e.PageEnded):
+            return self._owner.get(event.page, "")
+        if isinstance(event, e.CommandGiven | e.CommandRefused):
+            return event.target if event.target in self.stories else self._owner.get(event.target, "")
+        return str(getattr(event, "incident", ""))
+
+    def _own(self, ident: str, incident: str) -> None:
+        self._owner[ident] = incident
+        while len(self._owner) > 20 * MAX_INCIDENTS:
+            self._owner.popitem(last=False)

@@ -1,0 +1,146 @@
+"""Templates and what they are given: whole pages, a page's inside for the live stream, login and confirmation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from midwatch.faces.console import pages, words
+from midwatch.faces.console.projection import JournalProjection
+from midwatch.faces.console.sessions import Session, Sessions
+from midwatch.faces.console.view import WatchView
+
+TEMPLATES = Path(__file__).parent / "templates"
+PENDING_SECONDS = 60.0
+LATE_SECONDS = 15.0
+
+_HEARD = {
+    "hands_off": "Hands off was ordered.",
+    "hands_on": "Hands on was ordered.",
+    "ack": "Acknowledged. Pages for {target} stop repeating.",
+    "approve": "Approved {target}. The guards have the last word.",
+    "refuse": "Refused {target}.",
+    "undo": "Undo of {target} was ordered.",
+    "confirm_cause": "Thank you. The cause of {target} was noted as confirmed.",
+    "resolve": "Resolve of {target} was ordered.",
+    "autonomy": "The new level of {target} was ordered.",
+    "note": "Noted.",
+}
+
+
+class Renderer:
+    """Renders one watch. ``page`` gives (HTML, status); ``inside`` the same without the frame around it."""
+
+    def __init__(self, watch: WatchView, sessions: Sessions, clock: Callable[[], float]) -> None:
+        self.watch, self.sessions, self.clock = watch, sessions, clock
+        self.projection = JournalProjection(watch.journal)
+        self._hands_pending: tuple[bool, float] | None = None
+        self._markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+        self._env = environment()
+
+    def gave(self, verb: str, target: str, at: float) -> None:
+        """A command was journaled; the page shows it as pending until state says that it was obeyed."""
+        if verb in ("hands_off", "hands_on"):
+            self._hands_pending = (verb == "hands_off", at)
+
+    @staticmethod
+    def heard(verb: str, target: str) -> str:
+        return _HEARD.get(verb, "Done.").format(target=target or "it")
+
+    def pending_hands(self, now: float) -> dict[str, Any] | None:
+        if self._hands_pending is None:
+            return None
+        off, at = self._hands_pending
+        if self.watch.state.hands_off == off or now - at > PENDING_SECONDS:
+            self._hands_pending = None
+            return None
+        return {"off": off, "at": at, "late": now - at > LATE_SECONDS}
+
+    async def page(self, path: str, session: Session, said: tuple[str, str] | None = None) -> tuple[str, int]:
+        return await self._show(path, session, said, whole=True)
+
+    async def inside(self, path: str, session: Session, said: tuple[str, str] | None = None) -> tuple[str, int]:
+        return await self._show(path, session, said, whole=False)
+
+    async def confirm(self, session: Session, form: dict[str, str], back: str) -> str:
+        """Asks again, under a token that holds: the page was from before a restart, or not ours."""
+        kept = {k: form.get(k, "")[:2000] for k in ("verb", "target", "value", "note")}
+        context = await self._context("/confirm", session, None)
+        return self._env.get_template("confirm.html").render(**context, whole=True, form=kept, back_to=back)
+
+    def login(self, onward: str, why: str = "") -> str:
+        return self._env.get_template("login.html").render(onward=onward, why=why)
+
+    async def _show(self, path: str, session: Session, said: tuple[str, str] | None, whole: bool) -> tuple[str, int]:
+        context = await self._context(path, session, said)
+        view = context["view"]
+        head, _, ident = path.strip("/").partition("/")
+        status, name, more = 200, "missing.html", {}
+        match (head, ident):
+            case ("", ""):
+                name, more = "watch.html", pages.watch_page(view, self.watch, self.projection)
+            case ("incidents", ""):
+                name, more = "incidents.html", pages.incidents_page(view, self.projection)
+            case ("incidents", _) if ident in view.state.incidents:
+                incident = view.state.incidents[ident]
+                name, more = "incident.html", pages.incident_page(view, incident, self.projection)
+            case ("budgets", ""):
+                name, more = "budgets.html", pages.budgets_page(view, self.watch)
+            case ("actions", ""):
+                name, more = "actions.html", pages.actions_page(view)
+            case ("postmortems", ""):
+                name, more = "postmortems.html", pages.postmortems_page(view, self.projection)
+            case ("postmortems", _) if (written := self.projection.story(ident).postmortem) is not None:
+                name = "postmortem.html"
+                html = Markup(self._markdown.render(written[1]))  # noqa: S704 - html is off in the parser
+                more = {"ident": ident, "at": written[0], "html": html}
+            case ("health", ""):
+                name, more = "health.html", pages.health_page(view, self.watch)
+            case _:
+                status = 404
+        return self._env.get_template(name).render(**context, **more, whole=whole), status
+
+    async def _context(self, path: str, session: Session, said: tuple[str, str] | None) -> dict[str, Any]:
+        await self.projection.catch_up(self.watch.state.seq)
+        now = self.clock()
+        view = pages.read_view(self.watch, self.projection, now)
+        return {
+            "view": view,
+            "state": view.state,
+            "now": now,
+            "banner": pages.banner(view),
+            "path": path,
+            "session": session,
+            "csrf": self.sessions.csrf(session),
+            "said": said,
+            "pending_hands": self.pending_hands(now),
+            "needs_login": self.sessions.needs_login,
+            "seq": view.state.seq,
+        }
+
+
+def environment() -> Environment:
+    """Jinja with autoescape always on and the words of ``words.py`` as filters."""
+    env = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    for name in (
+        "number percent target_percent measured duration ago clock iso entity fault parameters "
+        "check expectation evidence_numbers impact"
+    ).split():
+        env.filters[name] = getattr(words, name)
+    env.filters["plot_json"] = lambda plot: json.dumps(plot, separators=(",", ":"), allow_nan=False)
+    env.filters["finite"] = lambda value: value is not None and value == value
+    env.globals["PHASES"] = words.PHASES
+    env.globals["AUTONOMY"] = words.AUTONOMY
+    return env

@@ -1,0 +1,57 @@
+"""What the console needs of a running watch, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from midwatch.core.memory import Memory
+from midwatch.model.events import Recorded
+from midwatch.model.state import State
+from midwatch.model.world import World
+
+
+class JournalView(Protocol):
+    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
+        """Entries with a higher sequence number than ``after_seq``, in order."""
+        ...
+
+    def head(self) -> Any:
+        """The newest entry's ``seq``, ``hash`` and ``at``."""
+        ...
+
+
+class WatchView(Protocol):
+    """A running watch as the pages see it. ``shell.run.Watch`` is one; ``faces.console.fakes.FakeWatch`` is another."""
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def world(self) -> World: ...
+
+    @property
+    def memory(self) -> Memory: ...
+
+    @property
+    def journal(self) -> JournalView: ...
+
+    @property
+    def mode(self) -> str:
+        """The ceiling for every playbook: shadow, suggest, ask, canary or auto."""
+        ...
+
+    @property
+    def token(self) -> str | None:
+        """What people must know to get in; None on a loopback address without one."""
+        ...
+
+    def health(self) -> dict[str, Any]:
+        """midwatch about itself. Any keys; ``degraded`` (sentences) is shown on every page when it is not empty."""
+        ...
+
+    async def command(
+        self, verb: str, by: str, target: str = "", value: str = "", note: str = "", via: str = "page"
+    ) -> Recorded:
+        """Journal what a person wants. Raises UsageError or JournalError."""
+        ...
