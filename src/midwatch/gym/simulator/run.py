@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import traceback
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,7 @@ from midwatch.gym.simulator.target import Target
 from midwatch.gym.simulator.telemetry import Telemetry
 from midwatch.gym.simulator.trace import Amnesia, Ticked, Trace
 from midwatch.gym.simulator.watch import Crashed, JournalDisk, SimulatedWatch, Switch, Tick
-from midwatch.model.events import ChangeSeen, CommandGiven, Event
+from midwatch.model.events import ChangeSeen, CommandGiven
 from midwatch.model.state import fold_all
 from midwatch.model.world import Change, Gap, World, empty_world
 
@@ -47,6 +48,20 @@ def run(scenario: Scenario, tick: Tick | None = None) -> Trace:
     return stage.trace
 
 
+@dataclass
+class _Twin:
+    """The same watch had it lost nothing: decides on the same state with the old working set, and does nothing."""
+
+    loss: Amnesia
+    memory: Memory
+    seen_since: int
+
+    def turn(self, tick: Tick, watch: SimulatedWatch, world: World) -> None:
+        inputs = [recorded.event for recorded in watch.inputs]
+        events, self.memory = tick(watch.state, self.memory, world, inputs, watch.now())
+        self.loss.with_memory.append(events)
+
+
 class _Stage:
     def __init__(self, scenario: Scenario, tick: Tick) -> None:
         self.scenario, self.tick = scenario, tick
@@ -64,7 +79,8 @@ class _Stage:
         self.seen_since = 0  # the first step that the working set still has
         self.watch: SimulatedWatch | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
-        self.watched: list[list[tuple[Event, ...]]] = []
+        self.lost: Memory | None = None  # the working set of a process that died
+        self.twins: list[_Twin] = []
         self.hands: set[tuple[str, int]] = set()
 
     def now(self) -> float:
@@ -108,7 +124,7 @@ class _Stage:
         watch = self.watch
         if watch is None or not watch.dead:
             return False
-        self.watch = None
+        self.watch, self.lost = None, watch.memory
         await watch.bury()
         folded = fold_all(self.disk.journal.read())
         # Killed between the append and its fold, the live state may lag; it is never ahead and never different.
@@ -144,9 +160,10 @@ class _Stage:
             self.watch = None  # it cannot take the watch while it cannot write; it tries again
             return
         if lost_memory:
+            before = self.seen_since
             if self.rng.random() < 0.5:
                 self.seen_since = self.telemetry.steps  # no store to read back from: the World is gone too
-            self._watch_closely("crash", ())
+            self._watch_closely("crash", self.lost or Memory(), before)
 
     def _world(self, since: int) -> World:
         window = min(self.scenario.window_steps, self.telemetry.steps - since)
@@ -164,29 +181,29 @@ class _Stage:
     def _turn(self, number: int) -> None:
         watch = self.watch
         assert watch is not None
-        world = self._world(self.seen_since)
         if number in self.scenario.forget_at:
-            with_memory, _ = self.tick(watch.state, watch.memory, world, [r.event for r in watch.inputs], watch.now())
-            watch.memory = Memory()
-            how = "memory"
+            before, how = self.seen_since, "memory"
             if self.rng.random() < 0.5:
                 self.seen_since, how = self.telemetry.steps - int(self.rng.integers(0, 2)), "memory and World"
-                world = self._world(self.seen_since)
-            self._watch_closely(how, with_memory)
+            self._watch_closely(how, watch.memory, before)
+            watch.memory = Memory()
+        world = self._world(self.seen_since)
+        for twin in self.twins:
+            twin.turn(self.tick, watch, self._world(twin.seen_since))
         self.trace.world = world
-        before, at = self.disk.seq, watch.now()
+        before_seq, at = self.disk.seq, watch.now()
         recorded = watch.turn(world)
         events = tuple(one.event for one in recorded)
         recent = world.series.values[: self.scenario.fleet.size, -6:]
-        self.trace.ticks.append(Ticked(at, before + 1, self.disk.seq, bool(np.isfinite(recent).any())))
-        for turns in self.watched:
-            if len(turns) < WATCHED_TURNS:
-                turns.append(events)
+        self.trace.ticks.append(Ticked(at, before_seq + 1, self.disk.seq, bool(np.isfinite(recent).any())))
+        for twin in self.twins:
+            twin.loss.without.append(events)
+        self.twins = [twin for twin in self.twins if len(twin.loss.without) < WATCHED_TURNS]
 
-    def _watch_closely(self, how: str, with_memory: tuple[Event, ...]) -> None:
-        turns: list[tuple[Event, ...]] = []
-        self.watched.append(turns)
-        self.trace.amnesias.append(Amnesia(self.now(), how, with_memory, turns))
+    def _watch_closely(self, how: str, memory: Memory, seen_since: int) -> None:
+        loss = Amnesia(self.now(), how, [], [])
+        self.trace.amnesias.append(loss)
+        self.twins.append(_Twin(loss, memory, seen_since))
 
     # -- people and webhooks --
 

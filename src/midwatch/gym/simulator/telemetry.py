@@ -190,7 +190,7 @@ class Telemetry:
             out[4] = 0.0
         hits = rng.poisson(lookups * seconds * c.cache_hit_ratio, steps)
         misses = rng.poisson(lookups * seconds * (1 - c.cache_hit_ratio), steps)
-        out[5:8] = (hits, misses, np.ones(steps)) if c.store_down[1] < 1 else (np.nan, np.nan, 0.0)
+        out[5:8] = (hits, misses, np.ones(steps)) if c.store_down[1] < 1 else np.array([[np.nan], [np.nan], [0.0]])
         for step in range(steps):
             before = self._queue_depth
             taken = c.queue_consumed * (before + incoming[step])

@@ -37,12 +37,13 @@ class Ticked:
 
 @dataclass(frozen=True)
 class Amnesia:
-    """The same turn with and without its working set: what each would have decided."""
+    """A loss of the working set, and the next turns: ``without`` is what was decided, ``with_memory`` what the same turns
+    would have decided on the same state had nothing been lost."""
 
     at: float
     how: str
-    with_memory: tuple[Event, ...]
-    without: list[tuple[Event, ...]]  # this turn and the next ones
+    with_memory: list[tuple[Event, ...]]
+    without: list[tuple[Event, ...]]
 
 
 @dataclass
