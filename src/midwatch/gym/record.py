@@ -1,0 +1,104 @@
+"""``midwatch gym run --fault NAME --seed N --record DIR``: telemetry of one fault, as OTLP JSON lines, to be replayed.
+
+DIR holds what a watch would have received and nothing else. The truth is written elsewhere: ``truth.json`` beside DIR.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+from msgspec.structs import replace
+
+from midwatch.gym.faults import background
+from midwatch.gym.faults.base import Map
+from midwatch.gym.faults.catalog import Case, draw_case, named
+from midwatch.gym.fleet import Fleet
+from midwatch.gym.score.users import Request, bad_share, first_harm
+
+
+class Recording(msgspec.Struct, frozen=True):
+    """What ``truth.json`` holds: the case, its times, and what users felt (``bad_before``, ``bad_after``: shares)."""
+
+    case: Case
+    started_at: float
+    injected_at: float
+    ended_at: float
+    harm_at: float | None
+    bad_before: float
+    bad_after: float
+    requests: int
+
+
+def requests_of(fleet: Fleet, since_at: float = 0.0) -> list[Request]:
+    """The load generator's log as the judge reads it."""
+    return [Request(r.at, r.journey, r.ok, r.latency_ms) for r in fleet.load(since_at)]
+
+
+async def record(
+    fault: str,
+    seed: int,
+    directory: Path,
+    *,
+    number: int = 0,
+    entity: str | None = None,
+    normal_seconds: float = 60.0,
+    fault_seconds: float = 90.0,
+    rate: float = 25.0,
+    truth: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Recording:
+    """Record one case into ``directory``; the truth goes to ``truth`` (default: ``truth.json`` beside it).
+
+    Raises LookupError for an unknown fault or entity, FleetError when the fleet does not start.
+    """
+    directory = directory.absolute()
+    beside = truth or directory.parent / "truth.json"
+    if beside.is_relative_to(directory):
+        raise LookupError(f"{beside}: the truth must lie outside of what a watch may read")
+    directory.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="midwatch-fleet-") as work:
+        async with Fleet(work, rate=rate, seed=seed, record=directory) as fleet:
+            known = Map.read(await fleet.dark.call("targets"))
+            case = draw_case(
+                seed,
+                number,
+                named(fault),
+                known,
+                entity=entity,
+                normal_seconds=(normal_seconds, normal_seconds),
+                watch_seconds=fault_seconds,
+            )
+            await named(fault).prepare(fleet, case.truth)
+            started = time.time()
+            planned = started + case.normal_seconds
+            routine = asyncio.create_task(background.play(fleet, case.routines, planned))
+            say(f"{case.name}: normal for {case.normal_seconds:.0f} s")
+            await asyncio.sleep(max(0.0, planned - time.time()))
+            injected = time.time()
+            await named(fault).inject(fleet, case.truth)
+            case = replace(case, truth=replace(case.truth, injected_at=injected))
+            say(f"{case.name}: {case.truth.entity} {dict(case.truth.strength)}")
+            await asyncio.sleep(fault_seconds)
+            ended = time.time()
+            routine.cancel()
+            await asyncio.gather(routine, return_exceptions=True)
+            requests = requests_of(fleet, started)
+    found = Recording(
+        case,
+        started,
+        injected,
+        ended,
+        first_harm(requests, injected),
+        bad_share(requests, started, injected),
+        bad_share(requests, injected + 10, ended),
+        len(requests),
+    )
+    beside.parent.mkdir(parents=True, exist_ok=True)
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    say(f"{case.name}: bad requests {found.bad_before:.1%} before, {found.bad_after:.1%} after the injection")
+    return found
