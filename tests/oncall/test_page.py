@@ -11,13 +11,14 @@ from midwatch.core.decide.obey import obey
 from midwatch.core.decide.stage import decide
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.page import page
+from midwatch.core.oncall.updates import tell
 from midwatch.core.verify.closing import close
 from midwatch.core.verify.expect import verify
 from midwatch.model.actions import Outcome
 from midwatch.model.events import IncidentRated, PageEnded, UpdateWritten
 from midwatch.model.policy import PagePolicy
 
-ALL = (obey, decide, verify, close, page)
+ALL = (obey, decide, verify, close, tell, page)
 PAGING = PagePolicy(channels=("phone", "mail"), repeat_seconds=60, max_repeats=5)
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.decide.sight import place
-from midwatch.core.oncall.updates import tell
 from midwatch.core.oncall.words import clock, did, phone, to_do
 from midwatch.core.turn import Turn
 from midwatch.model.events import PageOrdered
@@ -25,8 +24,7 @@ STUCK_SECONDS: Final = 60.0  # beyond its timeout, an ordered action without an 
 
 
 def page(turn: Turn) -> Turn:
-    """Write updates (``updates.tell``), then order the pages that are due now."""
-    turn = tell(turn)
+    """Order the pages that are due now."""
     for incident in tuple(turn.state.incidents.values()):
         for channel in turn.state.policy.paging.channels:
             order = due(turn.state, incident, channel, turn.now)

@@ -48,6 +48,15 @@ _DOING: Final[dict[str, tuple[str, str, str]]] = {
 }
 
 
+_BETWEEN: Final[dict[str, str]] = {
+    "resize_pool": "of", "rollback_deploy": "of", "rollback_config": "of", "renew_certificate": "of", "flush_cache": "of",
+    "deploy": "to", "apply_config": "to", "scale_out": "to", "scale_in": "from", "bypass_cache": "for",
+    "set_flag": "in", "kill_session": "in", "rebuild_index": "in", "shed_load": "at", "unshed_load": "at",
+    "restart": "", "drain_instance": "", "undrain_instance": "", "drain_region": "", "undrain_region": "",
+}  # fmt: skip
+"""The word between what is done and its target; "on" for all others."""
+
+
 @dataclass(frozen=True)
 class Words:
     """``text`` for people; ``facts`` are its numbers by name; ``gist`` changes exactly when something worth an update
@@ -90,6 +99,12 @@ def to_do(verb: str) -> str:
 def did(verb: str) -> str:
     """``resized the pool``."""
     return _DOING[verb][2] if verb in _DOING else f"ran {verb}"
+
+
+def at_target(verb: str, target: str) -> str:
+    """`` of payment`` for a pool, `` payment`` for a restart: what follows the verb."""
+    between = _BETWEEN.get(verb, "on")
+    return f" {between} {place(target)}" if between else f" {place(target)}"
 
 
 def cause_words(hypothesis: Hypothesis) -> str:
@@ -199,7 +214,7 @@ def _action(state: State, incident: Incident, facts: dict[str, Scalar]) -> str:
             return f"midwatch does not {to_do(refused[-1].action.verb)}: {refused[-1].verdict.why}"
         return "midwatch has no fix for it" if incident.hypotheses else ""
     action = record.action
-    on = "" if action.target == action.hypothesis_entity else f" of {place(action.target)}"
+    on = "" if action.target == action.hypothesis_entity else at_target(action.verb, action.target)
     what = f"{doing(action.verb)}{on}{_with(action, facts)}"
     plan = f"{to_do(action.verb)}{on}{_with(action, facts)}"
     done = f"{did(action.verb)}{on}{_with(action, facts)}"
@@ -255,11 +270,10 @@ def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> st
         if record.status == "asked":
             lines.append(f"Say yes: midwatch approve {action.id}. Say no: midwatch refuse {action.id}.")
         elif record.status == "ordered":
-            lines.append(f"midwatch is {doing(action.verb)} of {place(action.target)} ({action.id}).")
+            lines.append(f"midwatch is {doing(action.verb)}{at_target(action.verb, action.target)} ({action.id}).")
         elif record.status in ("done", "met", "unknown") and action.undo_verb and not action.undo_of:
-            lines.append(
-                f"midwatch {did(action.verb)} of {place(action.target)}. Take it back: midwatch undo {action.id}."
-            )
+            done = f"midwatch {did(action.verb)}{at_target(action.verb, action.target)}"
+            lines.append(f"{done}. Take it back: midwatch undo {action.id}.")
     if not incident.acknowledged_by and incident.phase != "resolved":
         lines.append(f"Acknowledge: midwatch ack {incident.id}.")
     return "\n".join(lines)

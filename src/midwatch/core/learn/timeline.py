@@ -1,0 +1,218 @@
+"""One sentence in plain words per journaled event: the timeline of an incident, and the journal as people read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from midwatch.core.decide.sight import place
+from midwatch.core.oncall.words import at_target, cause_words, did, doing, percent, plain, to_do
+from midwatch.model import events as e
+from midwatch.model.actions import Action
+from midwatch.model.faults import DESCRIPTIONS
+from midwatch.model.world import Change
+
+LEAD_SECONDS: Final = 900.0  # changes so long before the onset belong to the story
+
+
+@dataclass(frozen=True)
+class TimelineRow:
+    """``at`` in unix seconds; ``who`` is midwatch, a person, or the source of a change; ``text`` one sentence."""
+
+    at: float
+    who: str
+    text: str
+
+
+def timeline(recorded: Iterable[e.Recorded], incident_id: str) -> list[TimelineRow]:
+    """What happened in one incident, in journal order: its own events, commands about it, its findings, and changes
+    from 15 minutes before its onset until its end."""
+    events = list(recorded)
+    opened = next((r for r in events if _opens(r.event, incident_id)), None)
+    if opened is None or not isinstance(opened.event, e.IncidentOpened):
+        return []
+    ended = next(
+        (r.at for r in events if isinstance(r.event, e.IncidentResolved) and r.event.incident == incident_id), 1e18
+    )
+    since = opened.event.onset_at - LEAD_SECONDS
+    findings = set(opened.event.findings)
+    for r in events:
+        if isinstance(r.event, e.IncidentGrew) and r.event.incident == incident_id:
+            findings.update(r.event.findings)
+    actions: dict[str, Action] = {}
+    pages: set[str] = set()
+    rows: list[TimelineRow] = []
+    for r in events:
+        event = r.event
+        if isinstance(event, e.ActionJudged) and event.action.incident == incident_id:
+            actions[event.action.id] = event.action
+        if isinstance(event, e.PageOrdered) and event.incident == incident_id:
+            pages.add(event.page)
+        if isinstance(event, e.ChangeSeen):
+            if since <= event.change.at <= ended:
+                rows.append(
+                    TimelineRow(event.change.at, event.change.by or event.change.source, change_words(event.change))
+                )
+        elif _is_about(event, incident_id, actions, pages, findings) and since <= r.at:
+            text = sentence(event, actions)
+            if text:
+                rows.append(TimelineRow(r.at, who(event), text))
+    return sorted(rows, key=lambda row: row.at)
+
+
+def _opens(event: e.Event, incident_id: str) -> bool:
+    return isinstance(event, e.IncidentOpened) and event.incident == incident_id
+
+
+def _is_about(event: Any, incident_id: str, actions: dict[str, Action], pages: set[str], findings: set[str]) -> bool:
+    match event:
+        case e.FindingOpened(finding=finding):
+            return finding.id in findings
+        case e.FindingClosed(finding_id=ident):
+            return ident in findings
+        case e.ActionJudged(action=action):
+            return action.incident == incident_id
+        case e.CommandGiven(target=target) | e.CommandRefused(target=target):
+            return target in (incident_id, *actions, *pages)
+        case e.HandsOffChanged():
+            return True
+        case e.PageEnded(page=page):
+            return page in pages
+        case e.PostmortemWritten():
+            return False
+    action_id = getattr(event, "action_id", None)
+    return action_id in actions if action_id is not None else getattr(event, "incident", None) == incident_id
+
+
+def who(event: Any) -> str:
+    """Whose doing it was."""
+    by = getattr(event, "by", "") or ""
+    return by if by and not by.startswith("ACT-") and by != "itself" else "midwatch"
+
+
+def change_words(change: Change) -> str:
+    """``deploy of payment: 1.4 -> 1.5``."""
+    moved = f"{change.before} -> {change.after}" if change.before or change.after else ""
+    told = ", ".join(part for part in (change.summary, moved) if part)
+    return f"{change.kind} of {place(change.entity)}" + (f": {told}" if told else "")
+
+
+def sentence(event: Any, actions: dict[str, Action] | None = None) -> str:
+    """The event in plain words; "" for one that no timeline needs. ``actions`` name actions by what they do."""
+    words = _SENTENCES.get(type(event))
+    return words(event, actions or {}) if words else ""
+
+
+def _name(ident: str, actions: dict[str, Action]) -> str:
+    action = actions.get(ident)
+    return f"{ident} ({to_do(action.verb)}{at_target(action.verb, action.target)})" if action else ident
+
+
+def _finding(event: e.FindingOpened, actions: dict[str, Action]) -> str:
+    f = event.finding
+    what = f.kind.replace("_", " ")
+    if f.unit == "ratio":
+        numbers = f"{percent(f.value)} %, before {percent(f.baseline)} %"
+    else:
+        numbers = f"{plain(f.value)} {f.unit}, before {plain(f.baseline)} {f.unit}"
+    return f"{what} in {place(f.entity)}: {f.detail or numbers}"
+
+
+def _ranked(event: e.CauseRanked, actions: dict[str, Action]) -> str:
+    if not event.hypotheses:
+        return "no cause found yet"
+    top = event.hypotheses[0]
+    others = len(event.hypotheses) - 1
+    return f"likely cause: {cause_words(top)}, {percent(top.probability)} %" + (f" ({others} others)" if others else "")
+
+
+def _judged(event: e.ActionJudged, actions: dict[str, Action]) -> str:
+    action, verdict = event.action, event.verdict
+    what = f"{to_do(action.verb)}{at_target(action.verb, action.target)}"
+    match verdict.decision:
+        case "run":
+            return f"{action.id}: {what} may run ({verdict.why})"
+        case "rehearse":
+            return f"{action.id}: would {what} ({verdict.why})"
+        case "ask":
+            return f"{action.id}: wants to {what} and asks ({verdict.why})"
+    return f"{action.id}: does not {what} ({verdict.rule}: {verdict.why})"
+
+
+def _ended(event: e.ActionEnded, actions: dict[str, Action]) -> str:
+    action = actions.get(event.action_id)
+    done = f"{did(action.verb)}{at_target(action.verb, action.target)}" if action else "done"
+    result = f": {event.outcome.result}" if event.outcome.result else ""
+    asked = " (as found out afterwards)" if event.reconciled else ""
+    match event.outcome.status:
+        case "done":
+            return f"{event.action_id}: {done}{result}{asked}"
+        case "failed":
+            return f"{_name(event.action_id, actions)} failed{result}{asked}"
+    return f"nobody knows whether {_name(event.action_id, actions)} took effect{result}{asked}"
+
+
+def _ordered(event: e.ActionOrdered, actions: dict[str, Action]) -> str:
+    action = actions.get(event.action_id)
+    what = f"{doing(action.verb)}{at_target(action.verb, action.target)}" if action else "ordered"
+    yes = f", approved by {' and '.join(event.approved_by)}" if event.approved_by else ""
+    return f"{event.action_id}: {what}{yes}"
+
+
+def _command(event: e.CommandGiven, actions: dict[str, Action]) -> str:
+    about = f" {_name(event.target, actions)}" if event.target else ""
+    value = f" {event.value}" if event.value else ""
+    if event.verb == "note":
+        return event.note or event.value
+    return f"{event.verb.replace('_', ' ')}{about}{value}" + (f": {event.note}" if event.note else "")
+
+
+_RESULTS: Final[dict[str, str]] = {
+    "met": "helped",
+    "missed": "did not help",
+    "unknown": "had an effect that nobody could see",
+}
+_Words = Callable[[Any, dict[str, Action]], str]
+_SENTENCES: Final[dict[type, _Words]] = {
+    e.WatchStarted: lambda v, a: f"midwatch {v.version} took the watch" + (f" ({v.reason})" if v.reason else ""),
+    e.PolicyLoaded: lambda v, a: (
+        f"policy loaded: mode {v.policy.mode}, {len(v.policy.slos)} SLOs, {len(v.policy.playbooks)} playbooks"
+    ),
+    e.SloDiscovered: lambda v, a: f"proposes the SLO {v.slo.name}: {v.why}",
+    e.GapOpened: lambda v, a: f"no data of {place(v.subject)}: {v.reason}",
+    e.GapClosed: lambda v, a: f"data of {place(v.subject)} is back",
+    e.CommandGiven: _command,
+    e.ChangeSeen: lambda v, a: change_words(v.change),
+    e.FindingOpened: _finding,
+    e.FindingClosed: lambda v, a: _closed(v),
+    e.IncidentOpened: lambda v, a: f"{v.incident} opened, SEV{v.severity} ({v.severity_reason}): {v.title}",
+    e.IncidentGrew: lambda v, a: f"grew by {', '.join(place(s) for s in v.symptoms) or 'more findings'} ({v.why})",
+    e.IncidentRated: lambda v, a: f"rated SEV{v.severity}: {v.reason}",
+    e.CauseRanked: _ranked,
+    e.CauseConfirmed: lambda v, a: (
+        f"cause confirmed: {DESCRIPTIONS.get(v.kind, v.kind)} in {place(v.entity)} (by {v.by})"
+    ),
+    e.IncidentCalmed: lambda v, a: "users no longer feel it" if v.calm else "users feel it again",
+    e.IncidentMitigated: lambda v, a: f"mitigated by {_name(v.by, a)}",
+    e.IncidentResolved: lambda v, a: f"resolved: {v.why}",
+    e.UpdateWritten: lambda v, a: f"update: {v.text}",
+    e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
+    e.ActionJudged: _judged,
+    e.ActionOrdered: _ordered,
+    e.ActionEnded: _ended,
+    e.ActionApproved: lambda v, a: f"said yes to {_name(v.action_id, a)}",
+    e.ActionDropped: lambda v, a: f"{_name(v.action_id, a)} dropped: {v.why}",
+    e.ExpectationJudged: lambda v, a: f"{_name(v.action_id, a)} {_RESULTS.get(v.result, v.result)}: {v.why}",
+    e.AutonomyChanged: lambda v, a: f"playbook {v.playbook} is now at {v.level}: {v.why}",
+    e.HandsOffChanged: lambda v, a: "hands off: midwatch touches nothing" if v.on else "hands on again",
+    e.PageOrdered: lambda v, a: f"paged {v.channel}" + (f" again ({v.repeat})" if v.repeat else ""),
+    e.PageEnded: lambda v, a: "" if v.status == "delivered" else f"page {v.page} {v.status}: {v.why}",
+    e.IncidentAcknowledged: lambda v, a: f"acknowledged {v.incident}",
+    e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
+}
+
+
+def _closed(event: e.FindingClosed) -> str:
+    kind, _, rest = event.finding_id.partition("|")
+    return f"{kind.replace('_', ' ')} in {place(rest.partition('|')[0])} ended: {event.why}"
