@@ -1,21 +1,22 @@
 """Settings of one watch: where its folder is, what it listens on, whom it can reach.
 
-Read from ``midwatch.yaml`` in the folder (or the file that ``--config`` names); the command line overrides. Secrets are
-*references* (``{env: NAME}`` or ``{file: /path}``), resolved when they are used, so that no file of ours, no journal and
-no log line holds one::
+Read from ``settings.yaml`` in the folder (or the file that ``--config`` names); the command line overrides. Secrets are
+*references* (``env:NAME``, ``file:/path``, or ``file:/path#key`` for one key of a JSON file), resolved when they are used,
+so that no file of ours, no journal and no log line holds one::
 
     tick_seconds: 5
     policy: [slos/, playbooks.yaml]
-    heartbeat_url: {env: DEADMAN_URL}
+    heartbeat_url: env:DEADMAN_URL
     channels:
-      phone: {type: webhook, url: "https://pager.example/in", secret: {env: PAGE_SECRET}}
-      chat: {type: apprise, url: {env: APPRISE_URL}}
+      phone: {type: webhook, url: "https://pager.example/in", secret: env:PAGE_SECRET}
+      chat: {type: apprise, url: env:APPRISE_URL}
     actuators:
       haproxy: {address: /run/haproxy/admin.sock}
 """
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 from pathlib import Path
@@ -30,7 +31,7 @@ FOLDER_VARIABLE = "MIDWATCH_HOME"
 DEFAULT_FOLDER = ".midwatch"
 HANDS_OFF_FILE = "HANDS-OFF"
 TOKEN_FILE = "token"
-SETTINGS_FILE = "midwatch.yaml"
+SETTINGS_FILE = "settings.yaml"
 
 
 class _Part(BaseModel):
@@ -48,7 +49,7 @@ def _written(value: object) -> object:
 
 def _reference(value: str) -> str:
     if value and not value.startswith(("env:", "file:")):
-        raise ValueError("write a reference, {env: NAME} or {file: /path}, never the secret itself")
+        raise ValueError("write a reference, env:NAME or file:/path, never the secret itself")
     return value
 
 
@@ -64,7 +65,7 @@ class WebhookSettings(_Part):
     type: Literal["webhook"]
     url: Text
     secret: Secret = ""
-    timeout_seconds: float = Field(5.0, gt=0, le=30)
+    timeout_seconds: float = Field(default=5.0, gt=0, le=30)
 
 
 class AppriseSettings(_Part):
@@ -72,7 +73,7 @@ class AppriseSettings(_Part):
 
     type: Literal["apprise"]
     url: Secret
-    timeout_seconds: float = Field(10.0, gt=0, le=30)
+    timeout_seconds: float = Field(default=10.0, gt=0, le=30)
 
 
 class ConsoleSettings(_Part):
@@ -88,15 +89,15 @@ class Settings(_Part):
     folder: Path = Path(DEFAULT_FOLDER)
     policy: tuple[Path, ...] = ()  # files and folders with promises, playbooks and limits
     otlp_host: str = "127.0.0.1"
-    otlp_port: int = Field(4318, ge=0, le=65535)  # 0: any free port
+    otlp_port: int = Field(default=4318, ge=0, le=65535)  # 0: any free port
     console_host: str = "127.0.0.1"
-    console_port: int = Field(8484, ge=0, le=65535)
-    tick_seconds: float = Field(5.0, ge=0.05, le=300)
+    console_port: int = Field(default=8484, ge=0, le=65535)
+    tick_seconds: float = Field(default=5.0, ge=0.05, le=300)
     store: str = "embedded"  # or "none"
     fleet: Path | None = None  # a gym fleet whose hands to use
     mode: Literal["shadow", "suggest", "ask", "canary", "auto"] | None = None  # overrides the policy's
     heartbeat_url: Text = ""
-    heartbeat_seconds: float = Field(60.0, ge=0.05)
+    heartbeat_seconds: float = Field(default=60.0, ge=0.05)
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
 
@@ -135,7 +136,7 @@ def default_folder() -> Path:
 
 
 def load_settings(folder: Path, overrides: dict[str, object] | None = None, *, file: Path | None = None) -> Settings:
-    """Settings of ``folder``: ``file``, or its ``midwatch.yaml`` when there is one, then ``overrides`` (None means "not
+    """Settings of ``folder``: ``file``, or its ``settings.yaml`` when there is one, then ``overrides`` (None means "not
     given"). Relative policy paths are taken from where the file lies.
 
     Raises ConfigError with path, line, key and hint.
@@ -189,8 +190,9 @@ def _line_of(text: str, keys: tuple[int | str, ...]) -> int:
 
 
 def resolve(reference: str) -> str:
-    """The secret that ``env:NAME`` or ``file:/path`` refers to; other text stands for itself. Raises ConfigError, which
-    never shows the secret."""
+    """The secret that ``env:NAME``, ``file:/path`` or ``file:/path#key`` refers to; other text stands for itself.
+
+    Raises ConfigError, which never shows the secret."""
     if reference.startswith("env:"):
         name = reference.removeprefix("env:")
         value = os.environ.get(name)
@@ -198,9 +200,13 @@ def resolve(reference: str) -> str:
             raise ConfigError(f"the environment variable {name} is not set", hint=f"export {name}=...")
         return value
     if reference.startswith("file:"):
-        path = Path(reference.removeprefix("file:"))
+        name, _, key = reference.removeprefix("file:").partition("#")
+        path = Path(name).expanduser()
         try:
-            return path.read_text("utf-8").strip()
+            text = path.read_text("utf-8").strip()
+            return str(json.loads(text)[key]) if key else text
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"holds no key {key!r}", path=str(path)) from error
         except OSError as error:
             raise ConfigError(f"cannot read the secret: {error.strerror}", path=str(path)) from error
     return reference

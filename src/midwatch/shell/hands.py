@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from midwatch.adapters.channels.apprise import AppriseChannel
@@ -10,7 +10,7 @@ from midwatch.adapters.channels.console import ConsoleChannel
 from midwatch.adapters.channels.webhook import WebhookChannel
 from midwatch.model.errors import ChannelError, ConfigError
 from midwatch.model.ports import Actuator, Channel
-from midwatch.shell.config import AppriseSettings, Settings, WebhookSettings, resolve
+from midwatch.shell.config import SETTINGS_FILE, AppriseSettings, Settings, WebhookSettings, resolve
 
 
 def build_channels(settings: Settings) -> list[Channel]:
@@ -28,12 +28,13 @@ def build_channels(settings: Settings) -> list[Channel]:
 
 
 def build_actuators(settings: Settings) -> list[Actuator]:
-    """What ``actuators:`` names. Raises ConfigError."""
-    if not settings.actuators:
+    """What ``actuators:`` names, and the hands of the gym's fleet when one is named. Raises ConfigError."""
+    if not settings.actuators and settings.fleet is None:
         return []
-    from midwatch.adapters.actuators.load import load_actuators
+    from midwatch.adapters.actuators.load import fleet_section, load_actuators
 
-    return load_actuators(settings.actuators)
+    named = {**(fleet_section(settings.fleet) if settings.fleet else {}), **settings.actuators}
+    return load_actuators(named, path=str(settings.folder / SETTINGS_FILE))
 
 
 def _asked(reference: str) -> Callable[[], str]:
@@ -46,3 +47,11 @@ def _resolved(reference: str) -> str:
         return resolve(reference)
     except ConfigError as error:
         raise ChannelError(str(error), retry_after_seconds=5.0, hint=error.hint) from error
+
+
+async def prepare(actuators: Sequence[Actuator]) -> None:
+    """Let actuators look around once before the watch begins (how indexes are defined while they are still there)."""
+    for actuator in actuators:
+        remember = getattr(actuator, "remember_indexes", None)
+        if remember is not None:
+            await remember()

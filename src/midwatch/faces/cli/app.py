@@ -1,0 +1,68 @@
+"""The ``midwatch`` command. One file per group of commands; this one only puts them together."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from midwatch.faces.cli import check as check_command
+from midwatch.faces.cli import commands, reading
+from midwatch.faces.cli import gym as gym_commands
+from midwatch.faces.cli import replay as replay_command
+from midwatch.faces.cli import up as up_command
+from midwatch.faces.cli.common import INTERRUPTED, err
+
+app = typer.Typer(
+    name="midwatch",
+    help="The site reliability engineer that a team installs: it watches, explains, repairs, proves and pages.",
+    no_args_is_help=True,
+    add_completion=True,
+    rich_markup_mode=None,
+    pretty_exceptions_show_locals=False,
+    epilog="Exit codes: 0 fine, 1 a problem was found, 2 not understood, 3 not running or not reachable, 4 failed.",
+)
+journal = typer.Typer(help="The journal: what was seen, decided and done.", no_args_is_help=True)
+journal.command("verify")(reading.verify)
+
+app.command("up")(up_command.up)
+app.command("demo")(gym_commands.demo)
+app.command("check")(check_command.check)
+app.command("status")(reading.status)
+app.command("incidents")(reading.incidents)
+app.command("show")(reading.show)
+app.command("postmortem")(reading.postmortem)
+app.command("ack")(commands.ack)
+app.command("approve")(commands.approve)
+app.command("refuse")(commands.refuse)
+app.command("undo")(commands.undo)
+app.command("confirm-cause")(commands.confirm_cause)
+app.command("hands-off")(commands.hands_off)
+app.command("autonomy")(commands.autonomy)
+app.command("replay")(replay_command.replay)
+app.add_typer(journal, name="journal")
+app.add_typer(gym_commands.gym, name="gym")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        from midwatch.shell.run import product_version
+
+        typer.echo(f"midwatch {product_version()}")
+        raise typer.Exit(0)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        err.print("Interrupted.")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe went away: not an error of ours
+        sys.stderr.close()
+        sys.exit(0)

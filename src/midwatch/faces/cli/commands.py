@@ -1,0 +1,145 @@
+"""Commands that change something: they go to the running watch over its API, which journals them before it obeys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from midwatch.faces.cli.common import (
+    AsJson,
+    By,
+    Folder,
+    Running,
+    Unreachable,
+    err,
+    folder_of,
+    friendly,
+    me,
+    out,
+    print_json,
+)
+from midwatch.model.actions import AUTONOMY_LADDER
+from midwatch.model.errors import UsageError
+from midwatch.model.faults import FAULT_KINDS
+from midwatch.shell.config import HANDS_OFF_FILE
+
+Note = Annotated[str, typer.Option("--note", help="A word for the journal.")]
+Incident = Annotated[str, typer.Argument(metavar="INC")]
+Action = Annotated[str, typer.Argument(metavar="ACT")]
+
+
+def _send(
+    folder: Path | None, as_json: bool, verb: str, by: str, target: str, said: str, value: str = "", note: str = ""
+) -> None:
+    with friendly(as_json):
+        running = Running(folder_of(folder))
+        body = {"verb": verb, "by": me(by), "target": target, "value": value, "note": note, "via": "cli"}
+        answer = running.post("/api/v1/commands", body)
+        if as_json:
+            print_json(answer)
+        else:
+            out.print(
+                said.format(target=answer["target"]) + f" [dim](journal entry {answer['seq']})[/]", soft_wrap=True
+            )
+
+
+def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Acknowledge an incident: its pages stop repeating."""
+    _send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
+
+
+def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Say yes to an action that asks. What is irreversible needs two people."""
+    _send(folder, as_json, "approve", by, ident, "Yes to {target}: the next turn carries it out.", note=note)
+
+
+def refuse(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Say no to an action that asks."""
+    _send(folder, as_json, "refuse", by, ident, "No to {target}: it is dropped.", note=note)
+
+
+def undo(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Take an action back (through the guards)."""
+    _send(folder, as_json, "undo", by, ident, "{target} will be undone by the next turn.", note=note)
+
+
+def confirm_cause(
+    ident: Incident,
+    entity: Annotated[str, typer.Argument(help="service:payment, or just payment.")],
+    kind: Annotated[str, typer.Argument(help="A fault kind, such as pool_exhausted.")],
+    folder: Folder = None,
+    by: By = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say what it really was: diagnosis learns from it."""
+    with friendly(as_json):
+        if kind not in FAULT_KINDS:
+            raise UsageError(f"there is no fault kind {kind!r}", hint="one of: " + ", ".join(sorted(FAULT_KINDS)))
+        key = entity if ":" in entity else f"service:{entity}"
+    _send(folder, as_json, "confirm_cause", by, ident, f"{{target}}: it was {kind} at {key}.", f"{key} {kind}", note)
+
+
+def autonomy(
+    playbook: Annotated[str, typer.Argument(metavar="PLAYBOOK")],
+    level: Annotated[str, typer.Argument(help="shadow, suggest, ask, canary or auto.")],
+    folder: Folder = None,
+    by: By = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Set how much a playbook may do by itself. The policy's mode stays its ceiling."""
+    with friendly(as_json):
+        if level not in AUTONOMY_LADDER:
+            raise UsageError(f"there is no level {level!r}", hint="one of: " + ", ".join(AUTONOMY_LADDER))
+    _send(folder, as_json, "autonomy", by, playbook, f"{{target}} may now: {level}.", level, note)
+
+
+def hands_off(
+    folder: Folder = None,
+    release: Annotated[bool, typer.Option("--release", help="Let midwatch act again.")] = False,
+    by: By = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """The kill switch: no action any more, at once. It works when no watch runs, and holds for the next one.
+
+    Exit code 3 when --release could not reach the watch (the file is removed all the same).
+    """
+    with friendly(as_json):
+        where = folder_of(folder)
+        file = where / HANDS_OFF_FILE
+        if not release:
+            # The file first: it is read before every effect, and needs nobody to be alive.
+            try:
+                where.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{me(by)} via cli\n", "utf-8")
+            except OSError as error:
+                err.print(
+                    f"[yellow]{file} cannot be written ({error.strerror}); asking the watch itself[/]", soft_wrap=True
+                )
+        elif file.exists():
+            try:
+                file.unlink()
+            except OSError as error:
+                raise UsageError(f"{file} cannot be removed: {error.strerror}") from error
+        verb = "hands_on" if release else "hands_off"
+        told, sequence = True, None
+        try:
+            body = {"verb": verb, "by": me(by), "note": note, "via": "cli"}
+            sequence = Running(where).post("/api/v1/commands", body)["seq"]
+        except Unreachable:
+            told = False
+            if release or not file.exists():
+                raise
+        if as_json:
+            print_json({"hands_off": not release, "file": str(file), "watch_told": told, "seq": sequence})
+        elif release:
+            out.print("Hands on: midwatch may act again.")
+        else:
+            out.print(
+                "[bold]Hands off.[/] No action will be carried out." + ("" if told else " (No watch is running.)")
+            )
+            out.print(f"[dim]{file} is the switch; release it with: midwatch hands-off --release[/]", soft_wrap=True)

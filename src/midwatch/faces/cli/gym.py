@@ -1,0 +1,124 @@
+"""``midwatch demo`` and ``midwatch gym``: the fleet to break. The only place that imports the gym, and only when asked."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from midwatch.faces.cli.common import BAD, AsJson, friendly, out, print_json
+from midwatch.model.errors import MidwatchError, UsageError
+
+gym = typer.Typer(help="A real fleet to break, and how well midwatch does on it.", no_args_is_help=True)
+Seed = Annotated[int, typer.Option(help="Everything is drawn from it.")]
+
+
+def _gym(module: str) -> Any:
+    """A module of the gym. Raises UsageError with how to install what is missing."""
+    try:
+        return importlib.import_module(f"midwatch.gym.{module}")
+    except ImportError as error:
+        raise UsageError(
+            f"the gym is not complete here: {error.name or error} is missing", hint="pip install 'midwatch[gym,store]'"
+        ) from error
+
+
+def _called(module: str, name: str, **options: Any) -> Any:
+    """Call a function of the gym, whatever errors it has as ours."""
+    function = getattr(_gym(module), name, None)
+    if function is None:
+        raise UsageError(f"this gym has no {module}.{name}")
+    try:
+        return function(**options)
+    except (MidwatchError, KeyboardInterrupt, typer.Exit):
+        raise
+    except OSError as error:
+        raise MidwatchError(f"the gym stopped: {error}") from error
+
+
+def _ended(result: Any, as_json: bool) -> None:
+    """A gym function answers with an exit code, or with a JSON-able result that may hold ``ok``."""
+    if isinstance(result, int) and not isinstance(result, bool):
+        raise typer.Exit(result)
+    if isinstance(result, dict) and as_json:
+        print_json(result)
+    if result is False or (isinstance(result, dict) and result.get("ok") is False):
+        raise typer.Exit(BAD)
+
+
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the fleet and the watch keep their data.")] = Path("demo-data"),
+    seed: Seed = 1,
+    once: Annotated[
+        bool, typer.Option("--once", help="End when the incident is over, with exit code 0 if it went well.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """A fleet of real services breaks; midwatch finds out why, fixes it, proves it and writes the post-mortem."""
+    with friendly(as_json):
+        _ended(_called("demo", "run", folder=folder, seed=seed, once=once, as_json=as_json), as_json)
+
+
+@gym.command()
+def run(
+    folder: Annotated[Path, typer.Option(help="Where the fleet keeps its data.")] = Path("demo-data/fleet"),
+    seed: Seed = 1,
+    rate: Annotated[float, typer.Option(help="Requests per second.")] = 25.0,
+    otlp: Annotated[str, typer.Option(help="Where the fleet sends its telemetry.")] = "http://127.0.0.1:4318",
+    as_json: AsJson = False,
+) -> None:
+    """Run the fleet alone, until Ctrl-C: point your own watch at it."""
+    with friendly(as_json):
+        _ended(_called("cli", "run", folder=folder, seed=seed, rate=rate, otlp=otlp, as_json=as_json), as_json)
+
+
+@gym.command()
+def score(
+    seed: Annotated[list[int], typer.Option(help="May be given again.")],
+    folder: Annotated[Path | None, typer.Option(help="Keep raw data here.")] = None,
+    fault: Annotated[list[str] | None, typer.Option(help="Only these faults.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Break it in every way that the seed draws and score the watch. Exit code 1 when a bound is missed."""
+    with friendly(as_json):
+        _ended(
+            _called("cli", "score", seeds=tuple(seed), folder=folder, faults=tuple(fault or ()), as_json=as_json),
+            as_json,
+        )
+
+
+@gym.command()
+def faults(as_json: AsJson = False) -> None:
+    """What can break, and what fixes it."""
+    with friendly(as_json):
+        rows = _called("cli", "faults")
+        if as_json:
+            print_json(rows)
+            return
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        columns = list(rows[0]) if rows else []
+        for name in columns:
+            table.add_column(name.replace("_", " "), overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(_words(row[name])) for name in columns))
+        out.print(table)
+
+
+def _words(value: Any) -> str:
+    return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
+
+
+@gym.command()
+def simulate(
+    seed: Seed = 1,
+    incidents: Annotated[int, typer.Option(min=1, help="How many incidents.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Simulated fleets under a virtual clock, with the invariants checked. Exit code 1 when one is broken (the seed is
+    printed)."""
+    with friendly(as_json):
+        _ended(_called("cli", "simulate", seed=seed, incidents=incidents, as_json=as_json), as_json)

@@ -1,0 +1,241 @@
+"""Commands that only look: status, incidents, show, postmortem, journal verify. They read the journal read-only, so they
+work beside a running watch and after it died."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.markdown import Markdown
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from midwatch.faces.cli.common import (
+    BAD,
+    AsJson,
+    Folder,
+    Running,
+    Unreachable,
+    clock_words,
+    err,
+    folder_of,
+    friendly,
+    length_words,
+    out,
+    print_json,
+    severity_text,
+)
+from midwatch.model.entity import name_of
+from midwatch.model.errors import MidwatchError, UsageError
+from midwatch.model.state import State
+from midwatch.shell import queries
+from midwatch.shell.folder import read_running
+from midwatch.shell.journal.reader import SqliteReader
+from midwatch.shell.timeline import Chronicle
+
+
+@contextmanager
+def journal_of(folder: Path) -> Iterator[SqliteReader]:
+    """The folder's journal, read-only. Raises UsageError when there is none."""
+    from midwatch.shell.journal.sqlite import open_readonly
+
+    path = folder / "journal.sqlite"
+    if not path.exists():
+        raise UsageError(
+            f"there is no journal in {folder}", hint="midwatch up makes one; --folder or MIDWATCH_HOME says where it is"
+        )
+    journal = open_readonly(path)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def read_state(folder: Path) -> State:
+    with journal_of(folder) as journal:
+        return journal.load_state()
+
+
+def read_all(folder: Path) -> tuple[State, Chronicle]:
+    with journal_of(folder) as journal:
+        return journal.load_state(), Chronicle().read(journal.read())
+
+
+def status(folder: Folder = None, as_json: AsJson = False) -> None:
+    """How the watch stands. Exit code 1 when an incident is open, 3 when no watch is running."""
+    with friendly(as_json):
+        where = folder_of(folder)
+        found = queries.status(read_state(where))
+        told = read_running(where)
+        health: dict[str, Any] = {}
+        if told is not None:
+            try:
+                live = Running(where).get("/api/v1/status")
+                found, health = {k: v for k, v in live.items() if k != "health"}, live["health"]
+            except MidwatchError as error:
+                health = {"degraded": [str(error)]}
+        found["running"] = told is not None
+        found["health"] = health
+        if as_json:
+            print_json(found)
+        else:
+            _print_status(found, told, where)
+        if told is None:
+            raise typer.Exit(3)
+        if found["open_incidents"]:
+            raise typer.Exit(BAD)
+
+
+def _print_status(found: dict[str, Any], told: dict[str, Any] | None, where: Path) -> None:
+    head = Text("On watch" if told else "Nobody is on watch", style="bold green" if told else "bold red")
+    if told:
+        head.append(
+            f" for {length_words(time.time() - float(told['started_at']))}, console {told['api'] or 'off'}", "default"
+        )
+    else:
+        head.append(f" in {where}; start it with: midwatch up", style="default")
+    out.print(head, soft_wrap=True)
+    out.print(
+        f"mode {found['mode']}, {len(found['slos'])} promises, {len(found['playbooks'])} playbooks, "
+        f"journal at {found['seq']}"
+    )
+    if found["hands_off"]:
+        who = f" (by {found['hands_off_by']})" if found["hands_off_by"] else ""
+        out.print(f"[bold yellow]Hands off{who}: no action is carried out. Release: midwatch hands-off --release[/]")
+    for line in found["health"].get("degraded", ()):
+        out.print(Text(f"! {line}", style="yellow"), soft_wrap=True)
+    for row in found["waiting_for_you"]:
+        line = f"? {row['id']} {row['verb']} {name_of(row['target'])} waits for a yes: midwatch approve {row['id']}"
+        out.print(Text(line, style="bold"), soft_wrap=True)
+    if found["open_incidents"]:
+        out.print(_incident_table(found["open_incidents"]))
+    else:
+        out.print("No open incident.")
+
+
+def incidents(
+    folder: Folder = None,
+    as_json: AsJson = False,
+    everything: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+) -> None:
+    """The incidents, open ones first."""
+    with friendly(as_json):
+        state = read_state(folder_of(folder))
+        rows = [queries.incident_row(i) for i in queries.newest_first(state) if everything or i.phase != "resolved"][
+            :limit
+        ]
+        if as_json:
+            print_json(rows)
+        elif rows:
+            out.print(_incident_table(rows))
+        else:
+            resolved = sum(i.phase == "resolved" for i in state.incidents.values())
+            out.print("No open incident." + (f" {resolved} resolved: midwatch incidents --all" if resolved else ""))
+
+
+def _incident_table(rows: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("incident", "sev", "phase", "opened", "lasted", "what", "likely cause"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        cause = f"{row['cause']} ({row['probability']:.0%})" if row["cause"] else "not known"
+        lasted = length_words((row["resolved_at"] or time.time()) - row["onset_at"])
+        table.add_row(
+            row["id"],
+            severity_text(row["severity"]),
+            row["phase"],
+            clock_words(row["opened_at"]),
+            lasted,
+            Text(row["title"]),
+            Text(cause),
+        )
+    return table
+
+
+def show(ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = None, as_json: AsJson = False) -> None:
+    """One incident: words, causes with evidence, actions with verdicts, timeline."""
+    with friendly(as_json):
+        state, chronicle = read_all(folder_of(folder))
+        found = queries.incident(state, ident, chronicle)
+        if as_json:
+            print_json(found)
+        else:
+            _print_incident(found)
+
+
+def _print_incident(found: dict[str, Any]) -> None:
+    title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {found['phase']}")
+    out.print(Panel(Text(found["update"] or found["title"]), title=title, title_align="left"))
+    for number, hypothesis in enumerate(found["hypotheses"], start=1):
+        name = f"{number}. {hypothesis['kind']} at {name_of(hypothesis['entity'])}"
+        line = Text(f"{name} {hypothesis['probability']:.0%}", style="bold" if number == 1 else "")
+        out.print(line)
+        for evidence in hypothesis.get("evidence", ())[:6]:
+            out.print(Text(f"   {evidence['weight'] or 0:+.1f}  {evidence['text']}"), soft_wrap=True)
+        if number == 1 and hypothesis.get("path"):
+            out.print(Text("   path  " + " > ".join(name_of(p) for p in hypothesis["path"])))
+    if found["hypotheses"]:
+        out.print(f"none of these {found['unknown']:.0%}")
+    if found["actions"]:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("action", "what", "verdict", "status", "why"):
+            table.add_column(name, overflow="fold")
+        for row in found["actions"]:
+            what = f"{row['verb']} {name_of(row['target'])}"
+            said = row["result"] or row["why"]
+            table.add_row(row["id"], Text(what), row["decision"], row["status"], Text(row["expectation"] or said))
+        out.print(table)
+    for entry in found["timeline"]:
+        out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", entry["text"]), soft_wrap=True)
+
+
+def postmortem(
+    ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = None, as_json: AsJson = False
+) -> None:
+    """The post-mortem, as Markdown (rendered on a terminal)."""
+    with friendly(as_json):
+        state, chronicle = read_all(folder_of(folder))
+        text = queries.postmortem(state, ident, chronicle)
+        if as_json:
+            print_json({"incident": queries.find_incident(state, ident).id, "markdown": text})
+        elif out.is_terminal:
+            out.print(Markdown(text))
+        else:
+            sys.stdout.write(text.rstrip() + "\n")
+
+
+def verify(folder: Folder = None, as_json: AsJson = False) -> None:
+    """Recompute the journal's hash chain. Exit code 1 when it does not hold."""
+    with friendly(as_json):
+        with journal_of(folder_of(folder)) as journal, err.status("Recomputing the chain…"):
+            found = journal.verify()
+        if as_json:
+            print_json(
+                {
+                    "ok": found.ok,
+                    "entries": found.entries,
+                    "head_hash": found.head_hash,
+                    "broken_at": found.broken_at,
+                    "why": found.why,
+                    "erased": found.erased,
+                }
+            )
+        elif found.ok:
+            erased = f", {found.erased} with their text erased" if found.erased else ""
+            out.print(
+                f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}", soft_wrap=True
+            )
+        else:
+            out.print(f"[bold red]The chain is broken at entry {found.broken_at}:[/] {found.why}", soft_wrap=True)
+        if not found.ok:
+            raise typer.Exit(BAD)
+
+
+__all__ = ["Unreachable", "incidents", "journal_of", "postmortem", "read_all", "read_state", "show", "status", "verify"]
