@@ -24,7 +24,6 @@ def test_all_four_with_secrets_by_reference(tmp_path: Path, monkeypatch: pytest.
                 "dsn": {"file": str(tmp_path / "fleet.json"), "key": "dsn"},
                 "database": "shop",
                 "indexes": {"by_user": "CREATE INDEX by_user ON public.orders USING btree (user_id)"},
-                "reclaim": ["DROP TABLE IF EXISTS ballast"],
             },
             "valkey": {"url": {"env": "CACHE_URL"}},
         }
@@ -48,7 +47,7 @@ def test_nothing_configured_means_no_hands() -> None:
         ({"valkey": {"url": {"vault": "x"}}}, "actuators.valkey.url"),
         ({"postgres": {"dsn": "", "indexes": {"a": "DROP TABLE users"}}}, "actuators.postgres.indexes"),
         ({"postgres": {"dsn": "", "indexes": {"a": "CREATE INDEX a ON b (c); DROP TABLE b"}}}, "indexes"),
-        ({"postgres": {"dsn": "", "reclaim": "DROP TABLE x"}}, "actuators.postgres.reclaim"),
+        ({"platform": {"url": "http://x", "verbs": "restart"}}, "actuators.platform.verbs"),
     ],
 )
 def test_what_is_wrong_is_named_by_its_key(config: dict[str, Any], says: str) -> None:

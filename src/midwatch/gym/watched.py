@@ -56,7 +56,7 @@ class WatchProcess:
             "mode": mode,
             "store": store,
             "tick_seconds": tick_seconds,
-            "actuators": fleet_section(fleet),
+            "actuators": fleet_section(fleet, catalogue()),
         }
         self._process: asyncio.subprocess.Process | None = None
 
@@ -130,6 +130,13 @@ class WatchProcess:
         await self.stop()
 
 
+def catalogue() -> dict[str, str]:
+    """The indexes that the fleet's database should have, as any team has them in its migrations."""
+    from midwatch.gym.fleet.topology import INDEXES
+
+    return {name: f"CREATE INDEX {name} ON {index['table']} {index['columns']}" for name, index in INDEXES.items()}
+
+
 def gym_policy(policy: Policy, permissions: Sequence[str]) -> Policy:
     """``policy`` with every permission that the hands need: the fleet is there to be touched."""
     return replace(policy, limits=replace(policy.limits, permissions=tuple(sorted(permissions))))
@@ -144,10 +151,6 @@ async def serve(folder: Path) -> None:
 
     settings = load_settings(folder)
     hands = build_actuators(settings)
-    for hand in hands:
-        remember = getattr(hand, "remember_indexes", None)
-        if remember is not None:
-            await remember()
     policy, _ = load_policy(settings)
     granted = {p for hand in hands for spec in hand.verbs.values() for p in spec.permissions}
     watch = Watch(

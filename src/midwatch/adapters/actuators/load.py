@@ -7,7 +7,6 @@
         dsn: "file:/etc/midwatch/postgres.dsn"
         database: shop
         indexes: {orders_by_user: "CREATE INDEX orders_by_user ON orders (user_id)"}
-        reclaim: ["DROP TABLE IF EXISTS ballast"]
       valkey:   {url: "env:VALKEY_URL", cache: valkey}
 
 A secret is never written into that file: it is a reference, ``env:NAME``, ``file:/path`` or ``file:/path#key`` (one key of a
@@ -126,13 +125,12 @@ def _haproxy(section: _Section) -> Actuator:
 
 
 def _postgres(section: _Section) -> Actuator:
-    section.allow("dsn", "database", "indexes", "reclaim")
+    section.allow("dsn", "database", "indexes")
     try:
         return PostgresActuator(
             section.text("dsn"),
             database=section.text("database", ""),
             indexes=section.mapping("indexes"),
-            reclaim=section.texts("reclaim"),
         )
     except ActuatorError as error:
         raise section.wrong("indexes", str(error)) from error
@@ -151,12 +149,13 @@ _BUILDERS: dict[str, Callable[[_Section], Actuator]] = {
 }
 
 
-def fleet_section(directory: Path) -> dict[str, Any]:
-    """The section for the gym's fleet in ``directory``: every secret as a reference into its ``fleet.json``."""
+def fleet_section(directory: Path, indexes: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The section for a fleet that lists its addresses in ``directory/fleet.json``: every secret is a reference into that
+    file. ``indexes`` is the catalogue of its database."""
     said = f"file:{Path(directory).absolute() / 'fleet.json'}#"
     return {
         "platform": {"url": f"{said}platform_url", "token": f"{said}token"},
         "haproxy": {"address": f"{said}haproxy_socket"},
-        "postgres": {"dsn": f"{said}postgres_dsn", "database": "shop"},
+        "postgres": {"dsn": f"{said}postgres_dsn", "database": "shop", "indexes": dict(indexes or {})},
         "valkey": {"url": f"{said}valkey_url"},
     }

@@ -19,22 +19,36 @@ from midwatch.model.entity import kind_of, name_of
 from midwatch.model.errors import ActuatorError, InDoubt
 
 _OPERATIONAL_UP: Final = 2
-_ADMIN_OUT: Final = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x20  # maintenance (forced, inherited, config, DNS) or drain
+_DRAINED_HERE: Final = 0x08  # by a command on this very server
+_DRAINED: Final = 0x08 | 0x10  # ... or because the server that it tracks was
+_MAINTENANCE: Final = 0x01 | 0x02 | 0x04 | 0x20  # forced, inherited, by the configuration, by DNS
+_SERVERS_ONLY: Final = "-1 4 -1"
 _MAX_ANSWER_BYTES: Final = 4 << 20
 
 
 @dataclass(frozen=True)
 class Server:
-    """One server line. ``takes_traffic``: it is up and neither drained nor in maintenance."""
+    """One server line. ``admin`` are HAProxy's administrative flags; ``follows`` that it tracks another server, whose
+    state it takes over."""
 
     backend: str
     name: str
-    out: bool
+    admin: int
     up: bool
+    follows: bool
 
     @property
-    def takes_traffic(self) -> bool:
-        return self.up and not self.out
+    def drained(self) -> bool:
+        return bool(self.admin & _DRAINED)
+
+    @property
+    def drained_here(self) -> bool:
+        return bool(self.admin & _DRAINED_HERE)
+
+    @property
+    def in_service(self) -> bool:
+        """Neither drained nor in maintenance (it may still be down)."""
+        return not self.admin & (_DRAINED | _MAINTENANCE)
 
 
 class HaproxyActuator:
@@ -64,8 +78,11 @@ class HaproxyActuator:
         chosen = _chosen(servers, action.target)
         draining = action.verb.startswith("drain")
         if draining:
+            # What is in maintenance is left there: a later undrain must not wake it.
+            todo = [server for server in chosen if server.in_service and not server.follows]
             _refuse_last(servers, chosen)
-        todo = [server for server in chosen if server.out != draining]
+        else:
+            todo = [server for server in chosen if server.drained_here]
         if not todo:
             return Outcome("done", f"already {'drained' if draining else 'in service'}: {_names(chosen)}")
         state = "drain" if draining else "ready"
@@ -86,32 +103,26 @@ class HaproxyActuator:
         except (TimeoutError, ActuatorError) as error:
             return Outcome("in_doubt", str(error) or "the proxy's runtime socket did not answer in time")
         draining = action.verb.startswith("drain")
-        other = [server for server in chosen if server.out != draining]
+        other = [server for server in chosen if (server.in_service if draining else server.drained)]
         if not other:
             return Outcome("done", f"{'drained' if draining else 'in service'}: {_names(chosen)}")
-        return Outcome("failed", f"{'not drained' if draining else 'out of service'}: {_names(other)}")
+        return Outcome("failed", f"{'not drained' if draining else 'drained'}: {_names(other)}")
 
     async def servers(self) -> list[Server]:
         """Every server of every backend, as the proxy sees it now."""
-        lines = (await self._command("show servers state")).splitlines()
-        header: list[str] = []
-        found = []
-        for line in lines:
-            if line.startswith("# "):
-                header = line[2:].split()
-            elif header and line.strip():
-                row = dict(zip(header, line.split(), strict=False))
-                found.append(
-                    Server(
-                        row["be_name"],
-                        row["srv_name"],
-                        bool(int(row["srv_admin_state"]) & _ADMIN_OUT),
-                        int(row["srv_op_state"]) == _OPERATIONAL_UP,
-                    )
-                )
-        if not header:
-            raise ActuatorError(f"the proxy's answer cannot be read: {' '.join(lines)[:200]}")
-        return found
+        states = _table(await self._command("show servers state"), None)
+        stats = _table(await self._command(f"show stat {_SERVERS_ONLY}"), ",")
+        followers = {(row["pxname"], row["svname"]) for row in stats if row.get("tracked")}
+        return [
+            Server(
+                row["be_name"],
+                row["srv_name"],
+                int(row["srv_admin_state"]),
+                int(row["srv_op_state"]) == _OPERATIONAL_UP,
+                (row["be_name"], row["srv_name"]) in followers,
+            )
+            for row in states
+        ]
 
     async def _command(self, line: str) -> str:
         """One command, one answer, one connection: the runtime API closes after each."""
@@ -142,6 +153,20 @@ class HaproxyActuator:
         return b"".join(parts).decode("utf-8", "replace")
 
 
+def _table(text: str, separator: str | None) -> list[dict[str, str]]:
+    """Rows of an answer whose header line starts with "# "; raises ActuatorError when there is none."""
+    header: list[str] = []
+    found = []
+    for line in text.splitlines():
+        if line.startswith("# "):
+            header = line[2:].split(separator)
+        elif header and line.strip():
+            found.append(dict(zip(header, line.split(separator), strict=False)))
+    if not header:
+        raise ActuatorError(f"the proxy's answer cannot be read: {text[:200]!r}")
+    return found
+
+
 def _chosen(servers: Sequence[Server], target: str) -> list[Server]:
     name = name_of(target)
     if kind_of(target) == "instance":
@@ -157,7 +182,7 @@ def _refuse_last(servers: Sequence[Server], chosen: Sequence[Server]) -> None:
     gone = {(s.backend, s.name) for s in chosen}
     for backend in {s.backend for s in chosen}:
         mine = [s for s in servers if s.backend == backend]
-        if not any(s.takes_traffic and (s.backend, s.name) not in gone for s in mine):
+        if not any(s.up and s.in_service and (s.backend, s.name) not in gone for s in mine):
             raise ActuatorError(f"refused: nothing else would serve {backend}")
 
 

@@ -139,4 +139,13 @@ VERBS: Final = by_verb(
         {"on": _ON},
         undo="bypass_cache",
     ),
+    VerbSpec(
+        "free_disk",
+        "give back what fills a database's volume and nobody needs: expired archives, old dumps",
+        "transient",
+        ("platform.volume",),
+        ("database",),
+        cost_seconds=2.0,
+        timeout_seconds=15.0,
+    ),
 )

@@ -1,1 +1,1 @@
-"""PostgreSQL: sessions, indexes, disk."""
+"""PostgreSQL: sessions and indexes."""

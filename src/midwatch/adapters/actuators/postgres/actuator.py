@@ -1,16 +1,16 @@
-"""Hands on PostgreSQL: end a blocking session, build a missing index, give back disk space.
+"""Hands on PostgreSQL: end a blocking session, build a missing index.
 
 A session is ended only when it is, at that moment and in the same statement, the one that others wait for: a pid may
 have been taken over by somebody else since it was read from telemetry (``pg_blocking_pids``, ``pg_stat_activity``,
-PostgreSQL manual 9.27 and 28.2). Indexes come only from a catalogue of known definitions, disk space only from
-statements that the team wrote down beforehand; nothing here runs SQL that came with an action.
+PostgreSQL manual 9.27 and 28.2). Indexes come only from a catalogue of known definitions: nothing here runs SQL
+that came with an action.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
@@ -38,10 +38,6 @@ _TERMINATE: Final = """
 SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
 WHERE pid = %s AND backend_start = %s AND backend_type = 'client backend' AND datname = current_database()
 """
-_KNOWN: Final = """
-SELECT i.indexname, i.indexdef FROM pg_indexes i
-WHERE i.schemaname NOT IN ('pg_catalog', 'information_schema')
-"""
 _VALID: Final = """
 SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = %s AND c.relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%%')
@@ -56,21 +52,12 @@ _NAME: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")
 class PostgresActuator:
     """``dsn`` as libpq reads it; ``database`` the entity's name.
 
-    ``indexes`` is the catalogue: name -> CREATE INDEX statement. ``remember_indexes`` adds what the database has now,
-    so that an index which disappears later can be built again. ``reclaim`` are the statements that free_disk runs.
+    ``indexes`` is the catalogue: name -> CREATE INDEX statement.
     """
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        database: str = "",
-        indexes: Mapping[str, str] | None = None,
-        reclaim: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, dsn: str, *, database: str = "", indexes: Mapping[str, str] | None = None) -> None:
         self._dsn = dsn
         self._database = database
-        self._reclaim = tuple(reclaim)
         self._done = Done()
         self._indexes: dict[str, str] = {}
         for name, definition in (indexes or {}).items():
@@ -78,26 +65,15 @@ class PostgresActuator:
 
     @property
     def verbs(self) -> Mapping[str, VerbSpec]:
-        if self._reclaim:
-            return VERBS
-        return {verb: spec for verb, spec in VERBS.items() if verb != "free_disk"}
+        return VERBS
 
     @property
     def indexes(self) -> Mapping[str, str]:
         """The catalogue: name -> statement that builds it."""
         return self._indexes
 
-    async def remember_indexes(self) -> int:
-        """Add the indexes that exist now to the catalogue; returns how many it holds. Call it while all is well."""
-        async with self._connection(5) as connection:
-            rows = await (await connection.execute(_KNOWN)).fetchall()
-        for name, definition in rows:
-            if _NAME.match(name) and name not in self._indexes:
-                self._indexes[name] = concurrently(name, definition)
-        return len(self._indexes)
-
     async def apply(self, action: Action) -> Outcome:
-        spec = check(self.verbs, action)
+        spec = check(VERBS, action)
         self._check_target(action)
         if known := self._done.get(action.key):
             return known
@@ -112,11 +88,7 @@ class PostgresActuator:
     async def _carry_out(self, connection: Any, action: Action) -> Outcome:
         if action.verb == "kill_session":
             return await self._kill(connection, action)
-        if action.verb == "rebuild_index":
-            return await self._rebuild(connection, action)
-        for statement in self._reclaim:
-            await connection.execute(statement)
-        return Outcome("done", f"{len(self._reclaim)} reclaim statements run")
+        return await self._rebuild(connection, action)
 
     async def _kill(self, connection: Any, action: Action) -> Outcome:
         blockers = await (await connection.execute(_BLOCKERS)).fetchall()
@@ -151,7 +123,7 @@ class PostgresActuator:
         return Outcome("done", f"built {', '.join(built[:5])}")
 
     async def observe(self, action: Action) -> Outcome:
-        check(self.verbs, action)
+        check(VERBS, action)
         self._check_target(action)
         if known := self._done.get(action.key):
             return known
@@ -170,14 +142,12 @@ class PostgresActuator:
             return (
                 Outcome("failed", f"still blocking: {blockers[:5]}") if still else Outcome("done", "nobody is blocked")
             )
-        if action.verb == "rebuild_index":
-            wanted = action.parameters.get("index")
-            for name in [str(wanted)] if wanted else list(self._indexes):
-                row = await (await connection.execute(_VALID, (name,))).fetchone()
-                if not (row and row[0]):
-                    return Outcome("failed", f"index {name} is missing or invalid")
-            return Outcome("done", "no known index is missing")
-        return Outcome("in_doubt", "reclaimed space leaves no mark")
+        wanted = action.parameters.get("index")
+        for name in [str(wanted)] if wanted else list(self._indexes):
+            row = await (await connection.execute(_VALID, (name,))).fetchone()
+            if not (row and row[0]):
+                return Outcome("failed", f"index {name} is missing or invalid")
+        return Outcome("done", "no known index is missing")
 
     def _check_target(self, action: Action) -> None:
         if self._database and name_of(action.target) != self._database:

@@ -31,13 +31,4 @@ VERBS: Final = by_verb(
         cost_seconds=10.0,
         timeout_seconds=25.0,
     ),
-    VerbSpec(
-        "free_disk",
-        "give back the space that holds nothing anybody needs: the ballast and expired archives",
-        "transient",
-        ("postgres.free_disk",),
-        ("database",),
-        cost_seconds=2.0,
-        timeout_seconds=15.0,
-    ),
 )
