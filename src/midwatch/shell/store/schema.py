@@ -73,7 +73,9 @@ TTL toDateTime(ts) + INTERVAL {logs_days} DAY SETTINGS ttl_only_drop_parts = 1""
     attributes String CODEC(ZSTD(1)),
     exception_type LowCardinality(String),
     exception_message String CODEC(ZSTD(1)),
-    links String CODEC(ZSTD(1)),"""
+    links String CODEC(ZSTD(1)),
+    request Bool,
+    failed Bool,"""
     + _RESOURCE
     + """,
     INDEX by_trace trace_id TYPE bloom_filter(0.01) GRANULARITY 1

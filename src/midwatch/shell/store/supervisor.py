@@ -122,7 +122,7 @@ class Supervisor:
                 f"the telemetry store cannot start on {self.folder}: {answer['error']}",
                 hint=self._hint(answer["error"]),
             )
-        self._became(Address(answer["port"], password))
+        self._became(Address(int(answer["port"]), password))
 
     def _hint(self, error: str) -> str:
         if "No module named" in error:

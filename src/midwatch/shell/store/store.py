@@ -1,0 +1,368 @@
+"""The telemetry store as the rest of midwatch sees it: write batches, ask questions in ClickHouse SQL.
+
+Everything goes through ``clickhouse-connect``, to the supervised child or to a cluster alike. Paging and the journal do
+not depend on this: when the store is down, ``write`` and every question raise StoreError at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+
+from midwatch.model.entity import name_of
+from midwatch.model.errors import StoreError
+from midwatch.model.world import Change, Floats
+from midwatch.shell.ingest.rows import Batch, LogLine, Span
+from midwatch.shell.store import columns
+from midwatch.shell.store.dsn import Dsn, parse_dsn
+from midwatch.shell.store.engine import Caps
+from midwatch.shell.store.schema import Retention, ddl
+from midwatch.shell.store.supervisor import Address, Supervisor
+from midwatch.shell.store.writer import BadRows, GroupWriter
+
+REQUEST_SECONDS = 30
+CONNECT_SECONDS = 3
+PING_SECONDS = 5.0  # between two looks at a cluster
+MAX_ROWS = 100_000  # of one answer
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """Health in figures. ``why`` is empty while ``healthy``."""
+
+    healthy: bool
+    why: str
+    where: str
+    pid: int | None
+    restarts: int
+    pending_rows: int
+    written_rows: int
+    failed_inserts: int
+    refused: int
+    out_of_range: int
+
+
+@dataclass(frozen=True)
+class SloHistory:
+    """Requests per step: ``at`` (unix seconds, the step's start, ascending), ``good`` and ``total``, one shape. Steps
+    without requests are left out. Ready for ``core.slo.ledger.add``."""
+
+    at: Floats
+    good: Floats
+    total: Floats
+
+
+class Store:
+    """The embedded store in ``folder``, or the ClickHouse at ``dsn``."""
+
+    def __init__(
+        self, folder: Path | str | None = None, *, dsn: str = "", retention: Retention | None = None,
+        caps: Caps | None = None,
+    ) -> None:  # fmt: skip
+        if (folder is None) == (not dsn):
+            raise StoreError("the store needs a folder or an address, and not both")
+        self.folder = Path(folder) if folder is not None else None
+        self._dsn: Dsn | None = parse_dsn(dsn) if dsn else None
+        self._retention = retention or Retention()
+        self._supervisor = Supervisor(self.folder, caps or Caps(), self._moved) if self.folder else None
+        self._rows = columns.RowBuilder(max(vars(self._retention).values()) * columns.DAY)
+        self._writer = GroupWriter(self._insert)
+        self._threads = ThreadPoolExecutor(4, "store")
+        self._insert_thread = ThreadPoolExecutor(1, "store-insert")
+        self._client: Any = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+        self._why = "not started"
+        self.written_rows = self.failed_inserts = self.out_of_range = 0
+
+    # -- life --
+
+    async def start(self) -> None:
+        """Returns when the tables are there and rows can be written. Raises StoreError with a hint."""
+        if self._supervisor is not None:
+            await self._supervisor.start()
+            if self._connecting is not None:
+                await self._connecting
+        elif self._dsn is not None:
+            await self._connect(self._dsn)
+            self._connecting = asyncio.create_task(self._keep_connected(self._dsn))
+        if self._client is None:
+            why = self._why
+            await self.close()
+            raise StoreError(f"the telemetry store does not answer: {why}")
+        cluster = self._dsn.cluster if self._dsn else ""
+        on_cluster = f" ON CLUSTER {cluster}" if cluster else ""
+        statements = ddl(self.database, self._retention, cluster)
+        for statement in (f"CREATE DATABASE IF NOT EXISTS {self.database}{on_cluster}", *statements):
+            await self._ask(lambda client, sql=statement: client.command(sql))  # type: ignore[misc]
+        self._writer.start()
+
+    async def close(self) -> None:
+        """End the child in order. What was acknowledged is on disk already."""
+        self._closed = True
+        await self._writer.stop()
+        if self._connecting is not None:
+            self._connecting.cancel()
+            await asyncio.gather(self._connecting, return_exceptions=True)
+        if self._supervisor is not None:
+            await self._supervisor.stop()
+        client, self._client, self._why = self._client, None, "closed"
+        if client is not None:
+            await asyncio.to_thread(client.close)
+        self._threads.shutdown(wait=False)
+        self._insert_thread.shutdown(wait=False)
+
+    @property
+    def database(self) -> str:
+        return self._dsn.database if self._dsn else "midwatch"
+
+    @property
+    def healthy(self) -> bool:
+        return self._client is not None
+
+    @property
+    def status(self) -> StoreStatus:
+        supervisor = self._supervisor
+        return StoreStatus(
+            self.healthy, "" if self.healthy else self._why, str(self._dsn or self.folder),
+            supervisor.pid if supervisor else None, supervisor.restarts if supervisor else 0,
+            self._writer.pending_rows, self.written_rows, self.failed_inserts, self._writer.refused, self.out_of_range,
+        )  # fmt: skip
+
+    def _moved(self, address: Address | None) -> None:
+        """The child is up at ``address``, or gone."""
+        self._client = None
+        if address is None:
+            self._why = "its process ended and is being restarted"
+            self._writer.fail_waiting(f"the telemetry store is down: {self._why}")
+            return
+        here = Dsn("127.0.0.1", address.port, "midwatch", address.password, "midwatch")
+        self._connecting = asyncio.create_task(self._connect(here))
+
+    async def _connect(self, dsn: Dsn) -> None:
+        try:
+            client = await asyncio.to_thread(_client, dsn)
+        except StoreError as error:
+            self._why = str(error)
+            return
+        # The child may have died again meanwhile: an address of the past is of no use.
+        if self._supervisor is None or (self._supervisor.address and self._supervisor.address.port == dsn.port):
+            self._client, self._why = client, ""
+
+    async def _keep_connected(self, dsn: Dsn) -> None:
+        """A cluster comes and goes without telling: look every few seconds."""
+        while True:
+            await asyncio.sleep(PING_SECONDS)
+            client = self._client
+            if client is None:
+                await self._connect(dsn)
+            elif not await asyncio.to_thread(client.ping):
+                self._client, self._why = None, f"{dsn} does not answer"
+                self._writer.fail_waiting(f"the telemetry store is down: {self._why}")
+
+    # -- writing --
+
+    async def write(self, batch: Batch) -> None:
+        """Returns when every row of ``batch`` is stored. Raises StoreError at once when the store is down or overloaded;
+        after an error some rows may be in all the same (a sender that tries again may store them twice)."""
+        self._up()
+        await self._writer.write(batch)
+
+    async def write_changes(self, changes: Iterable[Change]) -> None:
+        rows = columns.change_rows(changes)
+        if rows:
+            await self._ask(lambda client: _put(client, self.database, "changes", rows))
+
+    async def _insert(self, batches: Sequence[Batch]) -> None:
+        def insert(client: Any) -> columns.Rows:
+            rows = self._rows.build(batches, time.time())
+            for table, values in rows.tables.items():
+                if values:
+                    _put(client, self.database, table, values)
+            return rows
+
+        try:
+            rows = await self._ask(insert, self._insert_thread)
+        except StoreError:
+            self.failed_inserts += 1
+            raise
+        self._rows.stored(rows)
+        self.written_rows += len(rows)
+        self.out_of_range += rows.out_of_range
+
+    # -- asking --
+
+    def _up(self) -> Any:
+        if self._client is None or self._closed:
+            raise StoreError(f"the telemetry store is down: {self._why}", hint="it is restarted by itself; try again")
+        return self._client
+
+    async def _ask(self, question: Callable[[Any], _T], threads: ThreadPoolExecutor | None = None) -> _T:
+        from clickhouse_connect.driver.exceptions import ClickHouseError
+        from urllib3.exceptions import HTTPError
+
+        client = self._up()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(threads or self._threads, question, client)
+        except (ClickHouseError, HTTPError, OSError) as error:
+            raise StoreError(f"the telemetry store: {str(error)[:1000]}") from error
+        except (ValueError, TypeError, OverflowError, struct.error) as error:
+            raise BadRows(f"cannot be stored: {str(error)[:1000]}") from error
+
+    async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Rows by column name, at most MAX_ROWS; write ``{name:Type}`` in ``sql`` for parameters. Raises StoreError."""
+        names, rows = await self._select(sql, parameters)
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+    async def _select(
+        self, sql: str, parameters: Mapping[str, Any] | None = None
+    ) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+        settings = {"max_result_rows": MAX_ROWS, "result_overflow_mode": "throw"}
+
+        def ask(client: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]]]:
+            result = client.query(sql, parameters=dict(parameters or {}), settings=settings)
+            return result.column_names, result.result_rows
+
+        return await self._ask(ask)
+
+    async def slo_history(
+        self, entity: str, since_at: float, until_at: float, threshold_ms: float | None = None,
+        step_seconds: int = 300,
+    ) -> SloHistory:  # fmt: skip
+        """Good and total requests of a service per step, from its spans: good means without error, and with
+        ``threshold_ms`` no slower than that instead. What it takes to rebuild an SLO's ledger after a restart."""
+        good = "not failed" if threshold_ms is None else "duration_ms <= {threshold:Float64}"
+        sql = f"""
+            SELECT toUnixTimestamp(toStartOfInterval(ts, INTERVAL {int(step_seconds)} SECOND)) AS step,
+                   countIf({good}) AS good, count() AS total
+            FROM {self.database}.spans
+            WHERE toStartOfMinute(ts) >= toStartOfMinute(fromUnixTimestamp64Milli({{since:Int64}}))
+              AND ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND ts < fromUnixTimestamp64Milli({{until:Int64}})
+              AND service = {{service:String}} AND request
+            GROUP BY step ORDER BY step"""
+        parameters = _window(since_at, until_at) | {"service": name_of(entity), "threshold": threshold_ms or 0.0}
+        _, rows = await self._select(sql, parameters)
+        table = np.array(rows, dtype=np.float64).reshape(-1, 3)
+        return SloHistory(table[:, 0], table[:, 1], table[:, 2])
+
+    async def rows_since(
+        self, since_at: float, until_at: float | None = None, slice_seconds: float = 5.0
+    ) -> AsyncIterator[tuple[float, Batch]]:
+        """Everything between two moments (unix seconds), as batches in time order with the moment at which each is complete:
+        a restarted midwatch warms its World with them. A slice that holds more than MAX_ROWS rows of a kind raises
+        StoreError."""
+        end_at = until_at if until_at is not None else time.time()
+        reader = columns.Reader()
+        while since_at < end_at:
+            stop_at = min(since_at + slice_seconds, end_at)
+            window = _window(since_at, stop_at)
+            _, spans = await self._select(self._between("spans", columns.SPAN_SELECT), window)
+            _, logs = await self._select(self._between("logs", columns.LOG_SELECT), window)
+            _, points = await self._select(self._points(), window)
+            batch = Batch(
+                [reader.span(row) for row in spans],
+                [reader.log(row) for row in logs],
+                [reader.point(row) for row in points],
+            )
+            if len(batch):
+                yield stop_at, batch
+            since_at = stop_at
+
+    def _between(self, table: str, selected: str, extra: str = "", order: str = "ts") -> str:
+        return f"""SELECT {selected} FROM {self.database}.{table}
+            WHERE toStartOfMinute(ts) >= toStartOfMinute(fromUnixTimestamp64Milli({{since:Int64}}))
+              AND toStartOfMinute(ts) <= toStartOfMinute(fromUnixTimestamp64Milli({{until:Int64}}))
+              AND ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND ts < fromUnixTimestamp64Milli({{until:Int64}})
+              {extra} ORDER BY {order}"""
+
+    def _points(self) -> str:
+        return f"""SELECT {columns.POINT_SELECT} FROM {self.database}.samples AS p
+            INNER JOIN (SELECT * FROM {self.database}.series ORDER BY seen DESC LIMIT 1 BY sid) AS s ON p.sid = s.sid
+            WHERE toStartOfHour(p.ts) >= toStartOfHour(fromUnixTimestamp64Milli({{since:Int64}}))
+              AND toStartOfHour(p.ts) <= toStartOfHour(fromUnixTimestamp64Milli({{until:Int64}}))
+              AND p.ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND p.ts < fromUnixTimestamp64Milli({{until:Int64}})
+            ORDER BY p.ts"""
+
+    async def recent_spans(self, service: str, since_at: float, until_at: float, *, limit: int = 200) -> list[Span]:
+        """The newest spans of a service within a window, newest first."""
+        return await self._recent(
+            "spans", columns.SPAN_SELECT, service, since_at, until_at, limit, columns.Reader().span
+        )
+
+    async def recent_logs(self, service: str, since_at: float, until_at: float, *, limit: int = 200) -> list[LogLine]:
+        """The newest log lines of a service within a window, newest first."""
+        return await self._recent("logs", columns.LOG_SELECT, service, since_at, until_at, limit, columns.Reader().log)
+
+    async def _recent(
+        self, table: str, selected: str, service: str, since_at: float, until_at: float, limit: int,
+        make: Callable[[Sequence[Any]], _T],
+    ) -> list[_T]:  # fmt: skip
+        order = f"ts DESC LIMIT {min(int(limit), MAX_ROWS)}"
+        sql = self._between(table, selected, "AND service = {service:String}", order)
+        _, rows = await self._select(sql, _window(since_at, until_at) | {"service": service})
+        return [make(row) for row in rows]
+
+    async def trace(self, trace_id: str) -> list[Span]:
+        """Every span of one trace (32 hex digits), by start."""
+        table = f"{self.database}.spans"
+        sql = f"SELECT {columns.SPAN_SELECT} FROM {table} WHERE trace_id = {{id:String}} ORDER BY ts LIMIT 5000"
+        _, rows = await self._select(sql, {"id": trace_id.lower()})
+        reader = columns.Reader()
+        return [reader.span(row) for row in rows]
+
+    async def changes_since(self, since_at: float) -> list[Change]:
+        """Changes by time."""
+        sql = f"""SELECT id, toUnixTimestamp64Milli(ts), kind, entity, summary, before, after, author, source
+            FROM {self.database}.changes FINAL WHERE ts >= fromUnixTimestamp64Milli({{since:Int64}}) ORDER BY ts"""
+        _, rows = await self._select(sql, {"since": round(since_at * 1e3)})
+        return [Change(row[0], row[1] / 1e3, *row[2:]) for row in rows]
+
+    async def disk_bytes(self) -> dict[str, int]:
+        """Bytes on disk per table."""
+        sql = (
+            "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = {db:String} GROUP BY table"
+        )
+        _, rows = await self._select(sql, {"db": self.database})
+        return {str(table): int(size) for table, size in rows}
+
+
+def _window(since_at: float, until_at: float) -> dict[str, Any]:
+    return {"since": round(since_at * 1e3), "until": round(until_at * 1e3)}
+
+
+def _put(client: Any, database: str, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    types = columns.TYPES[table]
+    by_column = [list(column) for column in zip(*rows, strict=True)]
+    client.insert(
+        table, by_column, column_names=list(types), database=database, column_type_names=list(types.values()),
+        column_oriented=True,
+    )  # fmt: skip
+
+
+def _client(dsn: Dsn) -> Any:
+    """Raises StoreError."""
+    try:
+        import clickhouse_connect
+    except ImportError as error:
+        raise StoreError("clickhouse-connect is not installed", hint="pip install 'midwatch[store]'") from error
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+    from urllib3.exceptions import HTTPError
+
+    try:
+        # No default database: it may not be there yet, so every statement names its own.
+        return clickhouse_connect.get_client(
+            host=dsn.host, port=dsn.port, username=dsn.user, password=dsn.password,
+            interface="https" if dsn.secure else "http", connect_timeout=CONNECT_SECONDS,
+            send_receive_timeout=REQUEST_SECONDS, autogenerate_session_id=False, compress=False, query_retries=0,
+        )  # fmt: skip
+    except (ClickHouseError, HTTPError, OSError) as error:
+        raise StoreError(f"{dsn} does not answer: {str(error)[:300]}") from error
