@@ -38,6 +38,14 @@ _TERMINATE: Final = """
 SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
 WHERE pid = %s AND backend_start = %s AND backend_type = 'client backend' AND datname = current_database()
 """
+# Not those of constraints: a primary key is more than its index.
+_KNOWN: Final = """
+SELECT c.relname, pg_get_indexdef(i.indexrelid)
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema') AND i.indisvalid
+  AND NOT EXISTS (SELECT 1 FROM pg_constraint k WHERE k.conindid = i.indexrelid)
+ORDER BY c.relname LIMIT 2000
+"""
 _VALID: Final = """
 SELECT i.indisvalid FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE c.relname = %s AND c.relnamespace NOT IN (SELECT oid FROM pg_namespace WHERE nspname LIKE 'pg\\_%%')
@@ -52,7 +60,8 @@ _NAME: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")
 class PostgresActuator:
     """``dsn`` as libpq reads it; ``database`` the entity's name.
 
-    ``indexes`` is the catalogue: name -> CREATE INDEX statement.
+    ``indexes`` is the catalogue: name -> CREATE INDEX statement. ``remember_indexes`` adds what the database has now, so
+    that an index which disappears later can be built again.
     """
 
     def __init__(self, dsn: str, *, database: str = "", indexes: Mapping[str, str] | None = None) -> None:
@@ -71,6 +80,20 @@ class PostgresActuator:
     def indexes(self) -> Mapping[str, str]:
         """The catalogue: name -> statement that builds it."""
         return self._indexes
+
+    async def remember_indexes(self) -> int:
+        """Add the indexes that exist now to the catalogue; how many it holds then. Call it while all is well. Raises
+        ActuatorError when the database does not answer."""
+        errors = _psycopg()
+        try:
+            async with asyncio.timeout(5), self._connection(5) as connection:
+                rows = await (await connection.execute(_KNOWN)).fetchall()
+        except (TimeoutError, errors.Error, OSError) as error:
+            raise ActuatorError(f"the database's indexes cannot be read: {type(error).__name__}") from error
+        for name, definition in rows:
+            if _NAME.match(name) and name not in self._indexes:
+                self._indexes[name] = concurrently(name, definition)
+        return len(self._indexes)
 
     async def apply(self, action: Action) -> Outcome:
         spec = check(VERBS, action)
