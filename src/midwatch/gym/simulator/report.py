@@ -16,7 +16,7 @@ from midwatch.gym.simulator.trace import Trace
 from midwatch.gym.simulator.watch import Tick
 from midwatch.model.events import ActionOrdered, IncidentOpened, PageOrdered
 
-MIN_TICKS: Final = 60
+ENOUGH: Final = 100
 Progress = Callable[[int, int], None]
 
 
@@ -56,8 +56,15 @@ class Report:
         return [result for result in self.results if result.wrong]
 
     @property
+    def vacuous(self) -> list[str]:
+        """Invariants that ``ENOUGH`` incidents never put to the test: a green that means nothing is not green."""
+        if len(self.results) < ENOUGH:
+            return []
+        return [name for name, checked, _, _ in self._invariants() if checked == 0]
+
+    @property
     def ok(self) -> bool:
-        return bool(self.results) and not self.failures
+        return bool(self.results) and not self.failures and not self.vacuous
 
     @property
     def per_minute(self) -> float:
@@ -71,6 +78,8 @@ class Report:
             "seconds": round(self.seconds, 2),
             "incidents_per_minute": round(self.per_minute, 1),
             "invariants": {name: counts for name, *counts in self._invariants()},
+            "ok": self.ok,
+            "vacuous": self.vacuous,
             "failures": [{"seed": r.seed, "kind": r.kind, "wrong": list(r.wrong)} for r in self.failures],
             "kinds": self._kinds(),
         }
@@ -90,6 +99,7 @@ class Report:
         for kind, f in self._kinds().items():
             median = "-" if f["median_seconds"] is None else f"{f['median_seconds']:.0f}"
             found.append(f"{kind:<24}{f['runs']:>5}{f['detected']:>7}{median:>10}{f['first']:>7}{f['top_three']:>7}")
+        found += [f"never put to the test: {name}" for name in self.vacuous]
         for failure in self.failures[:20]:
             found += ["", f"seed {failure.seed} ({failure.kind}): midwatch gym simulate --seed {failure.seed}"]
             found += [f"  {sentence}" for sentence in failure.wrong[:6]]

@@ -40,8 +40,9 @@ def run(scenario: Scenario, tick: Tick | None = None) -> Trace:
     quiet.setLevel(level)
     try:
         run_virtually(stage.play())
-    except Exception:
-        stage.trace.broken = traceback.format_exc(limit=-6)
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        stage.trace.broken = f"{type(error).__name__}: {error} ({last.filename}:{last.lineno} in {last.name})"
         stage.finish()
     finally:
         quiet.setLevel(quiet_before)
