@@ -13,7 +13,7 @@ from midwatch.model import signals
 from midwatch.model.findings import Finding, Impact
 from midwatch.model.slo import Slo
 
-MIN_WINDOW_SECONDS = 20.0
+MIN_WINDOW_SECONDS = 10.0
 MAX_WINDOW_SECONDS = 300.0
 
 
@@ -24,7 +24,7 @@ def impact_of(turn: Turn, onset_at: float, findings: Iterable[Finding]) -> Impac
     """
     world = turn.world
     since = max(onset_at, world.series.start_at)
-    window = float(np.clip(turn.now - since, MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS))
+    window = float(np.clip(world.series.end_at - since, MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS))
     slow_signals = {f.entity: f.slo for f in findings if f.kind == "latency_shift"}
     latency_slos = {s.entity: f"slow_ratio:{s.threshold_ms:g}" for s in turn.state.slos if s.sli == "latency"}
     best: Impact | None = None

@@ -70,17 +70,23 @@ def _judge(turn: Turn, slo: Slo, ledger: Ledger) -> Turn:
 
 
 def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> float | None:
-    """The long window's burn rate when the tier fires, else None."""
+    """The long window's burn rate when the tier fires, else None.
+
+    A window that history does not cover yet is judged by its expected traffic: half a minute of errors after a minute of
+    life is not three days of them.
+    """
     budget = 1 - slo.target
     threshold = tier.factor * budget
     if threshold >= 1:  # a dead tier can never fire: it would take more than all requests failing
         return None
+    covered = max(now - ledger.first_at, books.LEVELS[0][0])
     for seconds in (tier.short_seconds, tier.long_seconds):
         good, total = books.sums(ledger, seconds, now)
         bad = total - good
-        if total <= 0 or bad < MIN_BAD or wilson_lower(bad, total) <= threshold:
+        expected = total * max(1.0, seconds / covered)
+        if total <= 0 or bad < MIN_BAD or wilson_lower(bad, expected) <= threshold:
             return None
-    return bad / total / budget
+    return bad / expected / budget
 
 
 def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
