@@ -207,16 +207,16 @@ class Store:
         return self._client
 
     async def _ask(self, question: Callable[[Any], _T], threads: ThreadPoolExecutor | None = None) -> _T:
-        from clickhouse_connect.driver.exceptions import ClickHouseError
+        from clickhouse_connect.driver.exceptions import ClickHouseError, DataError
         from urllib3.exceptions import HTTPError
 
         client = self._up()
         try:
             return await asyncio.get_running_loop().run_in_executor(threads or self._threads, question, client)
+        except (DataError, ValueError, TypeError, OverflowError, struct.error) as error:
+            raise BadRows(f"cannot be stored: {str(error)[:1000]}") from error
         except (ClickHouseError, HTTPError, OSError) as error:
             raise StoreError(f"the telemetry store: {str(error)[:1000]}") from error
-        except (ValueError, TypeError, OverflowError, struct.error) as error:
-            raise BadRows(f"cannot be stored: {str(error)[:1000]}") from error
 
     async def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
         """Rows by column name, at most MAX_ROWS; write ``{name:Type}`` in ``sql`` for parameters. Raises StoreError."""
