@@ -91,6 +91,8 @@ def _budget(slo: Slo, ledger: Ledger | None, state: State, fleet: Fleet, now: fl
         standing, tone = "spent", "bad"
     elif any(b.firing and b.tier.pages for b in burns):
         standing, tone = "burning", "bad"
+    elif any(b.short >= b.tier.factor and b.tier.pages for b in burns):
+        standing, tone = "burning now", "warn"
     elif any(b.firing for b in burns):
         standing, tone = "burning slowly", "warn"
     elif good >= total:

@@ -89,8 +89,17 @@ def plot(
     return {
         "title": title,
         "unit": unit,
+        "summary": _summary(lines[0][1], unit) if lines else "no data",
         "times": numbers(times, 1),
         "lines": [{"label": label, "values": numbers(values), "tone": tone} for label, values, tone in lines],
         "marks": [{"at": at, "text": text} for at, text in marks or []],
         "limit": limit,
     }
+
+
+def _summary(values: Floats, unit: str) -> str:
+    """The plot in words, for those who do not see it."""
+    seen = values[np.isfinite(values)]
+    if not seen.size:
+        return "no data"
+    return f"now {seen[-1]:.3g} {unit}, peak {seen.max():.3g} {unit}"

@@ -11,13 +11,15 @@ import math
 from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from midwatch.faces.console import words
 from midwatch.faces.console.pulse import Fleet, Flow, Pulse
 
 MAX_NODES = 60  # above this the page lists the worst ones instead of drawing
 LIST_NODES = 24
 
-WIDE_W, WIDE_H, WIDE_GAP_X, WIDE_GAP_Y = 138.0, 58.0, 66.0, 18.0
+WIDE_W, WIDE_H, WIDE_GAP_X, WIDE_GAP_Y = 138.0, 58.0, 84.0, 18.0
 TALL_WIDTH, TALL_W, TALL_H, TALL_GAP_X, TALL_GAP_Y, TALL_PER_ROW = 344.0, 108.0, 56.0, 10.0, 26.0, 3
 
 
@@ -35,14 +37,15 @@ class Node(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """One edge: an SVG ``path``, and where its label stands."""
+    """One edge: an SVG ``path``, and its ``label`` ("" when there is no room for it: the table and the tooltip have it)."""
 
     flow: Flow
     path: str
-    label_x: float
-    label_y: float
     weight: float
     hot: bool = False
+    label: str = ""
+    label_x: float = 0.0
+    label_y: float = 0.0
 
 
 class Drawing(Struct, frozen=True):
@@ -50,7 +53,6 @@ class Drawing(Struct, frozen=True):
     height: float
     nodes: tuple[Node, ...]
     lines: tuple[Line, ...]
-    labels: bool
 
 
 class FleetMap(Struct, frozen=True):
@@ -176,7 +178,8 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
             spots[key] = (8.0 + level * (WIDE_W + WIDE_GAP_X), y)
             y += height(key) + WIDE_GAP_Y
     peak = _peak(flows)
-    lines = []
+    lines: list[Line] = []
+    routed: dict[tuple[str, str], list[tuple[float, float, float, float]]] = {}
     for flow in flows:
         chain = routes[flow.caller, flow.callee]
         x0, y0 = spots[flow.caller]
@@ -184,25 +187,60 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
         if depth[flow.callee] <= depth[flow.caller]:  # a cycle's way back: an arc below
             x1, y1 = spots[flow.callee]
             path = f"M{x0 + WIDE_W / 2:.0f} {y0 + WIDE_H:.0f}C{x0:.0f} {y0 + WIDE_H + 40:.0f} {x1 + WIDE_W:.0f} {y1 + WIDE_H + 40:.0f} {x1 + WIDE_W / 2:.0f} {y1 + WIDE_H:.0f}"
-            lines.append(Line(flow, path, (x0 + x1 + WIDE_W) / 2, max(y0, y1) + WIDE_H + 24, 1.0))
+            lines.append(Line(flow, path, 1.0))
             continue
-        path = f"M{x:.0f} {y:.0f}"
+        path, bends = f"M{x:.0f} {y:.0f}", []
         for key in chain[1:]:
             x1, y1 = spots[key]
             y1 += height(key) / 2
             bend = (x1 - x) * 0.5
             path += f"C{x + bend:.0f} {y:.0f} {x1 - bend:.0f} {y1:.0f} {x1:.0f} {y1:.0f}"
-            last = (x, y, x1, y1)
+            bends.append((x, y, x1, y1))
             x, y = x1, y1
             if key not in pulses:
                 x += WIDE_W
                 path += f"L{x:.0f} {y:.0f}"
         is_hot = flow.caller in hot and flow.callee in hot
-        label_x, label_y = last[0] * 0.3 + last[2] * 0.7, last[1] * 0.216 + last[3] * 0.784
-        lines.append(Line(flow, path, label_x, label_y - 3, _weight(flow, peak), is_hot))
+        lines.append(Line(flow, path, _weight(flow, peak), is_hot))
+        routed[flow.caller, flow.callee] = bends
     nodes = tuple(Node(pulses[k], *spots[k], WIDE_W, WIDE_H, k in hot) for k in spots if k in pulses)
     width = 16.0 + len(columns) * (WIDE_W + WIDE_GAP_X) - WIDE_GAP_X
-    return Drawing(max(width, 200.0), tallest + 24, nodes, _cold_first(lines), len(lines) <= 48)
+    return Drawing(max(width, 200.0), tallest + 24, nodes, _labelled(_cold_first(lines), routed, nodes))
+
+
+def _labelled(
+    lines: Sequence[Line], routed: Mapping[tuple[str, str], list[tuple[float, float, float, float]]], nodes: Sequence[Node]
+) -> tuple[Line, ...]:
+    """Rate (and error share) beside each edge where a place is free: what matters chooses first."""
+    taken = [(n.x - 2, n.y - 10, n.x + n.width + 2, n.y + n.height) for n in nodes]
+    placed: list[Line] = []
+    for line in reversed(lines):
+        flow = line.flow
+        bends = routed.get((flow.caller, flow.callee), [])
+        if not math.isfinite(flow.rate) or not bends:
+            placed.append(line)
+            continue
+        text = f"{words.rate(flow.rate)}/s"
+        if flow.tone in ("bad", "warn"):
+            text += f" {words.percent(flow.error_share)}"
+        half = len(text) * 3.1 + 2
+        spots = [(b, t) for b in (bends[-1], bends[0]) for t in (0.5, 0.62, 0.38, 0.75, 0.25)]
+        for (x0, y0, x1, y1), t in spots:
+            x, y = _on_bend(x0, x1, t), y0 + (y1 - y0) * (3 * t * t - 2 * t * t * t)
+            box = (x - half, y - 13, x + half, y)
+            if not any(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken):
+                taken.append(box)
+                line = replace(line, label=text, label_x=x, label_y=y - 3)
+                break
+        placed.append(line)
+    return tuple(reversed(placed))
+
+
+def _on_bend(x0: float, x1: float, t: float) -> float:
+    """x of the cubic from x0 to x1 whose handles lie half way, at parameter ``t``."""
+    handle = (x1 - x0) * 0.5
+    u = 1 - t
+    return u**3 * x0 + 3 * u * u * t * (x0 + handle) + 3 * u * t * t * (x1 - handle) + t**3 * x1
 
 
 def _tall(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str, int], hot: frozenset[str]) -> Drawing:
@@ -225,9 +263,9 @@ def _tall(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
         bend = (y1 - y0) * 0.45
         path = f"M{x0:.0f} {y0:.0f}C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {x1:.0f} {y1:.0f}"
         is_hot = flow.caller in hot and flow.callee in hot
-        lines.append(Line(flow, path, x1, y1 - 4, min(2.4, _weight(flow, peak)), is_hot))
+        lines.append(Line(flow, path, min(2.4, _weight(flow, peak)), is_hot))
     nodes = tuple(Node(pulses[k], *spots[k], TALL_W, TALL_H, k in hot) for k in spots)
-    return Drawing(TALL_WIDTH, 12 + len(rows) * (TALL_H + TALL_GAP_Y) - TALL_GAP_Y, nodes, _cold_first(lines), False)
+    return Drawing(TALL_WIDTH, 12 + len(rows) * (TALL_H + TALL_GAP_Y) - TALL_GAP_Y, nodes, _cold_first(lines))
 
 
 def _cold_first(lines: list[Line]) -> tuple[Line, ...]:

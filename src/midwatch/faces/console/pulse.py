@@ -145,7 +145,7 @@ def read_fleet(state: State, world: World, now: float) -> Fleet:
     for key, entity in world.entities.items():
         if entity.kind not in NODE_KINDS:
             continue
-        dots = tuple(_dot(i.name, i.labels.get("region", ""), recent, gaps, dark) for i in world.instances.get(key, ()))
+        dots = tuple(_dot(i.name, i.labels.get("region", ""), recent, gaps, dark or key in gaps) for i in world.instances.get(key, ()))
         pulses[key] = _pulse(key, recent, into.get(key, []), found.get(key, []), key in gaps or dark, roles, dots)
     for flow in flows:  # seen only from outside: a callee that reports nothing itself
         for key in (flow.caller, flow.callee):

@@ -135,7 +135,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     for name in (
-        "number percent target_percent measured duration ago clock iso entity fault parameters "
+        "number rate percent target_percent measured duration ago clock iso entity fault parameters "
         "check expectation evidence_numbers impact"
     ).split():
         env.filters[name] = getattr(words, name)

@@ -94,6 +94,13 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{text} {unit}" if unit else text
 
 
+def rate(value: float) -> str:
+    """Per second, two figures are enough: ``0.38``, ``9.3``, ``46``, ``1,240``."""
+    if math.isnan(value):
+        return NO_DATA
+    return f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}" if value >= 1 else f"{value:.2f}"
+
+
 def percent(ratio: float | None, digits: int | None = None) -> str:
     """``0.153`` -> ``15 %``; small shares keep their digits; NaN is "no data"."""
     if ratio is None or math.isnan(ratio):
@@ -101,7 +108,7 @@ def percent(ratio: float | None, digits: int | None = None) -> str:
     value = ratio * 100
     if digits is None:
         size = abs(value)
-        digits = 0 if size >= 10 or size == 0 else 1 if size >= 1 else 2
+        digits = 0 if size >= 10 or value == round(value) else 1 if size >= 1 else 2
         if 0 < size < 0.01:
             return "< 0.01 %"
     return f"{value:.{digits}f} %"
