@@ -5,6 +5,7 @@ DIR holds what a watch would have received and nothing else. The truth is writte
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import tempfile
 import time
@@ -18,7 +19,8 @@ from midwatch.gym.faults import background
 from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import Case, draw_case, named
 from midwatch.gym.fleet import Fleet
-from midwatch.gym.score.users import Request, bad_share, first_harm
+from midwatch.gym.score.users import bad_share, first_harm
+from midwatch.gym.score.witness import Witness
 
 
 class Recording(msgspec.Struct, frozen=True):
@@ -32,11 +34,6 @@ class Recording(msgspec.Struct, frozen=True):
     bad_before: float
     bad_after: float
     requests: int
-
-
-def requests_of(fleet: Fleet, since_at: float = 0.0) -> list[Request]:
-    """The load generator's log as the judge reads it."""
-    return [Request(r.at, r.journey, r.ok, r.latency_ms) for r in fleet.load(since_at)]
 
 
 async def record(
@@ -74,20 +71,21 @@ async def record(
                 watch_seconds=fault_seconds,
             )
             await named(fault).prepare(fleet, case.truth)
+            witness = Witness(fleet)
             started = time.time()
             planned = started + case.normal_seconds
             routine = asyncio.create_task(background.play(fleet, case.routines, planned))
             say(f"{case.name}: normal for {case.normal_seconds:.0f} s")
-            await asyncio.sleep(max(0.0, planned - time.time()))
+            await witness.watch(max(0.0, planned - time.time()))
             injected = time.time()
             await named(fault).inject(fleet, case.truth)
             case = replace(case, truth=replace(case.truth, injected_at=injected))
             say(f"{case.name}: {case.truth.entity} {dict(case.truth.strength)}")
-            await asyncio.sleep(fault_seconds)
+            await witness.watch(fault_seconds)
             ended = time.time()
             routine.cancel()
             await asyncio.gather(routine, return_exceptions=True)
-            requests = requests_of(fleet, started)
+            requests = witness.requests(started)
     found = Recording(
         case,
         started,
@@ -102,3 +100,30 @@ async def record(
     beside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     say(f"{case.name}: bad requests {found.bad_before:.1%} before, {found.bad_after:.1%} after the injection")
     return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="record the telemetry of one fault, to be replayed")
+    parser.add_argument("--fault", required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--record", type=Path, required=True)
+    parser.add_argument("--entity")
+    parser.add_argument("--normal", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=90.0)
+    parser.add_argument("--rate", type=float, default=25.0)
+    given = parser.parse_args()
+    asyncio.run(
+        record(
+            given.fault,
+            given.seed,
+            given.record,
+            entity=given.entity,
+            normal_seconds=given.normal,
+            fault_seconds=given.seconds,
+            rate=given.rate,
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ from midwatch.gym.fleet.dark import DarkError
 from midwatch.gym.score.judge import Score, judge
 from midwatch.gym.score.report import CaseFile, page, read_cases
 from midwatch.gym.score.users import RECOVERED_SECONDS, Request, bad_share, first_harm, recovered_at
+from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchError, WatchProcess, free_port
 
 GIVE_UP_SECONDS = 300.0
@@ -154,6 +155,7 @@ class Bench:
 
     def __init__(self, work: Path, fleet: Fleet, port: int, known: Map) -> None:
         self.work, self.fleet, self.port, self.known = work, fleet, port, known
+        self.witness = Witness(fleet)
         self.played = 0
 
     @classmethod
@@ -188,7 +190,7 @@ class Bench:
             started = time.time()
             planned = started + case.normal_seconds
             routine = asyncio.create_task(background.play(self.fleet, case.routines, planned))
-            await asyncio.sleep(max(0.0, planned - time.time()))
+            await self.witness.watch(max(0.0, planned - time.time()))
             injected = time.time()
             await fault.inject(self.fleet, case.truth)
             case = replace(case, truth=replace(case.truth, injected_at=injected))
@@ -209,7 +211,7 @@ class Bench:
         injected = case.truth.injected_at
         give_up = injected + (give_up_seconds if case.truth.harmful else CONTROL_SECONDS)
         while (now := time.time()) < give_up:
-            await asyncio.sleep(min(5.0, give_up - now))
+            await self.witness.watch(min(5.0, give_up - now))
             if not watch.running:
                 raise WatchError(f"midwatch ended by itself: {watch.log_path.read_text(errors='replace')[-500:]}")
             if not case.truth.harmful or time.time() < injected + RECOVERED_SECONDS:
@@ -224,9 +226,10 @@ class Bench:
         """Put everything back and wait until users are served well. Raises FleetError when that does not come."""
         await self.fleet.dark.call("clear")
         await self.fleet.dark.call("reset")
+        self.witness.forget()
         deadline = time.time() + patience_seconds
         while time.time() < deadline:
-            await asyncio.sleep(HEALTHY_SECONDS + 1.0)
+            await self.witness.watch(HEALTHY_SECONDS + 1.0)
             until = time.time() - 1.0
             requests = self.requests(until - HEALTHY_SECONDS)
             if len(requests) >= 20 and bad_share(requests, until - HEALTHY_SECONDS, until) <= 0.005:
@@ -234,9 +237,7 @@ class Bench:
         raise FleetError("the fleet is not healthy after a reset")
 
     def requests(self, since_at: float) -> list[Request]:
-        return sorted(
-            (Request(r.at, r.journey, r.ok, r.latency_ms) for r in self.fleet.load(since_at)), key=lambda r: r.at
-        )
+        return self.witness.requests(since_at)
 
 
 def write_page(out: Path, files: Sequence[CaseFile], command: str) -> Path:
