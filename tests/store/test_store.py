@@ -22,6 +22,7 @@ from midwatch.model.world import Change
 from midwatch.shell.ingest.rows import Batch
 from midwatch.shell.store import store as store_module
 from midwatch.shell.store.engine import Caps
+from midwatch.shell.store.schema import Retention
 from midwatch.shell.store.store import Store
 
 pytestmark = pytest.mark.integration
@@ -73,6 +74,17 @@ def test_rows_come_back_as_they_went_in(tmp_path: Path) -> None:
 
     with_store(tmp_path, use)
     with_store(tmp_path, lambda store: _expect_spans(store, len(sent.spans)))  # still there after a restart
+
+
+def test_retention_is_in_force_and_can_change(tmp_path: Path) -> None:
+    async def days(store: Store, expected: int) -> None:
+        made = "SELECT name, create_table_query AS sql FROM system.tables WHERE database = 'midwatch'"
+        tables = {row["name"]: row["sql"] for row in await store.query(made)}
+        assert len(tables) == 5 and all(" TTL " in sql for sql in tables.values())
+        assert f"toIntervalDay({expected})" in tables["logs"]
+
+    with_store(tmp_path, lambda store: days(store, 7))
+    with_store(tmp_path, lambda store: days(store, 2), retention=Retention(logs_days=2))
 
 
 async def _expect_spans(store: Store, count: int) -> None:

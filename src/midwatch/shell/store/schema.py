@@ -121,3 +121,19 @@ def ddl(database: str, retention: Retention | None = None, cluster: str = "") ->
         "replacing": "ReplicatedReplacingMergeTree" if cluster else "ReplacingMergeTree",
     }
     return [template.format(**values) for template in _TABLES]
+
+
+def new_retention(database: str, table: str, made_by: str, retention: Retention, cluster: str = "") -> str:
+    """The statement that gives an existing table the retention of today, "" when it has it. ``made_by`` is what
+    ``system.tables`` says of the table."""
+    days, column = {
+        "series": (retention.samples_days, "seen"),
+        "samples": (retention.samples_days, "toDateTime(ts)"),
+        "logs": (retention.logs_days, "toDateTime(ts)"),
+        "spans": (retention.spans_days, "toDateTime(ts)"),
+        "changes": (retention.changes_days, "toDateTime(ts)"),
+    }[table]
+    if f"toIntervalDay({days})" in made_by:
+        return ""
+    on_cluster = f" ON CLUSTER {cluster}" if cluster else ""
+    return f"ALTER TABLE {database}.{table}{on_cluster} MODIFY TTL {column} + INTERVAL {days} DAY"

@@ -24,7 +24,7 @@ from midwatch.shell.ingest.rows import Batch, LogLine, Span
 from midwatch.shell.store import columns
 from midwatch.shell.store.dsn import Dsn, parse_dsn
 from midwatch.shell.store.engine import Caps
-from midwatch.shell.store.schema import Retention, ddl
+from midwatch.shell.store.schema import Retention, ddl, new_retention
 from midwatch.shell.store.supervisor import Address, Supervisor
 from midwatch.shell.store.writer import BadRows, GroupWriter
 
@@ -103,8 +103,17 @@ class Store:
         on_cluster = f" ON CLUSTER {cluster}" if cluster else ""
         statements = ddl(self.database, self._retention, cluster)
         for statement in (f"CREATE DATABASE IF NOT EXISTS {self.database}{on_cluster}", *statements):
-            await self._ask(lambda client, sql=statement: client.command(sql))  # type: ignore[misc]
+            await self._command(statement)
+        made = "SELECT name, create_table_query AS made_by FROM system.tables WHERE database = {db:String}"
+        for row in await self.query(made, {"db": self.database}):
+            if row["name"] in columns.TYPES:
+                change = new_retention(self.database, row["name"], row["made_by"], self._retention, cluster)
+                if change:
+                    await self._command(change)
         self._writer.start()
+
+    async def _command(self, statement: str) -> None:
+        await self._ask(lambda client: client.command(statement))
 
     async def close(self) -> None:
         """End the child in order. What was acknowledged is on disk already."""
