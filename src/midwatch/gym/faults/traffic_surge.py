@@ -37,7 +37,7 @@ class TrafficSurge(Fault):
         return (f"service:{ENTRY}",)
 
     def fixes(self, entity: str, strength: Mapping[str, Scalar], fleet: Map) -> tuple[Fix, ...]:
-        return (Fix("scale_out", entity), Fix("shed_load", entity), Fix("shed_load", f"service:{ENTRY}"))
+        return (Fix("scale_out", entity), Fix("shed_load", f"service:{ENTRY}"))
 
     async def prepare(self, fleet: Target, truth: Truth) -> None:
         service = name_of(truth.entity)

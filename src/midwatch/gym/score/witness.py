@@ -1,8 +1,8 @@
 """What users felt, gathered while a case runs: the load generator's log, and whether confirmations reach customers.
 
 Nobody waits for an HTTP answer when a queue is stuck: the harm is a confirmation that does not come. So the broker
-is asked each second how long the oldest order has been waiting for each of its readers; more than ``LATE_SECONDS`` counts as one
-bad request of the route ``delivery``.
+is asked each second how long the oldest order has been waiting for each of its readers; more than ``LATE_SECONDS``
+counts as one bad request of the route ``delivery``.
 """
 
 from __future__ import annotations

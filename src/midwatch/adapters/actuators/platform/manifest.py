@@ -9,7 +9,7 @@ from midwatch.model.actions import ParameterSpec, VerbSpec
 
 _VERSION: Final = ParameterSpec("str", description="the version to run")
 _CONFIG: Final = ParameterSpec("str", description="the configuration to run with, or the id of a stored one")
-_COUNT: Final = ParameterSpec("int", required=False, minimum=1, maximum=3, description="instances per region")
+_COUNT: Final = ParameterSpec("int", required=False, minimum=1, maximum=2, description="instances per region")
 _ON: Final = ParameterSpec("bool", description="on or off")
 
 VERBS: Final = by_verb(
@@ -19,7 +19,7 @@ VERBS: Final = by_verb(
         "reversible",
         ("platform.pool",),
         ("service",),
-        {"size": ParameterSpec("int", minimum=1, maximum=100, description="connections per instance")},
+        {"size": ParameterSpec("int", minimum=1, maximum=50, description="connections per instance")},
         undo="resize_pool",
     ),
     VerbSpec(
