@@ -11,7 +11,7 @@ import zlib
 from typing import Any, Final
 
 import msgspec
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,7 +23,7 @@ from midwatch.shell.ingest.rows import SIGNALS, Batch, Limits
 PROTOBUF_TYPE: Final = "application/x-protobuf"
 JSON_TYPE: Final = "application/json"
 DEFAULT_LIMITS: Final = Limits()
-_MESSAGES: Final[dict[str, Any]] = {
+MESSAGES: Final[dict[str, Any]] = {
     "traces": ExportTraceServiceRequest,
     "logs": ExportLogsServiceRequest,
     "metrics": ExportMetricsServiceRequest,
@@ -97,7 +97,7 @@ def decode(
     if kind == JSON_TYPE:
         decode_json(signal, plain, batch, limits)
         return batch
-    message = _MESSAGES[signal]()
+    message = MESSAGES[signal]()
     try:
         message.ParseFromString(plain)
     except (DecodeError, UnicodeDecodeError, ValueError) as problem:

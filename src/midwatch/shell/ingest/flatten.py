@@ -231,8 +231,10 @@ def flatten_metrics(resource_metrics: Iterable[Any], wire: Wire, batch: Batch, l
                     continue
                 data = getattr(metric, which)
                 try:
-                    delta = which != "gauge" and which != "summary" and (
-                        _enum(data.aggregation_temporality, _TEMPORALITY) == DELTA
+                    delta = (
+                        which != "gauge"
+                        and which != "summary"
+                        and (_enum(data.aggregation_temporality, _TEMPORALITY) == DELTA)
                     )
                     monotonic = which != "gauge" and (which != "sum" or bool(data.is_monotonic))
                 except _Rejected:

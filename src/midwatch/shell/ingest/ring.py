@@ -179,7 +179,7 @@ class Ring:
             self._index = SeriesIndex(tuple(self.subjects[1:]), tuple(self.signals[1:]))
         return self._index
 
-    def _window(self, last: int) -> tuple[slice, slice]:
+    def window_slices(self, last: int) -> tuple[slice, slice]:
         """Column slices, oldest first, that hold the steps from the first one with data up to ``last``."""
         first = max(self.first, last - self.steps + 1)
         a, b = first % self.steps, last % self.steps + 1
@@ -189,7 +189,7 @@ class Ring:
 
     def heard_until(self, last: int) -> npt.NDArray[np.bool_]:
         """``heard[owner, step]`` for the window that ends with step ``last``, habits of pausing filled in."""
-        one, two = self._window(last)
+        one, two = self.window_slices(last)
         heard = np.concatenate((self.heard[:, one], self.heard[:, two]), axis=1)
         width = heard.shape[1]
         for owner in range(1, len(self.last_heard)):
@@ -202,7 +202,7 @@ class Ring:
     def snapshot(self, last: int, heard: npt.NDArray[np.bool_]) -> Floats:
         """A copy of all series up to step ``last``, shape (series, steps); sums of the silent are NaN."""
         count = len(self.subjects)
-        one, two = self._window(last)
+        one, two = self.window_slices(last)
         values = np.concatenate((self.values[1:count, one], self.values[1:count, two]), axis=1)
         values[~heard[self.row_owner[1:count]]] = np.nan
         return values
@@ -212,7 +212,7 @@ class Ring:
         if self._latency_subjects is None:
             self._latency_subjects = tuple(self.latency_subjects[1:])
         count = len(self.latency_subjects)
-        one, two = self._window(last)
+        one, two = self.window_slices(last)
         return self._latency_subjects, np.concatenate((self.latency[1:count, one], self.latency[1:count, two]), axis=1)
 
     def start_at(self, last: int) -> float:
@@ -241,9 +241,7 @@ class Ring:
         self.row_owner[: len(keep)] = self.row_owner[keep]
         self.subjects = [self.subjects[i] for i in keep.tolist()]
         self.signals = [self.signals[i] for i in keep.tolist()]
-        self.rows = {
-            pair: row for row, pair in enumerate(zip(self.subjects, self.signals, strict=True)) if row != SINK
-        }
+        self.rows = {pair: row for row, pair in enumerate(zip(self.subjects, self.signals, strict=True)) if row != SINK}
         kept = [SINK] + [i for i in range(1, len(self.latency_subjects)) if self.latency[i].any()]
         self.latency[: len(kept)] = self.latency[kept]
         self.latency[len(kept) :] = 0.0

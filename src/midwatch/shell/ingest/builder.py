@@ -1,0 +1,369 @@
+"""The World builder: telemetry in, frozen Worlds out.
+
+``add`` is called with each decoded batch and its arrival time; ``world(now)`` copies the complete steps out of the
+ring. Time only comes from these arguments, so a recording is replayed under its own clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import numpy as np
+
+from midwatch.model import signals as sig
+from midwatch.model.entity import Edge, Entity, kind_of
+from midwatch.model.world import (
+    Change,
+    Floats,
+    Gap,
+    LatencySet,
+    LogPattern,
+    LogSet,
+    SeriesSet,
+    World,
+    empty_world,
+)
+from midwatch.shell.ingest.measures import Measures
+from midwatch.shell.ingest.registry import Registry, Reporter
+from midwatch.shell.ingest.requests import Requests
+from midwatch.shell.ingest.ring import ANYONE, LATE, Ring
+from midwatch.shell.ingest.rows import Batch, Limits, LogLine, Resource
+from midwatch.shell.ingest.templates import Templates
+from midwatch.shell.ingest.traces import TraceBuffer
+
+WARN: Final = 13
+_SWEEP_SECONDS: Final = 0.25
+_MAX_PATTERNS: Final = 5000
+
+
+class WorldBuilder:
+    """Owns the mutable side of the World.
+
+    ``steps`` of ``step_seconds`` make the window. A step is complete ``settle_seconds`` after its end. A service is a
+    gap when nothing of it arrived for ``silent_seconds`` (or for longer than it habitually pauses).
+    """
+
+    def __init__(
+        self,
+        step_seconds: float = 5.0,
+        steps: int = 240,
+        limits: Limits | None = None,
+        settle_seconds: float = 1.5,
+        silent_seconds: float = 30.0,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.step_seconds, self.settle_seconds, self._silent_seconds = step_seconds, settle_seconds, silent_seconds
+        self._ring = Ring(steps, step_seconds, self.limits.series)
+        self._logs = Ring(steps, step_seconds, _MAX_PATTERNS)
+        self._registry = Registry(self._ring, self.limits)
+        self._traces = TraceBuffer(self.limits)
+        self._requests = Requests(self._ring, self._registry, self.limits, self._traces)
+        self._measures = Measures(self._ring, self._registry, self._requests, self.limits)
+        self._templates = Templates(_MAX_PATTERNS)
+        self._patterns: dict[tuple[str, str], LogPattern] = {}
+        self._now = 0.0
+        self._heard_at = 0.0
+        self._swept_at = 0.0
+        self._tidied_step = 0
+        self._counters = dict.fromkeys(
+            ("spans", "logs", "points", "rejected", "late", "clock_ahead", "absurd_duration", "time_went_back"), 0
+        )
+        self._maps: tuple[int, int, Mapping[str, Entity], Mapping[str, Edge]] | None = None
+
+    # --- in -----------------------------------------------------------------------------------------------------------
+
+    def add(self, batch: Batch, at: float) -> None:
+        """Take a batch that arrived ``at`` (unix seconds)."""
+        if at < self._now:
+            # A clock set back must not lose data: what arrives now arrives no earlier than what arrived before.
+            self._counters["time_went_back"] += self._now - at > 1.0
+            at = self._now
+        self._now = at
+        counters = self._counters
+        counters["spans"] += len(batch.spans)
+        counters["logs"] += len(batch.logs)
+        counters["points"] += len(batch.points)
+        counters["rejected"] += batch.rejected
+        if len(batch):
+            self._heard_at = at
+        self._add_spans(batch, at)
+        self._add_points(batch, at)
+        self._add_logs(batch, at)
+        if at - self._swept_at >= _SWEEP_SECONDS:
+            self._sweep(at)
+
+    def _believed(self, stated_at: float, at: float) -> float:
+        """The time of an item that arrived ``at``: its own, unless its clock is far ahead."""
+        if stated_at > at:
+            if stated_at > at + self.limits.ahead_seconds:
+                self._counters["clock_ahead"] += 1
+            return at
+        return stated_at
+
+    def _reporter(self, resource: Resource, seen_at: float, at: float) -> Reporter | None:
+        reporter = self._registry.reporter(resource, at)
+        if reporter is not None:
+            ring = self._ring
+            ring.hear(reporter.service_owner, seen_at)
+            if reporter.instance_owner != reporter.service_owner:
+                ring.hear(reporter.instance_owner, seen_at)
+            ring.hear(ANYONE, seen_at)
+        return reporter
+
+    def _add_spans(self, batch: Batch, at: float) -> None:
+        ring, believed = self._ring, self._believed
+        longest_ms = self.limits.duration_seconds * 1000.0
+        resource: Resource | None = None
+        reporter: Reporter | None = None
+        seen_step = -1
+        for span in batch.spans:
+            end_at = believed(span.end_at, at)
+            column = ring.column(end_at)
+            if column == LATE:
+                self._counters["late"] += 1
+                continue
+            if span.duration_ms > longest_ms:
+                self._counters["absurd_duration"] += 1
+                continue
+            step = int(end_at // ring.step_seconds)
+            if span.resource is not resource or step != seen_step:
+                resource, seen_step = span.resource, step
+                reporter = self._reporter(resource, end_at, at)
+            if reporter is not None:
+                if span.end_at > at:
+                    span.start_at = at - span.duration_ms / 1000.0
+                self._requests.count(span, reporter, column, at)
+
+    def _add_points(self, batch: Batch, at: float) -> None:
+        ring = self._ring
+        resource: Resource | None = None
+        reporter: Reporter | None = None
+        seen_step = -1
+        for point in batch.points:
+            when = self._believed(point.at, at)
+            if ring.column(when) == LATE:
+                self._counters["late"] += 1
+                continue
+            point.at = when
+            step = int(when // ring.step_seconds)
+            if point.resource is not resource or step != seen_step:
+                resource, seen_step = point.resource, step
+                reporter = self._reporter(resource, when, at)
+            if reporter is not None:
+                self._measures.add(point, reporter, when)
+
+    def _add_logs(self, batch: Batch, at: float) -> None:
+        ring = self._ring
+        resource: Resource | None = None
+        reporter: Reporter | None = None
+        seen_step = -1
+        for line in batch.logs:
+            when = self._believed(line.at, at)
+            if ring.column(when) == LATE:
+                self._counters["late"] += 1
+                continue
+            step = int(when // ring.step_seconds)
+            if line.resource is not resource or step != seen_step:
+                resource, seen_step = line.resource, step
+                reporter = self._reporter(resource, when, at)
+            if reporter is not None and (line.severity >= WARN or line.event):
+                self._log(line, reporter, when)
+
+    def _log(self, line: LogLine, reporter: Reporter, at: float) -> None:
+        if line.event and line.severity < WARN:
+            template = self._templates.find(f"event {line.event}")
+        else:
+            template = self._templates.find(line.body, str(line.attributes.get("exception.type", "")))
+        entity, identity = reporter.entity, template.id
+        patterns = reporter.service.patterns
+        if identity not in patterns:
+            if len(patterns) >= self.limits.patterns_per_service:
+                self._registry.over(entity, "patterns", at)
+                identity = "other"
+            patterns.add(identity)
+        key = (entity, identity)
+        column = self._logs.column(at)
+        if column == LATE:
+            return
+        row = self._logs.row(entity, identity, summed=True)
+        self._logs.values[row, column] += 1.0
+        known = self._patterns.get(key)
+        if known is None or known.exemplar != line.body:
+            first_seen = at if known is None else known.first_seen_at
+            severity = line.severity if known is None else max(line.severity, known.severity)
+            text = template.text if identity != "other" else "(other lines)"
+            self._patterns[key] = LogPattern(
+                identity, entity, severity, text, line.body, first_seen, reporter.instance, line.trace_id
+            )
+
+    def add_change(self, change: Change) -> None:
+        """A change that somebody announced. Announced again under the same id, it replaces itself; it also replaces
+        what was inferred from telemetry for the same entity and version."""
+        changes = self._registry.changes
+        for known in list(changes):
+            same = known.id == change.id
+            seen = known.source == "seen" and known.entity == change.entity and known.after == change.after
+            if same or (seen and abs(known.at - change.at) < 120.0):
+                changes.remove(known)
+        changes.append(change)
+
+    # --- out ----------------------------------------------------------------------------------------------------------
+
+    def _sweep(self, now: float) -> None:
+        self._swept_at = now
+        self._requests.sweep(now)
+        step = int(now // self.step_seconds)
+        if self._tidied_step == 0:
+            self._tidied_step = step
+        elif step - self._tidied_step >= max(12, self._ring.steps // 4):
+            self._tidied_step = step
+            self._tidy(now)
+
+    def _tidy(self, now: float) -> None:
+        """Forget what has left the window."""
+        window = self._ring.steps * self.step_seconds
+        self._registry.forget(now - window)
+        self._measures.forget(now - window)
+        if self._ring.forget(self._ring.head - self._ring.steps):
+            self._requests.forget_rows()
+        self._logs.forget(self._logs.head)
+        alive = set(self._logs.rows)
+        self._patterns = {key: pattern for key, pattern in self._patterns.items() if key in alive}
+        for key, service in self._registry.services.items():
+            service.patterns = {identity for entity, identity in alive if entity == key}
+
+    def finish(self) -> None:
+        """Judge every trace that is still open: the recording is over."""
+        self._requests.sweep(self._now, everything=True)
+
+    def world(self, now: float) -> World:
+        """What was seen up to ``now``: complete steps only."""
+        now = max(now, self._now)
+        self._now = now
+        self._sweep(now)
+        ring = self._ring
+        last = int((now - self.settle_seconds) // self.step_seconds) - 1
+        if ring.head < 0 or last < ring.first:
+            return empty_world(now, self.step_seconds)
+        if ring.head < last:
+            ring.advance(last)
+        heard = ring.heard_until(last)
+        self._up_rows()
+        values = ring.snapshot(last, heard)
+        index = ring.index
+        self._fill_up(values, heard, last)
+        start_at = ring.start_at(last)
+        subjects, latency = ring.latency_snapshot(last)
+        for array in (values, latency):
+            array.setflags(write=False)
+        entities, edges = self._mappings()
+        return World(
+            now=now,
+            series=SeriesSet(index, values, start_at, self.step_seconds),
+            latency=LatencySet(subjects, latency),  # type: ignore[arg-type]  # float32: counts, and a third of the room
+            logs=self._log_set(last, values.shape[1]),
+            entities=entities,
+            edges=edges,
+            entries=self._entries(),
+            exemplars=self._requests.exemplars(start_at),
+            changes=tuple(sorted(self._registry.changes, key=lambda change: change.at)),
+            gaps=self._gaps(now),
+        )
+
+    def _up_rows(self) -> None:
+        for service in self._registry.services.values():
+            for instance in service.instances:
+                self._ring.row(instance, sig.UP)
+
+    def _fill_up(self, values: Floats, heard: np.ndarray[tuple[int, ...], np.dtype[np.bool_]], last: int) -> None:
+        """UP of each instance: 1 where it reported, 0 where it did not although others did, NaN before its first
+        report, while nothing at all arrived, and after another process took its place."""
+        ring = self._ring
+        width = values.shape[1]
+        oldest = last - width + 1
+        for service in self._registry.services.values():
+            for key, reporter in service.instances.items():
+                row = ring.rows.get((key, sig.UP))
+                if row is None:
+                    continue
+                owner = reporter.instance_owner
+                up = np.where(heard[owner], 1.0, np.where(heard[ANYONE], 0.0, np.nan))
+                up[: max(0, ring.first_heard[owner] - oldest)] = np.nan
+                silent = ring.silent_since(owner, last)
+                if silent is not None and self._replaced(reporter, service.instances):
+                    up[max(0, silent - oldest) :] = np.nan
+                told = values[row - 1]  # a proxy's or prober's word, where there is one
+                values[row - 1] = np.fmin(up, told)
+
+    def _replaced(self, gone: Reporter, instances: Mapping[str, Reporter]) -> bool:
+        return any(
+            other is not gone
+            and other.region == gone.region
+            and other.heard_at > gone.heard_at
+            and gone.heard_at - 30.0 < other.first_at < gone.heard_at + 120.0
+            and other.first_at > gone.first_at
+            for other in instances.values()
+        )
+
+    def _log_set(self, last: int, width: int) -> LogSet:
+        logs = self._logs
+        if logs.head < 0:
+            return LogSet((), np.empty((0, width)))
+        if logs.head < last:
+            logs.advance(last)
+        logs.first = self._ring.first
+        one, two = logs.window_slices(last)
+        count = len(logs.subjects)
+        counts = np.concatenate((logs.values[1:count, one], logs.values[1:count, two]), axis=1)
+        patterns = tuple(self._patterns[pair] for pair in zip(logs.subjects[1:], logs.signals[1:], strict=True))
+        return LogSet(patterns, counts)
+
+    def _mappings(self) -> tuple[Mapping[str, Entity], Mapping[str, Edge]]:
+        """Copies of entities and edges; they are small next to the matrices."""
+        registry = self._registry
+        return MappingProxyType(dict(registry.entities)), MappingProxyType(dict(registry.edges))
+
+    def _entries(self) -> tuple[str, ...]:
+        """Services that requests enter and that no other service calls; where all are called, the one that most
+        requests enter."""
+        entered = self._requests.entries
+        free = [key for key in entered if key not in self._registry.called]
+        if not free and entered:
+            free = [max(entered, key=lambda key: entered[key])]
+        if not free:  # no traces: services that report requests and that nobody is known to call
+            free = [
+                key
+                for key in self._registry.services
+                if kind_of(key) == "service"
+                and key not in self._registry.called
+                and (key, sig.REQUESTS) in self._ring.rows
+            ]
+        return tuple(sorted(free))
+
+    def _gaps(self, now: float) -> tuple[Gap, ...]:
+        found = self._registry.gaps(now, self._silent_seconds)
+        if self._heard_at and now - self._heard_at > self._silent_seconds:
+            found.insert(0, Gap("telemetry", self._heard_at, "nothing arrives at all"))
+        if self._ring.refused:
+            found.append(Gap("telemetry", self._now, f"the bound of {self.limits.series} series is reached"))
+        return tuple(found)
+
+    @property
+    def stats(self) -> dict[str, int]:
+        """Counters since the start, and a few sizes."""
+        return {
+            **self._counters,
+            **self._registry.counters,
+            **{f"traces_{name}": value for name, value in self._traces.counters.items()},
+            "traces_open": len(self._traces),
+            "series": len(self._ring.index),
+            "series_refused": self._ring.refused,
+            "streams": len(self._measures.streams),
+            "stream_resets": self._measures.streams.resets,
+            "templates": len(self._templates),
+        }
+
+
+__all__ = ["WorldBuilder"]

@@ -1,0 +1,247 @@
+"""Who reports: services, instances and what they call, with their bounds.
+
+A ``Reporter`` is one (service, instance) pair. The registry makes entities and edges on first sight, infers deploys from
+new versions and restarts from younger processes, and remembers which bounds were reached.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from midwatch.model import signals as sig
+from midwatch.model.entity import Edge, Entity, edge_key, kind_of, name_of
+from midwatch.model.world import Change, Gap
+from midwatch.shell.ingest.ring import ANYONE, Ring
+from midwatch.shell.ingest.rows import Limits, Resource
+
+_SAME_CHANGE_SECONDS = 120.0
+_STARTED_TOLERANCE_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class Reporter:
+    """``entity`` is the key of the service (database, cache, ...), ``instance`` and ``region`` keys may be "". The
+    owners are numbers in the ring. ``heard_at`` is the arrival of its newest payload."""
+
+    entity: str
+    instance: str
+    region: str
+    service_owner: int
+    instance_owner: int
+    service: ServiceState
+    version: str = ""
+    region_name: str = ""
+    first_at: float = 0.0
+    heard_at: float = 0.0
+    started_at: float = 0.0
+    has_parts: bool = False
+
+
+@dataclass(slots=True)
+class ServiceState:
+    """What is remembered per service."""
+
+    name: str
+    first_at: float
+    versions: dict[str, float] = field(default_factory=dict)  # version -> seen last
+    instances: dict[str, Reporter] = field(default_factory=dict)
+    endpoints: set[str] = field(default_factory=set)
+    callees: set[str] = field(default_factory=set)
+    metrics: set[str] = field(default_factory=set)
+    patterns: set[str] = field(default_factory=set)
+    spans_at: float = 0.0  # newest server or consumer span
+    heard_at: float = 0.0
+
+
+class Registry:
+    """Entities, edges, changes and gaps of one World. ``counters`` count what was refused."""
+
+    def __init__(self, ring: Ring, limits: Limits) -> None:
+        self._ring, self._limits = ring, limits
+        self.entities: dict[str, Entity] = {}
+        self.edges: dict[str, Edge] = {}
+        self.services: dict[str, ServiceState] = {}
+        self.by_name: dict[str, str] = {}  # name -> key of a reporting entity
+        self.called: set[str] = set()  # services that other services call
+        self.changes: deque[Change] = deque(maxlen=limits.changes)
+        self.bounds: dict[tuple[str, str], float] = {}
+        self.counters: dict[str, int] = {}
+        self._reporters: dict[tuple[str, str, str], Reporter] = {}
+
+    def count(self, reason: str, by: int = 1) -> None:
+        self.counters[reason] = self.counters.get(reason, 0) + by
+
+    def over(self, subject: str, what: str, at: float) -> None:
+        """A bound was reached: ``what`` of ``subject`` is no longer told apart."""
+        self.count(f"over_{what.replace(' ', '_')}")
+        self.bounds.setdefault((subject, what), at)
+
+    # --- reporters ----------------------------------------------------------------------------------------------------
+
+    def reporter(self, resource: Resource, at: float) -> Reporter | None:
+        """Who sent this resource block at ``at``; None when there are too many services."""
+        key = (resource.kind, resource.service, resource.instance)
+        found = self._reporters.get(key)
+        if found is None:
+            found = self._new(resource, at)
+            if found is None:
+                return None
+        elif resource.version and resource.version != found.version:
+            self._version(found, resource.version, at)
+            if found.instance:
+                self._label(found, resource)
+        found.heard_at = max(found.heard_at, at)
+        found.service.heard_at = max(found.service.heard_at, at)
+        return found
+
+    def _new(self, resource: Resource, at: float) -> Reporter | None:
+        entity = resource.entity
+        service = self.services.get(entity)
+        if service is None:
+            if len(self.services) >= self._limits.services:
+                self.over("telemetry", "services", at)
+                return None
+            service = self.services[entity] = ServiceState(resource.service, at)
+            self.by_name[resource.service] = entity
+            self.ensure(entity)
+        instance = f"instance:{resource.instance}" if resource.kind == "service" else ""
+        if (
+            instance
+            and instance not in service.instances
+            and len(service.instances) >= self._limits.instances_per_service
+        ):
+            self.over(entity, "instances", at)
+            instance = ""
+        region = f"region:{resource.region}" if resource.region else ""
+        if region:
+            self.ensure(region)
+        if resource.host and resource.kind != "host":
+            self.ensure(f"host:{resource.host}")
+        reporter = Reporter(
+            entity,
+            instance,
+            region,
+            self._ring.owner(entity),
+            self._ring.owner(instance or entity),
+            service,
+            region_name=resource.region,
+            first_at=at,
+            heard_at=at,
+        )
+        if len(self._reporters) >= 4 * self._limits.services * 16:
+            self._reporters.clear()
+        self._reporters[resource.kind, resource.service, resource.instance] = reporter
+        if instance:
+            # A new name where an older process of the same place just fell silent is that process started again.
+            lost = any(
+                other.region == region and 5.0 < at - other.heard_at < 120.0 for other in service.instances.values()
+            )
+            service.instances[instance] = reporter
+            self._restart_rows(reporter)
+            if lost:
+                self.restarted(reporter, at)
+        if resource.version:
+            self._version(reporter, resource.version, at)
+        if instance:
+            self._label(reporter, resource)
+        return reporter
+
+    def _label(self, reporter: Reporter, resource: Resource) -> None:
+        labels = {
+            "service": resource.service,
+            "region": resource.region,
+            "version": resource.version or reporter.version,
+            "host": resource.host,
+        }
+        shown = {name: value for name, value in labels.items() if value}
+        self.entities[reporter.instance] = Entity("instance", name_of(reporter.instance), shown)
+        version = {"version": reporter.version} if reporter.version else {}
+        self.entities[reporter.entity] = Entity(kind_of(reporter.entity), name_of(reporter.entity), version)
+
+    def _version(self, reporter: Reporter, version: str, at: float) -> None:
+        service, before = reporter.service, reporter.version
+        reporter.version = version
+        known = version in service.versions
+        newest = max(service.versions, key=lambda v: service.versions[v], default="")
+        service.versions[version] = at
+        if before or (newest and not known):
+            self._seen_deploy(reporter.entity, before or newest, version, at)
+        if len(service.versions) > 50:
+            del service.versions[min(service.versions, key=lambda v: service.versions[v])]
+
+    def _seen_deploy(self, entity: str, before: str, after: str, at: float) -> None:
+        for change in self.changes:
+            if change.entity == entity and change.after == after and abs(change.at - at) < _SAME_CHANGE_SECONDS:
+                return
+        summary = f"version {after} of {name_of(entity)} reports where {before} did"
+        identity = f"seen-{name_of(entity)}-{after}-{int(at)}"
+        self.changes.append(Change(identity, at, "deploy", entity, summary, before, after, source="seen"))
+
+    def started(self, reporter: Reporter, started_at: float, at: float) -> None:
+        """The process behind ``reporter`` says when it started; a later start than known is a restart."""
+        if reporter.started_at and started_at > reporter.started_at + _STARTED_TOLERANCE_SECONDS:
+            self.restarted(reporter, at)
+        if started_at > reporter.started_at:
+            reporter.started_at = started_at
+
+    def _restart_rows(self, reporter: Reporter) -> tuple[int, int]:
+        return (
+            self._ring.row(reporter.entity, sig.RESTARTS, reporter.service_owner),
+            self._ring.row(reporter.instance or reporter.entity, sig.RESTARTS, reporter.instance_owner),
+        )
+
+    def restarted(self, reporter: Reporter, at: float, count: float = 1.0) -> None:
+        column = self._ring.column(at)
+        if column >= 0:
+            for row in set(self._restart_rows(reporter)):
+                self._ring.values[row, column] += count
+
+    # --- entities and edges -------------------------------------------------------------------------------------------
+
+    def ensure(self, key: str) -> str:
+        """Make sure that the entity ``key`` exists."""
+        if key not in self.entities:
+            self.entities[key] = Entity(kind_of(key), name_of(key))
+        return key
+
+    def edge(self, caller: str, callee: str) -> str:
+        """The key of the edge from ``caller`` to ``callee``, made on first sight."""
+        key = edge_key(caller, callee)
+        if key not in self.edges:
+            self.ensure(caller)
+            self.ensure(callee)
+            self.edges[key] = Edge(caller, callee)
+            if kind_of(caller) == "service" and caller != callee:
+                self.called.add(callee)
+        return key
+
+    def owner_of(self, entity: str) -> int:
+        """The ring's owner for sums about ``entity``: itself where it reports, else anyone."""
+        return self._ring.owners.get(entity, ANYONE)
+
+    def gaps(self, now: float, silent_after: float) -> list[Gap]:
+        """What cannot be told at ``now``: services that fell silent, bounds that were reached."""
+        found = [
+            Gap(subject, since, f"too many {what}: the newer ones are not told apart")
+            for (subject, what), since in self.bounds.items()
+        ]
+        for key, service in self.services.items():
+            owner = self._ring.owner(key)
+            patience = max(silent_after, self._ring.hold(owner) * self._ring.step_seconds)
+            if now - service.heard_at > patience:
+                found.append(Gap(key, service.heard_at, f"{service.name} used to report and nothing arrives any more"))
+        return found
+
+    def forget(self, before_at: float) -> None:
+        """Drop instances, services and their edges that were not heard since ``before_at``."""
+        for entity, service in list(self.services.items()):
+            for instance, reporter in list(service.instances.items()):
+                if reporter.heard_at < before_at:
+                    del service.instances[instance]
+                    self.entities.pop(instance, None)
+            if service.heard_at < before_at:
+                del self.services[entity]
+                self.by_name.pop(service.name, None)
+        self._reporters = {k: r for k, r in self._reporters.items() if r.heard_at >= before_at}
+        self.bounds = {k: at for k, at in self.bounds.items() if at >= before_at or k[0] in self.services}
