@@ -93,7 +93,7 @@ class Settings(_Part):
     console_host: str = "127.0.0.1"
     console_port: int = Field(default=8484, ge=0, le=65535)
     tick_seconds: float = Field(default=5.0, ge=0.05, le=300)
-    store: str = "embedded"  # or "none"
+    store: Text = "embedded"  # or "none", or the address of a ClickHouse
     fleet: Path | None = None  # a gym fleet whose hands to use
     mode: Literal["shadow", "suggest", "ask", "canary", "auto"] | None = None  # overrides the policy's
     heartbeat_url: Text = ""

@@ -7,6 +7,8 @@ nothing counts twice.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import logging
 import math
@@ -14,8 +16,11 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from midwatch.core.memory import Memory
+from midwatch.core.memory import Ledger, Memory
+from midwatch.core.slo import ledger as books
+from midwatch.model.entity import kind_of
 from midwatch.model.errors import IngestError, StoreError
+from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("midwatch.intake")
 
 MAX_REMEMBERED_BATCHES = 2000
+WARM_SECONDS = 20.0
+WINDOW_SECONDS = 1200.0  # of the World that a restart reads back
 
 
 class Intake:
@@ -46,20 +53,60 @@ class Intake:
         self.builder = WorldBuilder()
         if settings.store == "none":
             return
-        try:
-            from midwatch.shell.store import Store
+        from midwatch.shell.store.store import Store
 
-            store = Store(settings.store_folder)
+        store = None
+        try:
+            store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=settings.store)
             await store.start()
-        except ImportError:
-            self._health.trouble("store", "no telemetry store: it is not installed (pip install 'midwatch[store]')")
-            log.warning("no telemetry store is installed: telemetry is kept in memory for the last minutes only")
-            return
         except StoreError as error:
-            self._health.trouble("store", str(error))
-            log.warning("the telemetry store does not start, the watch goes on without: %s", error)
+            said = f"the telemetry store does not start: {error}" + (f" ({error.hint})" if error.hint else "")
+            self._health.trouble("store", said)
+            log.warning("%s; telemetry is kept in memory for the last minutes only", said)
             return
         self.store = store
+
+    async def warm(self, state: State, now: float) -> Memory:
+        """The working set after a restart. From the store: the World's window, and the ledgers' good and total; without
+        one it is empty, and the loop says that it is warming up. Takes WARM_SECONDS at most."""
+        builder = self.builder
+        if builder is None:
+            return Memory()
+        for change in state.changes:
+            builder.add_change(change)
+        if self.store is None:
+            return Memory()
+        ledgers: dict[str, Ledger] = {}
+        first = 0.0
+        try:
+            async with asyncio.timeout(WARM_SECONDS):
+                async for at, batch in self.store.rows_since(now - WINDOW_SECONDS, now, slice_seconds=15.0):
+                    builder.add(batch, at)
+                    first = first or at
+                for slo in state.slos:
+                    if slo.sli != "freshness" and kind_of(slo.entity) == "service":
+                        ledgers[slo.name] = await self._ledger(slo, now)
+        except (StoreError, TimeoutError) as error:
+            log.warning(
+                "only part of what was seen before the start could be read back: %s", error or "it took too long"
+            )
+        return Memory(ledgers=ledgers, started_at=first)
+
+    async def _ledger(self, slo: Slo, now: float) -> Ledger:
+        """Counts of the whole period: coarse far back, at ledger resolution for the last six hours."""
+        until = math.floor(now / books.LEVELS[0][0]) * books.LEVELS[0][0]
+        recent = until - books.LEVELS[0][0] * books.LEVELS[0][1]
+        threshold = slo.threshold_ms if slo.sli == "latency" else None
+        old = await self.store.slo_history(slo.entity, until - slo.period_seconds, recent, threshold, 300)
+        new = await self.store.slo_history(slo.entity, recent, until, threshold, int(books.LEVELS[0][0]))
+        found = [float(part.at[0]) for part in (old, new) if len(part.at)]
+        if not found:
+            return books.new_ledger(until)
+        ledger = books.new_ledger(found[0])
+        for part, seen_until in ((old, recent), (new, until)):
+            if len(part.at):
+                ledger = books.add(ledger, part.at, part.good, part.total, max(seen_until, ledger.seen_until))
+        return ledger
 
     async def stop(self) -> None:
         if self.store is not None:
@@ -86,8 +133,13 @@ class Intake:
             self.builder.add(batch, now)
         if self.store is None:
             return
+        from midwatch.shell.store.writer import BadRows
+
         try:
             await self.store.write(batch)
+        except BadRows as error:  # trying again would not help
+            health.batches_not_stored += 1
+            raise IngestError(str(error)) from error
         except StoreError as error:
             health.batches_not_stored += 1
             health.trouble("store", str(error))
@@ -99,16 +151,16 @@ class Intake:
         if again:
             self._seen_unstored.pop(_digest(batch, signal), None)
 
-    def add_change(self, change: Change) -> None:
+    async def add_change(self, change: Change) -> None:
+        """Show it to the World, and keep it in the store when that is up (the journal has it already)."""
         if self.builder is not None:
             self.builder.add_change(change)
+        if self.store is not None:
+            with contextlib.suppress(StoreError):
+                await self.store.write_changes([change])
 
     def world(self, now: float) -> World:
         return self.builder.world(now) if self.builder is not None else empty_world(now)
-
-    async def remembered(self, state: State, now: float) -> Memory:
-        """The working set after a restart: empty, unless the store still has what came in before."""
-        return Memory()
 
     def store_words(self) -> str:
         if self.store is None:
@@ -121,9 +173,7 @@ class Intake:
 
     def counters(self) -> dict[str, float]:
         """The builder's own counters (drops, bounds reached), flattened."""
-        stats: Any = getattr(self.builder, "stats", {})
-        items = stats.items() if isinstance(stats, dict) else vars(stats).items() if hasattr(stats, "__dict__") else ()
-        return {f"world_{name}": float(value) for name, value in items if isinstance(value, int | float)}
+        return {f"world_{name}": float(value) for name, value in self.builder.stats.items()} if self.builder else {}
 
 
 def _digest(batch: Batch, signal: str) -> str:

@@ -24,6 +24,7 @@ from midwatch.model.policy import Policy
 from midwatch.model.state import ActionRecord, State, fold
 from midwatch.model.world import World, empty_world
 from midwatch.shell.config import Settings
+from midwatch.shell.run import SETTLE_SECONDS
 
 if TYPE_CHECKING:
     from midwatch.shell.ingest.rows import Batch
@@ -140,8 +141,11 @@ def replay_batches(
     name: str = "the recording",
     tick_seconds: float = TICK_SECONDS,
 ) -> Report:
-    """Replay ``batches`` (in time order): a turn of the loop at each multiple of ``tick_seconds`` of recorded time, and
-    one more after the last data. A hole longer than an hour is jumped over."""
+    """Replay ``batches`` (in time order): a turn every ``tick_seconds`` of recorded time, and one after the last data.
+
+    Turns lie as in production, a little after each multiple, when the step before it is complete. A hole longer than an
+    hour is jumped over.
+    """
     from midwatch.core.loop import tick
     from midwatch.shell.ingest.builder import WorldBuilder
     from midwatch.shell.journal.memory import MemoryJournal
@@ -172,12 +176,12 @@ def replay_batches(
     for at, batch in batches:
         if math.isnan(due):
             first = last = at
-            due = (math.floor(at / tick_seconds) + 1) * tick_seconds
+            due = _next_turn(at, tick_seconds)
             record((WatchStarted("replay", 1, "replay"), PolicyLoaded(policy, ("replay",))), at)
         at = max(at, last)
         if at - last > MAX_GAP_SECONDS:
             notes.append(f"a hole of {at - last:.0f} s in the recording was jumped over")
-            due = (math.floor(at / tick_seconds) + 1) * tick_seconds
+            due = _next_turn(at, tick_seconds)
         for now in _ticks(due, at, tick_seconds):
             turn(now)
             due = now + tick_seconds
@@ -189,11 +193,16 @@ def replay_batches(
             f"{name} holds no telemetry",
             hint="it takes traces*.jsonl, metrics*.jsonl and logs*.jsonl as the Collector's file exporter writes them",
         )
+    builder.finish()
     turn(due)
     report.seconds = last - first
     report.slos = len(report.state.slos)
     report.notes = tuple(notes)
     return report
+
+
+def _next_turn(at: float, every: float) -> float:
+    return (math.floor((at - SETTLE_SECONDS) / every) + 1) * every + SETTLE_SECONDS
 
 
 def _ticks(due: float, until: float, every: float) -> Iterator[float]:

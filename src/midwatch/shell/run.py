@@ -49,6 +49,7 @@ MAX_INPUTS = 1000
 MAX_UNJOURNALED = 1000
 UNJOURNALED_REPEAT_SECONDS = 300.0
 RENEW_SECONDS = 2.0
+SETTLE_SECONDS = 1.6  # the World's builder counts a step as complete 1.5 s after its end
 UNOBEYED_SECONDS = 600.0  # a command that a crash swallowed is still obeyed so long afterwards
 
 
@@ -140,7 +141,7 @@ class Watch:
                 await self.books.append([WatchStarted(product_version(), epoch, reason)], self.now())
                 await self._load_policy()
             await self.intake.start(self.settings)
-            self.memory = await self.intake.remembered(self.state, self.now())
+            self.memory = await self.intake.warm(self.state, self.now())
             await self._serve(listeners)
             self.effects.reconcile(self.state)
             self._background()
@@ -185,10 +186,15 @@ class Watch:
             self._tasks.append(loop.create_task(self.heartbeat.run()))
 
     async def run(self) -> None:
-        """Tick on multiples of ``tick_seconds`` until ``stop``, or until another process took the watch (Deposed)."""
+        """Tick until ``stop``, or until another process took the watch (Deposed).
+
+        Turns lie a little after the multiples of ``tick_seconds``: a step of the World is complete only once stragglers
+        had time to come in, and a turn right then sees it soonest.
+        """
         every = self.settings.tick_seconds
+        after = SETTLE_SECONDS if every > 2 * SETTLE_SECONDS else 0.0
         while not self._stopping.is_set():
-            due = (math.floor(self._clock() / every) + 1) * every
+            due = (math.floor((self._clock() - after) / every) + 1) * every + after
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), max(0.0, due - self._clock()))
                 return
@@ -350,7 +356,7 @@ class Watch:
             (recorded,) = await self.books.append([ChangeSeen(change)], self.now())
             if len(self._inputs) < MAX_INPUTS:
                 self._inputs.append(recorded)
-        self.intake.add_change(change)
+        await self.intake.add_change(change)
         self.vitals.changes += 1
         return recorded
 

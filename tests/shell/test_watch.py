@@ -1,0 +1,360 @@
+"""The watch in-process: real journal, real HTTP, a scripted loop where the loop is not what is tested."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.shell.conftest import RecordingChannel, RecordingHands, make_settings
+
+from midwatch.adapters.testing import Receiver, sample_page
+from midwatch.core.memory import Memory
+from midwatch.faces.api.app import api_app
+from midwatch.model.actions import Action, Verdict
+from midwatch.model.errors import ConfigError, JournalError, UsageError
+from midwatch.model.events import (
+    ActionEnded,
+    ActionJudged,
+    ActionOrdered,
+    ChangeSeen,
+    CommandGiven,
+    Event,
+    HandsOffChanged,
+    IncidentOpened,
+    PageEnded,
+    Recorded,
+    WatchStarted,
+)
+from midwatch.model.policy import Policy
+from midwatch.model.state import State, fold_all
+from midwatch.model.world import Change, World
+from midwatch.shell.config import Settings
+from midwatch.shell.folder import read_running
+from midwatch.shell.journal.memory import MemoryJournal
+from midwatch.shell.journal.sqlite import open_readonly
+from midwatch.shell.run import Watch
+
+ACTION = Action("ACT-1", "key-1", "INC-1", "book", "restart", "service:payment")
+OPENED = IncidentOpened("INC-1", "payment fails", 1.0, 2, "15 %", (), ("service:payment",))
+
+
+class Script:
+    """A loop that says what the test wants, turn by turn, and remembers its inputs."""
+
+    def __init__(self, *turns: Sequence[Event]) -> None:
+        self.turns = list(turns)
+        self.inputs: list[tuple[Event, ...]] = []
+
+    def __call__(
+        self, state: State, memory: Memory, world: World, inputs: tuple[Event, ...], now: float
+    ) -> tuple[tuple[Event, ...], Memory]:
+        self.inputs.append(inputs)
+        said = tuple(self.turns.pop(0)) if self.turns else ()
+        extra = tuple(HandsOffChanged(i.verb == "hands_off", i.by) for i in inputs if _switches(i))  # as obey does
+        return said + extra, memory
+
+
+def _switches(event: Event) -> bool:
+    return isinstance(event, CommandGiven) and event.verb in ("hands_off", "hands_on")
+
+
+def watch_of(settings: Settings, script: Script | None = None, **options: Any) -> Watch:
+    values: dict[str, Any] = {"actuators": [RecordingHands()], "channels": [RecordingChannel()], "policy": Policy()}
+    return Watch(settings, tick=script or Script(), **{**values, **options})
+
+
+def journal_of(settings: Settings) -> list[Recorded]:
+    journal = open_readonly(settings.journal_file)
+    try:
+        assert journal.verify().ok
+        return list(journal.read())
+    finally:
+        journal.close()
+
+
+def test_orders_are_journaled_before_they_are_carried_out_and_so_is_what_became_of_them(settings: Settings) -> None:
+    async def go() -> None:
+        page = sample_page(channel="phone")
+        script = Script([OPENED, ActionJudged(ACTION, Verdict("run", "all", "")), ActionOrdered("ACT-1"), page])
+        hands, channel = RecordingHands(), RecordingChannel()
+        watch = watch_of(settings, script, actuators=[hands], channels=[channel])
+        await watch.start()
+        await watch.tick_once()
+        await watch.effects.drain(5)
+        assert list(hands.done) == ["key-1"] and channel.pages == [page]
+        assert watch.state.actions["ACT-1"].status == "done"
+        assert watch.state.pages[page.page].status == "delivered"
+        texts = [entry.text for entry in watch.chronicle.of("INC-1")]
+        assert any("restart payment: carried out" in text for text in texts)
+        await watch.stop()
+        assert fold_all(journal_of(settings)) == watch.state, "state is the fold of the journal"
+
+    asyncio.run(go())
+
+
+def test_a_busy_port_says_what_to_do(tmp_path: Path) -> None:
+    async def go() -> None:
+        first = watch_of(make_settings(tmp_path))
+        await first.start()
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        try:
+            with pytest.raises(ConfigError, match="in use") as caught:
+                await watch_of(make_settings(tmp_path / "other", otlp_port=listener.getsockname()[1])).start()
+            assert "--otlp-port" in caught.value.hint
+        finally:
+            listener.close()
+            await first.stop()
+
+    asyncio.run(go())
+
+
+def test_an_unwritable_folder_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        asyncio.run(watch_of(make_settings(tmp_path, folder=tmp_path / "file")).start())
+    assert "--folder" in caught.value.hint
+
+
+def test_orders_without_an_end_are_settled_at_the_next_start(tmp_path: Path) -> None:
+    """The first watch dies between the order and the effect: nothing of its memory is left but the journal."""
+
+    async def die() -> None:
+        script = Script(
+            [
+                OPENED,
+                ActionJudged(ACTION, Verdict("run", "all", "")),
+                ActionOrdered("ACT-1"),
+                sample_page(channel="phone"),
+            ]
+        )
+        watch = watch_of(make_settings(tmp_path), script)
+        watch.effects.carry_out = lambda events: None  # type: ignore[method-assign]
+        await watch.start()
+        await watch.tick_once()
+        watch.books._journal.close()  # type: ignore[union-attr]
+        await watch.effects.cancel()
+        for server in watch._servers:
+            await server.stop()
+        for task in watch._tasks:
+            task.cancel()
+
+    async def revive() -> None:
+        hands, channel = RecordingHands(), RecordingChannel()
+        watch = watch_of(make_settings(tmp_path), actuators=[hands], channels=[channel])
+        await watch.start()
+        await watch.effects.drain(5)
+        assert channel.pages == [sample_page(channel="phone")], "the same page under the same key"
+        assert hands.done == {}, "an action is asked about, never repeated"
+        ended = [r.event for r in watch.journal.read() if isinstance(r.event, ActionEnded)]
+        assert [(e.outcome.status, e.reconciled) for e in ended] == [("failed", True)]
+        started = [r.event for r in watch.journal.read() if isinstance(r.event, WatchStarted)]
+        assert [s.reason for s in started] == ["a fresh journal", "after a crash"]
+        assert started[1].epoch > started[0].epoch
+        await watch.stop()
+
+    asyncio.run(die())
+    asyncio.run(revive())
+
+
+def test_a_command_that_a_crash_swallowed_is_still_obeyed(tmp_path: Path) -> None:
+    async def go() -> None:
+        first = watch_of(make_settings(tmp_path))
+        await first.start()
+        await first.command("ack", "alice", "INC-1")
+        await first.stop()
+        script = Script()
+        second = watch_of(make_settings(tmp_path), script)
+        await second.start()
+        await second.tick_once()
+        assert [e.verb for e in script.inputs[0] if isinstance(e, CommandGiven)] == ["ack"]
+        await second.tick_once()
+        assert script.inputs[1] == ()
+        await second.stop()
+
+    asyncio.run(go())
+
+
+def test_the_hands_off_file_is_honoured_before_any_turn_saw_it(settings: Settings) -> None:
+    async def go() -> None:
+        script = Script([ActionJudged(ACTION, Verdict("run", "all", "")), ActionOrdered("ACT-1")])
+        hands = RecordingHands()
+        watch = watch_of(settings, script, actuators=[hands])
+        await watch.start()
+        original = watch.effects.carry_out
+
+        def file_first(events: Sequence[Event]) -> None:
+            settings.hands_off_file.touch()  # between the order and the effect
+            original(events)
+
+        watch.effects.carry_out = file_first  # type: ignore[method-assign]
+        await watch.tick_once()
+        await watch.effects.drain(5)
+        assert hands.done == {} and watch.state.actions["ACT-1"].status == "failed"
+        await watch.tick_once()
+        assert watch.state.hands_off and watch.state.hands_off_by == "file"
+        settings.hands_off_file.unlink()
+        await watch.tick_once()
+        assert not watch.state.hands_off, "made by hand, taken away by hand"
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_the_hands_off_command_holds_at_once_and_outlives_the_process(settings: Settings) -> None:
+    async def go() -> None:
+        watch = watch_of(settings)
+        await watch.start()
+        await watch.command("hands_off", "alice", via="page")
+        assert settings.hands_off_file.exists() and watch.hands_off and not watch.state.hands_off
+        await watch.tick_once()
+        assert watch.state.hands_off_by == "alice"
+        settings.hands_off_file.unlink()
+        await watch.tick_once()
+        assert watch.hands_off, "a removed file does not undo what a person said"
+        await watch.command("hands_on", "alice")
+        await watch.tick_once()
+        assert not watch.hands_off
+        with pytest.raises(UsageError):
+            await watch.command("explode", "alice")
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+class FullDisk(MemoryJournal):
+    full = False
+
+    def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
+        if self.full:
+            raise JournalError("no space left on device")
+        return super().append(events, at)
+
+
+def test_when_the_journal_fails_it_pages_anyway_and_does_not_act(settings: Settings) -> None:
+    async def go() -> None:
+        page = sample_page(channel="phone")
+        turn = [ActionJudged(ACTION, Verdict("run", "all", "")), ActionOrdered("ACT-1"), page]
+        journal, hands, channel = FullDisk(), RecordingHands(), RecordingChannel()
+        watch = watch_of(settings, Script(turn, turn, turn), journal=journal, actuators=[hands], channels=[channel])
+        await watch.start()
+        journal.full = True
+        before = watch.state
+        for _ in range(2):
+            await watch.tick_once()
+            await watch.effects.drain(5)
+        assert watch.state == before and hands.done == {}
+        assert [p.key for p in channel.pages] == [page.key], "once, not at each turn"
+        assert "cannot write its journal" in channel.pages[0].text
+        assert any("no space left" in line for line in watch.health()["degraded"])
+        assert 'midwatch_trouble{part="journal"} 1' in watch.metrics()
+        journal.full = False
+        await watch.tick_once()
+        await watch.effects.drain(5)
+        assert list(hands.done) == ["key-1"] and "journal" not in watch.vitals.troubles
+        ended = [r.event.page for r in journal.read() if isinstance(r.event, PageEnded)]
+        assert ended, "what became of the page is journaled once it can be"
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_a_turn_that_raises_does_not_end_the_watch(settings: Settings) -> None:
+    async def go() -> None:
+        def broken(*_: Any) -> Any:
+            raise ZeroDivisionError("a bug")
+
+        watch = watch_of(settings)
+        await watch.start()
+        watch._tick_function = broken
+        assert await watch.tick_once() == ()
+        assert watch.vitals.tick_errors == 1 and "loop" in watch.vitals.troubles
+        watch._tick_function = Script()
+        await watch.tick_once()
+        assert "loop" not in watch.vitals.troubles
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_it_runs_turns_on_time_and_stops_when_asked(settings: Settings) -> None:
+    async def go() -> None:
+        script = Script()
+        watch = watch_of(settings, script)
+        await watch.start()
+        running = asyncio.create_task(watch.run())
+        await asyncio.sleep(1.1)
+        watch.request_stop()
+        await asyncio.wait_for(running, 2)
+        await watch.stop()
+        await watch.stop()
+        assert 4 <= len(script.inputs) <= 6
+        assert read_running(settings.folder) is None
+
+    asyncio.run(go())
+
+
+def test_the_dead_man_call_carries_the_head(settings: Settings) -> None:
+    async def go() -> None:
+        with Receiver() as receiver:
+            changed = settings.model_copy(update={"heartbeat_url": receiver.url, "heartbeat_seconds": 0.1})
+            watch = watch_of(changed)
+            await watch.start()
+            for _ in range(100):
+                if len(receiver.received) >= 2:
+                    break
+                await asyncio.sleep(0.02)
+            head = watch.head
+            await watch.stop()
+            said = json.loads(receiver.received[-1].body)
+            assert (said["seq"], said["hash"]) == (head.seq, head.hash) and head.seq > 0
+
+    asyncio.run(go())
+
+
+def test_the_api_reads_freely_on_loopback_and_changes_only_with_the_token(settings: Settings) -> None:
+    async def go() -> None:
+        watch = watch_of(settings, Script([OPENED]), console=api_app)
+        await watch.start()
+        await watch.tick_once()
+        assert settings.token_file.stat().st_mode & 0o777 == 0o600
+        told = read_running(settings.folder)
+        assert told is not None
+        async with httpx.AsyncClient(base_url=told["api"], trust_env=False) as client:
+            status = (await client.get("/api/v1/status")).json()
+            assert status["open_incidents"][0]["id"] == "INC-1" and status["journal"]["seq"] == watch.state.seq
+            assert (await client.get("/api/v1/incidents/1")).json()["timeline"]
+            assert (await client.get("/api/v1/incidents/INC-9")).status_code == 404
+            assert (await client.get("/api/v1/incidents/INC-1/postmortem")).status_code == 404
+            assert (await client.get("/healthz")).json()["ok"] is True
+            assert "midwatch_tick_duration_seconds_count 1" in (await client.get("/metrics")).text
+            assert (await client.get("/api/v1/status", headers={"Host": "evil.example"})).status_code == 421
+
+            body = {"verb": "ack", "by": "alice", "target": "1"}
+            assert (await client.post("/api/v1/commands", json=body)).status_code == 401
+            wrong = {"Authorization": "Bearer wrong"}
+            assert (await client.post("/api/v1/commands", json=body, headers=wrong)).status_code == 401
+            right = {"Authorization": f"Bearer {watch.api_token}"}
+            answer = await client.post("/api/v1/commands", json=body, headers=right)
+            assert answer.status_code == 202 and answer.json()["target"] == "INC-1"
+            for bad, code in [
+                ({**body, "verb": "explode"}, 400),
+                ({**body, "target": "77"}, 404),
+                ({**body, "extra": 1}, 422),
+                ({**body, "by": ""}, 422),
+            ]:
+                assert (await client.post("/api/v1/commands", json=bad, headers=right)).status_code == code, bad
+            change = {"id": "d1", "at": 5.0, "kind": "deploy", "entity": "payment", "summary": "v2"}
+            assert (await client.post("/api/v1/changes", json=change, headers=right)).status_code == 202
+        seen = [r.event for r in watch.journal.read() if isinstance(r.event, ChangeSeen)]
+        assert seen == [ChangeSeen(Change("d1", 5.0, "deploy", "service:payment", "v2"))]
+        await watch.stop()
+
+    asyncio.run(go())
