@@ -18,6 +18,7 @@ from midwatch.model.world import World
 
 FLOOR: Final = 0.15  # less probable than this is not worth a sentence
 SIGNAL_SECONDS: Final = 60.0
+MAX_CALLERS: Final = 8
 OPEN: Final = frozenset({"refused", "asked", "rehearsed"})
 """Statuses of a proposal that was judged and not carried out: it may be judged again."""
 
@@ -43,9 +44,10 @@ def propose(state: State, world: World, incident: Incident, now: float) -> tuple
         if hypothesis.probability < FLOOR or hypothesis.refuted_by:
             continue
         for playbook in sorted(state.policy.playbooks, key=lambda p: (p.priority, p.name)):
-            candidate = _candidate(state, world, incident, hypothesis, playbook, now)
-            if candidate is not None and all(candidate.action.key != other.action.key for other in found):
-                found.append(candidate)
+            for target in targets_of(world, hypothesis, playbook.target):
+                candidate = _candidate(state, world, incident, hypothesis, playbook, target, now)
+                if candidate is not None and all(candidate.action.key != other.action.key for other in found):
+                    found.append(candidate)
     return tuple(found)
 
 
@@ -60,11 +62,16 @@ def exhausted(state: State, incident: Incident) -> frozenset[tuple[str, str]]:
 
 
 def _candidate(
-    state: State, world: World, incident: Incident, hypothesis: Hypothesis, playbook: Playbook, now: float
+    state: State,
+    world: World,
+    incident: Incident,
+    hypothesis: Hypothesis,
+    playbook: Playbook,
+    target: str,
+    now: float,
 ) -> Candidate | None:
     if hypothesis.kind not in playbook.kinds or any(not hypothesis.scope.get(k) for k in playbook.requires_scope):
         return None
-    target = target_of(world, hypothesis, playbook.target)
     if playbook.target_kinds and kind_of(target) not in playbook.target_kinds:
         return None
     earlier = [
@@ -116,6 +123,20 @@ def _why(hypothesis: Hypothesis, playbook: Playbook) -> str:
     cause = DESCRIPTIONS.get(hypothesis.kind, hypothesis.kind.replace("_", " "))
     what = playbook.description or f"playbook {playbook.name}"
     return f"{cause} in {place(hypothesis.entity)} with probability {hypothesis.probability:.2f}: {what}"
+
+
+def targets_of(world: World, hypothesis: Hypothesis, target: str) -> tuple[str, ...]:
+    """The keys to try, in order. ``callers`` stands for every service that calls the entity, those that suffer most
+    first; everything else is one key (``target_of``)."""
+    if target != "callers":
+        return (target_of(world, hypothesis, target),)
+    services = [key for key in world.callers.get(hypothesis.entity, ()) if kind_of(key) == "service"]
+
+    def harm_of(key: str) -> tuple[float, float]:
+        seen = (measure(world, key, "error_ratio", 30.0), measure(world, key, "mean_ms", 30.0))
+        return (0.0 if math.isnan(seen[0]) else -seen[0], 0.0 if math.isnan(seen[1]) else -seen[1])
+
+    return tuple(sorted(services, key=lambda key: (harm_of(key), key))[:MAX_CALLERS])
 
 
 def target_of(world: World, hypothesis: Hypothesis, target: str) -> str:

@@ -1,0 +1,196 @@
+"""YAML that remembers where everything stood, so that a complaint can name file, line and key.
+
+Plain YAML 1.1 as PyYAML's safe loader reads it, with three differences: a key that stands twice in a mapping is an
+error, keys are text, and what aliases expand to is bounded.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from midwatch.model.errors import ConfigError
+
+MAX_BYTES: Final = 1_000_000
+MAX_NODES: Final = 50_000
+Place = tuple[str | int, ...]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong in a file. ``line`` counts from 1; 0 means the file as a whole."""
+
+    path: str
+    line: int
+    key: str
+    message: str
+    hint: str = ""
+
+    def error(self) -> ConfigError:
+        return ConfigError(self.message, path=self.path, line=self.line, key=self.key, hint=self.hint)
+
+    def __str__(self) -> str:
+        return str(self.error()) + (f" ({self.hint})" if self.hint else "")
+
+
+@dataclass(frozen=True)
+class Document:
+    """One YAML document: its ``value``, and the line of every place in it (a place is the keys and indices to it)."""
+
+    path: str
+    value: Any
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def line(self, place: Sequence[str | int]) -> int:
+        """The line of ``place``, or of the nearest place around it."""
+        at = tuple(place)
+        while at and at not in self.lines:
+            at = at[:-1]
+        return self.lines.get(at, 1)
+
+    def problem(self, place: Sequence[str | int], message: str, hint: str = "") -> Problem:
+        return Problem(self.path, self.line(place), dotted(place), message, hint)
+
+
+def dotted(place: Sequence[str | int]) -> str:
+    """``spec.objectives[0].target``."""
+    text = ""
+    for part in place:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+    return text
+
+
+def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
+    """Every document of a file, and what is wrong with it as YAML (then there are no documents). Never raises."""
+    name = str(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            return [], [Problem(name, 0, "", f"is larger than {MAX_BYTES} bytes", "split it")]
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError:
+        return [], [Problem(name, 0, "", "is not UTF-8", "save it as UTF-8")]
+    except OSError as error:
+        return [], [Problem(name, 0, "", f"cannot be read: {error.strerror}", "does it exist, may this user read it?")]
+    return parse(text, name)
+
+
+def parse(text: str, path: str = "") -> tuple[list[Document], list[Problem]]:
+    """Like ``read_documents``, of a text."""
+    documents: list[Document] = []
+    try:
+        loader = yaml.SafeLoader(text)
+        try:
+            while loader.check_node():
+                builder = _Builder(loader, path)
+                value = builder.build(loader.get_node(), ())
+                if value is not None:
+                    documents.append(Document(path, value, builder.lines))
+        finally:
+            loader.dispose()
+    except _Wrong as wrong:
+        return [], [Problem(path, wrong.line, wrong.key, wrong.message, wrong.hint)]
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        message = getattr(error, "problem", None) or str(error).partition("\n")[0]
+        return [], [Problem(path, mark.line + 1 if mark else 0, "", f"is not YAML: {message}", "check the indentation")]
+    except (ValueError, RecursionError) as error:
+        return [], [Problem(path, 0, "", f"cannot be read: {type(error).__name__}")]
+    return documents, []
+
+
+class _Wrong(Exception):
+    def __init__(self, line: int, key: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line, self.key, self.message, self.hint = line, key, message, hint
+
+
+class _Builder:
+    """From nodes to values, noting lines."""
+
+    def __init__(self, loader: yaml.SafeLoader, path: str) -> None:
+        self._loader, self._path, self._count = loader, path, 0
+        self.lines: dict[Place, int] = {}
+
+    def build(self, node: yaml.Node | None, place: Place) -> Any:
+        if node is None:
+            return None
+        self._count += 1
+        line = node.start_mark.line + 1
+        if self._count > MAX_NODES or len(place) > 40:
+            raise _Wrong(line, dotted(place), "is too large or too deep", "aliases multiply what they stand for")
+        self.lines.setdefault(place, line)
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, place)
+        if isinstance(node, yaml.SequenceNode):
+            return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
+        return self._loader.construct_object(node)
+
+    def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _Wrong(line, dotted(place), "a key must be text")
+            key = str(key_node.value)
+            inside = (*place, key)
+            if key in found:
+                raise _Wrong(line, dotted(inside), "stands twice", f"first in line {self.lines[inside]}")
+            self.lines[inside] = line
+            found[key] = self.build(value_node, inside)
+        return found
+
+
+def validate(model: type[_Model], document: Document, place: Place = ()) -> tuple[_Model | None, list[Problem]]:
+    """``document`` at ``place`` as ``model``, or every problem that it has."""
+    value = document.value
+    for part in place:
+        value = value[part]
+    if not isinstance(value, dict):
+        return None, [document.problem(place, "must be a mapping of keys to values")]
+    try:
+        return model.model_validate(value), []
+    except ValidationError as error:
+        return None, [_problem(document, place, dict(one), model) for one in error.errors()]
+
+
+def _problem(document: Document, place: Place, error: dict[str, Any], model: type[BaseModel]) -> Problem:
+    loc = tuple(part for part in error["loc"] if isinstance(part, str | int))
+    message, hint = str(error["msg"]).removeprefix("Value error, "), ""
+    if error["type"] == "extra_forbidden":
+        message = "is not known here"
+        hint = suggest(str(loc[-1]), _fields(model, loc[:-1]))
+    elif error["type"] == "missing":
+        message = "is missing"
+    elif "ctx" in error and "expected" in error["ctx"]:
+        message = f"must be {error['ctx']['expected']}"
+    said, mark, advice = message.partition(" | ")
+    return document.problem((*place, *loc), said, advice if mark else hint)
+
+
+def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
+    """The keys that are known at ``loc`` of a model, as far as plain nesting tells."""
+    here: Any = model
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        fields = getattr(here, "model_fields", {})
+        by_alias = {(f.alias or name): f for name, f in fields.items()}
+        annotation = by_alias[part].annotation if part in by_alias else None
+        candidates = [annotation, *getattr(annotation, "__args__", ())]
+        here = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), None)
+    return [f.alias or name for name, f in getattr(here, "model_fields", {}).items()]
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """``did you mean target? known: ...``."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    listed = f"known: {', '.join(names)}" if names else ""
+    return f"did you mean {close[0]}?" if close else listed
