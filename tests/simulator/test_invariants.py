@@ -36,7 +36,7 @@ from midwatch.model.state import State, fold, fold_all
 from midwatch.model.world import World, empty_world
 
 SIMULATIONS = int(os.environ.get("MIDWATCH_SIMULATIONS", "300"))
-LOUD_SEEDS = (2, 27, 39)
+LOUD_SEEDS = (1, 2, 4)
 """Incidents of kinds that the loop is sure to see, on auto."""
 
 
@@ -69,8 +69,9 @@ def test_a_run_is_the_same_twice() -> None:
     assert first.tried == second.tried
 
 
-def test_an_hour_of_health_is_quiet() -> None:
-    scenario = replace(draw(21, 720), faults=(), crash_at=(), jumps={}, mode="auto")
+@pytest.mark.parametrize("seed", [21, 22])
+def test_an_hour_of_health_is_quiet(seed: int) -> None:
+    scenario = replace(draw(seed, 720), faults=(), crash_at=(), jumps={}, mode="auto", people=0.0, nonsense=0.0)
     trace = run(scenario)
     assert len(trace.ticks) == 720
     assert not [w for c in check(trace) for w in c.wrong]

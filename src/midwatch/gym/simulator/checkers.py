@@ -30,6 +30,8 @@ HEALTHY_EVENTS_PER_HOUR: Final = 100
 HEALTHY_START: Final = 60
 """Events that a start may write before the first quiet hour: the policy, a promise per entity, announced changes."""
 ANSWER_SECONDS: Final = 60.0
+_OBEYED: Final = e.HandsOffChanged | e.AutonomyChanged
+"""What people cause in a healthy hour."""
 _T = TypeVar("_T")
 
 
@@ -407,7 +409,7 @@ def quiet_when_healthy(trace: Trace, c: Checked) -> None:
         c.skip("something was broken")
         return
     said = sum(1 for r in trace.journal if isinstance(r.event, e.CommandGiven | e.CommandRefused | e.ChangeSeen))
-    said += sum(1 for r in trace.journal if isinstance(r.event, e.GapOpened | e.GapClosed | e.HandsOffChanged))
+    said += sum(1 for r in trace.journal if isinstance(r.event, e.GapOpened | e.GapClosed | _OBEYED))
     hours = max(trace.ended_at - trace.started_at, 1.0) / 3600
     allowed = HEALTHY_START + HEALTHY_EVENTS_PER_HOUR * hours + 2 * len(trace.crashes)
     c.claim(len(trace.journal) - said <= allowed, f"{len(trace.journal) - said} events though healthy: {_most(trace)}")

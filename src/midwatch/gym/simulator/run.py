@@ -261,7 +261,8 @@ class _Stage:
                 CommandGiven("note", who, incident, note="hm"),
             ]
             choices += [CommandGiven("resolve", who, incident)] if rng.random() < 0.2 else []
-        for book in list(state.playbooks)[:1]:
+        if rng.random() < 0.1:
+            book = str(rng.choice(sorted(state.playbooks)))
             choices.append(CommandGiven("autonomy", who, book, str(rng.choice(["shadow", "ask", "auto"]))))
         return choices[int(rng.integers(len(choices)))] if choices else None
 
