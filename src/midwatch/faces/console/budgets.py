@@ -127,6 +127,6 @@ def budget_plot(ledger: Ledger, slo: Slo, now: float) -> dict[str, Any]:
         times,
         [("burn rate", rates, "amber")],
         unit="x",
-        title=f"Burn rate of {slo.name}, per minute; 1 x spends exactly the budget over the period",
+        title="Burn rate per minute,",
         limit=1.0,
     )

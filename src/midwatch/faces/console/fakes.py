@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -101,6 +101,10 @@ class FakeWatch:
         if mood == "degraded":
             self.degraded = ["The telemetry store does not answer; paging goes on without it."]
 
+    @property
+    def hands_off(self) -> bool:
+        return self.state.hands_off
+
     def say(self, at: float, *events: Event) -> None:
         """Journal and fold."""
         for event in events:
@@ -137,9 +141,7 @@ class FakeWatch:
         """The World moves on by itself, as it does between ticks."""
         self.now += seconds
         grid = self.world.series
-        self.world = replace(
-            self.world, now=self.now, series=replace(grid, start_at=grid.start_at + seconds)
-        )
+        self.world = replace(self.world, now=self.now, series=replace(grid, start_at=grid.start_at + seconds))
 
 
 def fake_world(now: float, mood: str, services: int = 16) -> World:
@@ -215,7 +217,6 @@ def fake_world(now: float, mood: str, services: int = 16) -> World:
     values = np.vstack(rows)
     if mood == "blind":
         values[:, -60:] = np.nan
-        start -= 120
     grid = SeriesSet(SeriesIndex(tuple(subjects), tuple(names)), values, float(start), STEP)
     return World(
         now=now,
@@ -251,10 +252,34 @@ def _policy(mode: str) -> Policy:
         return Slo(name, entity, "latency" if ms else "ratio", target, ms, owner="team-shop", source="slos/shop.yaml:3")
 
     books = (
-        Playbook("widen-the-pool", ("pool_exhausted",), "resize_pool", autonomy="auto", description="Give an exhausted pool room."),
-        Playbook("roll-back-a-bad-deploy", ("bad_deploy",), "rollback_deploy", autonomy="canary", description="Back to the last version."),
-        Playbook("drain-a-dark-region", ("region_dark",), "drain_region", autonomy="ask", description="Send traffic elsewhere."),
-        Playbook("end-a-blocking-session", ("lock_contention",), "kill_session", autonomy="suggest", description="Free the lock."),
+        Playbook(
+            "widen-the-pool",
+            ("pool_exhausted",),
+            "resize_pool",
+            autonomy="auto",
+            description="Give an exhausted pool room.",
+        ),
+        Playbook(
+            "roll-back-a-bad-deploy",
+            ("bad_deploy",),
+            "rollback_deploy",
+            autonomy="canary",
+            description="Back to the last version.",
+        ),
+        Playbook(
+            "drain-a-dark-region",
+            ("region_dark",),
+            "drain_region",
+            autonomy="ask",
+            description="Send traffic elsewhere.",
+        ),
+        Playbook(
+            "end-a-blocking-session",
+            ("lock_contention",),
+            "kill_session",
+            autonomy="suggest",
+            description="Free the lock.",
+        ),
     )
     return Policy(
         mode=mode,  # type: ignore[arg-type]
@@ -271,8 +296,21 @@ def _policy(mode: str) -> Policy:
 
 def _changes(now: float) -> list[Event]:
     return [
-        e.ChangeSeen(Change("c1", now - 3500, "deploy", "service:pricing", "pricing 1.8.2", "1.8.1", "1.8.2", "deploy-bot")),
-        e.ChangeSeen(Change("c2", now - 410, "config", "service:payment", "smaller pool to save connections", "pool 20", "pool 5", "maria")),
+        e.ChangeSeen(
+            Change("c1", now - 3500, "deploy", "service:pricing", "pricing 1.8.2", "1.8.1", "1.8.2", "deploy-bot")
+        ),
+        e.ChangeSeen(
+            Change(
+                "c2",
+                now - 410,
+                "config",
+                "service:payment",
+                "smaller pool to save connections",
+                "pool 20",
+                "pool 5",
+                "maria",
+            )
+        ),
     ]
 
 
@@ -303,8 +341,21 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
     now = watch.now
     onset = now - (240 if mood != "resolved" else 850)
     seen = onset + 20
-    error = Finding("error_shift|service:checkout|", "error_shift", "service:checkout", onset, 0.31, 0.0004, "ratio", 88.0)
-    burn = Finding("burn_rate|service:gateway|", "burn_rate", "service:gateway", onset, 148.0, 0.4, "x", 40.0, slo="gateway-availability", pages=True)
+    error = Finding(
+        "error_shift|service:checkout|", "error_shift", "service:checkout", onset, 0.31, 0.0004, "ratio", 88.0
+    )
+    burn = Finding(
+        "burn_rate|service:gateway|",
+        "burn_rate",
+        "service:gateway",
+        onset,
+        148.0,
+        0.4,
+        "x",
+        40.0,
+        slo="gateway-availability",
+        pages=True,
+    )
     full = Finding("saturation|service:payment|pool", "saturation", "service:payment", onset, 18, 0, "requests", 22.0)
     impact = Impact("service:gateway", 0.15, 1650, onset, "errors", "gateway-availability", 0.031)
     watch.say(seen, e.FindingOpened(error), e.FindingOpened(full), e.FindingOpened(burn))
@@ -323,11 +374,25 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
     )
     watch.say(seen + 1, e.CauseRanked(ident, _hypotheses(), 0.07, "pool, change and blame agree"))
     action = _action(ident)
-    decision = "ask" if mood == "asking" else "run"
+    decision: Literal["ask", "run"] = "ask" if mood == "asking" else "run"
     why = "auto is allowed for widen-the-pool (9 of 9 verified)" if decision == "run" else "this playbook asks first"
     watch.say(seen + 2, e.ActionJudged(action, Verdict(decision, "autonomy", why)))
-    drain = Action("A-13", "k13", ident, "drain-a-dark-region", "drain_region", "region:eu", blast_radius=16, undo_verb="undrain_region", hypothesis_kind="region_dark", hypothesis_entity="region:eu", probability=0.02)
-    watch.say(seen + 2, e.ActionJudged(drain, Verdict("refuse", "blast_radius", "it touches 16 entities, the limit is 2")))
+    drain = Action(
+        "A-13",
+        "k13",
+        ident,
+        "drain-a-dark-region",
+        "drain_region",
+        "region:eu",
+        blast_radius=16,
+        undo_verb="undrain_region",
+        hypothesis_kind="region_dark",
+        hypothesis_entity="region:eu",
+        probability=0.02,
+    )
+    watch.say(
+        seen + 2, e.ActionJudged(drain, Verdict("refuse", "blast_radius", "it touches 16 entities, the limit is 2"))
+    )
     watch.say(
         seen + 3,
         e.PageOrdered("P-3", ident, "pk3", "ops-webhook", "SEV2: checkout fails for 15 % of requests", "", 2),
@@ -343,7 +408,9 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
     watch.say(
         seen + 4,
         e.ActionOrdered("A-12"),
-        e.UpdateWritten(ident, f"{text}; now resizing the pool; expect recovery within 90 s.", {"affected_ratio": 0.15}),
+        e.UpdateWritten(
+            ident, f"{text}; now resizing the pool; expect recovery within 90 s.", {"affected_ratio": 0.15}
+        ),
     )
     watch.say(seen + 6, e.ActionEnded("A-12", Outcome("done", "pool of payment is 20, was 5", {"size": 5})))
     if mood != "resolved":
@@ -355,7 +422,10 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
     watch.say(
         seen + 132,
         e.FindingClosed(full.id),
-        e.UpdateWritten(ident, "Resolved: checkout is back at 0.1 % errors. The pool of payment was too small (5) for its traffic; it is 20 now."),
+        e.UpdateWritten(
+            ident,
+            "Resolved: checkout is back at 0.1 % errors. The pool of payment was too small (5) for its traffic; it is 20 now.",
+        ),
         e.PostmortemWritten(ident, _postmortem(ident)),
     )
 
@@ -387,11 +457,31 @@ def _hypotheses() -> tuple[Hypothesis, ...]:
             "pool_exhausted",
             0.86,
             (
-                Evidence("saturation", "service:payment", "requests wait for a connection; 5 of 5 are in use", 6.1, 18, 0, "requests"),
-                Evidence("blame_errors", "service:payment", "of checkout's failures begin in payment", 5.4, 0.97, 0.02, "ratio"),
-                Evidence("change", "service:payment", "config change by maria 2 min before the onset: pool 20 to 5", 3.2),
+                Evidence(
+                    "saturation",
+                    "service:payment",
+                    "requests wait for a connection; 5 of 5 are in use",
+                    6.1,
+                    18,
+                    0,
+                    "requests",
+                ),
+                Evidence(
+                    "blame_errors",
+                    "service:payment",
+                    "of checkout's failures begin in payment",
+                    5.4,
+                    0.97,
+                    0.02,
+                    "ratio",
+                ),
+                Evidence(
+                    "change", "service:payment", "config change by maria 2 min before the onset: pool 20 to 5", 3.2
+                ),
                 Evidence("logs", "service:payment", "new error: PoolTimeout after <*> ms", 2.8, 412, 0, "count"),
-                Evidence("concentration", "service:payment", "both instances and both regions alike", -0.4, nan, nan, ""),
+                Evidence(
+                    "concentration", "service:payment", "both instances and both regions alike", -0.4, nan, nan, ""
+                ),
             ),
             ("service:payment", "service:checkout", "service:gateway"),
             refuted_by="waiters at 0 while checkout still fails",
@@ -403,7 +493,15 @@ def _hypotheses() -> tuple[Hypothesis, ...]:
             0.05,
             (
                 Evidence("saturation", "database:shop-db", "sessions blocked by a lock", -2.2, 0, 0, "sessions"),
-                Evidence("blame_time", "database:shop-db", "of payment's extra time is spent in the database", 0.6, 0.08, 0.04, "ratio"),
+                Evidence(
+                    "blame_time",
+                    "database:shop-db",
+                    "of payment's extra time is spent in the database",
+                    0.6,
+                    0.08,
+                    0.04,
+                    "ratio",
+                ),
             ),
             ("database:shop-db", "service:payment", "service:checkout"),
             refuted_by="other callers of shop-db are as fast as ever",

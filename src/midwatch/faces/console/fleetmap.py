@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -163,7 +164,7 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
         chain.append(flow.callee)
         routes[flow.caller, flow.callee] = chain
         if b > a:
-            links += list(zip(chain, chain[1:], strict=False))
+            links += pairwise(chain)
     columns = _ordered(columns, links)
 
     def height(key: str) -> float:
@@ -186,7 +187,9 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
         x, y = x0 + WIDE_W, y0 + WIDE_H / 2
         if depth[flow.callee] <= depth[flow.caller]:  # a cycle's way back: an arc below
             x1, y1 = spots[flow.callee]
-            path = f"M{x0 + WIDE_W / 2:.0f} {y0 + WIDE_H:.0f}C{x0:.0f} {y0 + WIDE_H + 40:.0f} {x1 + WIDE_W:.0f} {y1 + WIDE_H + 40:.0f} {x1 + WIDE_W / 2:.0f} {y1 + WIDE_H:.0f}"
+            low = max(y0, y1) + WIDE_H + 40
+            path = f"M{x0 + WIDE_W / 2:.0f} {y0 + WIDE_H:.0f}C{x0:.0f} {low:.0f} {x1 + WIDE_W:.0f} {low:.0f} "
+            path += f"{x1 + WIDE_W / 2:.0f} {y1 + WIDE_H:.0f}"
             lines.append(Line(flow, path, 1.0))
             continue
         path, bends = f"M{x:.0f} {y:.0f}", []
@@ -209,7 +212,9 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
 
 
 def _labelled(
-    lines: Sequence[Line], routed: Mapping[tuple[str, str], list[tuple[float, float, float, float]]], nodes: Sequence[Node]
+    lines: Sequence[Line],
+    routed: Mapping[tuple[str, str], list[tuple[float, float, float, float]]],
+    nodes: Sequence[Node],
 ) -> tuple[Line, ...]:
     """Rate (and error share) beside each edge where a place is free: what matters chooses first."""
     taken = [(n.x - 2, n.y - 10, n.x + n.width + 2, n.y + n.height) for n in nodes]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from midwatch.core.learn.timeline import timeline
 from midwatch.core.slo.measure import window
 from midwatch.faces.console import charts, words
 from midwatch.faces.console.budgets import Budget, budget_plot, read_budgets
@@ -24,6 +25,7 @@ from midwatch.model.world import Floats, World
 RECENT_SECONDS = 24 * 3600.0
 SHOWN_ACTIONS = 200
 SYMPTOM_PLOTS = 3
+MAX_ROWS = 400
 
 
 class Banner(Struct, frozen=True):
@@ -43,6 +45,7 @@ class View(Struct, frozen=True):
     world: World
     fleet: Fleet
     now: float
+    hands_off: bool
     degraded: tuple[str, ...]
     mode: str
     hands: tuple[float, str] | None  # when and by whom the hands were last taken off or put on
@@ -53,7 +56,7 @@ def read_view(watch: WatchView, projection: JournalProjection, now: float) -> Vi
     degraded = tuple(str(line) for line in watch.health().get("degraded", ()))[:10]
     hands = projection.hands
     since = (hands.at, getattr(hands.event, "by", "")) if hands is not None else None
-    return View(state, world, read_fleet(state, world, now), now, degraded, watch.mode, since)
+    return View(state, world, read_fleet(state, world, now), now, watch.hands_off, degraded, watch.mode, since)
 
 
 def banner(view: View) -> Banner:
@@ -73,10 +76,11 @@ def banner(view: View) -> Banner:
         return Banner("nodata", "No data", "No telemetry has arrived yet, so midwatch cannot say how things are.")
     if view.fleet.stale:
         age = view.fleet.stale_seconds
-        when = f"for {words.duration(age)}" if math.isfinite(age) else "in the whole window"
+        when = f"for {words.duration(age)}" if math.isfinite(age) else "in the window that is kept"
         return Banner("nodata", "No data", f"No telemetry has arrived {when}. What you see is not the present.")
-    if view.state.hands_off:
-        return Banner("handsoff", "Hands off", "midwatch watches and pages; it touches nothing.")
+    if view.hands_off:
+        by = f"By {view.state.hands_off_by}. " if view.state.hands_off_by else ""
+        return Banner("handsoff", "Hands off", f"{by}midwatch watches and pages; it touches nothing.")
     if view.degraded:
         return Banner("degraded", "Degraded", view.degraded[0])
     blind = view.fleet.count("nodata")
@@ -85,7 +89,9 @@ def banner(view: View) -> Banner:
         return Banner("degraded", "Partly blind", f"{blind} of {of} entities report no data. The rest is quiet.")
     bad = view.fleet.count("bad") + view.fleet.count("warn")
     if bad:
-        return Banner("quiet", "Watching", f"{bad} of {len(view.fleet.pulses)} entities are not quite well. No incident.")
+        return Banner(
+            "quiet", "Watching", f"{bad} of {len(view.fleet.pulses)} entities are not quite well. No incident."
+        )
     return Banner("quiet", "All quiet", f"{len(view.fleet.pulses)} entities are well, and no incident is open.")
 
 
@@ -199,23 +205,17 @@ def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
 
 def incident_page(view: View, incident: Incident, projection: JournalProjection) -> dict[str, Any]:
     story: Story = projection.story(incident.id)
-    rows = timeline_rows(story, incident.id)
+    rows = timeline(projection.about(incident.id), incident.id)
     return {
         "incident": incident,
         "update": story.update,
         "deeds": deeds(view.state, incident.id),
         "pages": sorted(view.state.pages_of(incident.id), key=lambda p: -p.ordered_at),
         "findings": [view.state.findings[f] for f in incident.findings if f in view.state.findings],
-        "timeline": rows,
+        "timeline": rows[-MAX_ROWS:],
         "plots": symptom_plots(view.world, incident),
         "postmortem": story.postmortem is not None,
     }
-
-
-def timeline_rows(story: Story, incident: str) -> list[Any]:
-    from midwatch.faces.console.story import rows
-
-    return rows(list(story.events), incident)
 
 
 def symptom_plots(world: World, incident: Incident) -> list[dict[str, Any]]:
@@ -284,7 +284,11 @@ def actions_page(view: View) -> dict[str, Any]:
 
 def postmortems_page(view: View, projection: JournalProjection) -> dict[str, Any]:
     known = view.state.incidents
-    found = [(ident, story.postmortem[0], known.get(ident)) for ident, story in projection.stories.items() if story.postmortem]
+    found = [
+        (ident, story.postmortem[0], known.get(ident))
+        for ident, story in projection.stories.items()
+        if story.postmortem
+    ]
     return {"written": sorted(found, key=lambda row: -row[1])}
 
 
@@ -300,7 +304,7 @@ def health_page(view: View, watch: WatchView) -> dict[str, Any]:
         else:
             plain[name] = value
     head = watch.journal.head()
-    gaps = [(g.subject, g.reason, g.since_at) for g in view.world.gaps]
+    gaps: list[tuple[str, str, float | None]] = [(g.subject, g.reason, g.since_at) for g in view.world.gaps]
     listed = {g[0] for g in gaps}
     gaps += [(subject, reason, None) for subject, reason in view.state.gaps.items() if subject not in listed]
     kinds: dict[str, int] = {}

@@ -15,6 +15,7 @@ from midwatch.model.events import Recorded
 
 MAX_INCIDENTS = 250
 MAX_EVENTS = 1500
+MAX_COMMON = 3000
 MAX_POSTMORTEM_CHARS = 200_000
 SLICE = 2000
 
@@ -35,7 +36,7 @@ class JournalProjection:
         self._journal = journal
         self.seq = 0
         self.stories: OrderedDict[str, Story] = OrderedDict()
-        self.commands: deque[Recorded] = deque(maxlen=50)
+        self._common: deque[Recorded] = deque(maxlen=MAX_COMMON)  # findings, changes, hands: of no one incident
         self.hands: Recorded | None = None  # the newest hands off / hands on that took effect
         self._owner: OrderedDict[str, str] = OrderedDict()  # action and page ids -> incident
         self._lock = asyncio.Lock()
@@ -55,11 +56,19 @@ class JournalProjection:
     def story(self, incident: str) -> Story:
         return self.stories.get(incident) or Story()
 
+    def about(self, incident: str) -> list[Recorded]:
+        """The incident's events and what happened around it until its last one, in journal order."""
+        events = self.story(incident).events
+        if not events:
+            return []
+        last = events[-1].seq
+        return sorted((*events, *(r for r in self._common if r.seq <= last)), key=lambda r: r.seq)
+
     def _take(self, recorded: Recorded) -> None:
         self.seq = recorded.seq
         event = recorded.event
-        if isinstance(event, e.CommandGiven | e.CommandRefused):
-            self.commands.append(recorded)
+        if isinstance(event, e.ChangeSeen | e.FindingOpened | e.FindingClosed | e.HandsOffChanged):
+            self._common.append(recorded)
         if isinstance(event, e.HandsOffChanged):
             self.hands = recorded
         incident = self._incident_of(event)

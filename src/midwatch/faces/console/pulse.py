@@ -104,13 +104,16 @@ class _Recent:
         self.row_of = grid.index.row_of
         part = grid.values[:, -self.steps :] if grid.steps else np.empty((len(grid.index), 0))
         seen = np.isfinite(part)
-        some = seen.any(axis=1) if part.size else np.zeros(len(grid.index), dtype=bool)
-        self.sums = np.where(some, np.where(seen, part, 0.0).sum(axis=1), np.nan) if part.size else np.full(len(some), np.nan)
+        rows = len(grid.index)
+        some = np.asarray(seen.any(axis=1)) if part.size else np.zeros(rows, dtype=bool)
+        self.sums = (
+            np.where(some, np.where(seen, part, 0.0).sum(axis=1), np.nan) if part.size else np.full(rows, np.nan)
+        )
         if part.size:
             newest = part.shape[1] - 1 - np.argmax(seen[:, ::-1], axis=1)
             self.lasts = np.where(some, part[np.arange(len(part)), newest], np.nan)
         else:
-            self.lasts = np.full(len(some), np.nan)
+            self.lasts = np.full(rows, np.nan)
         self.alive = {grid.index.subjects[row] for row in np.flatnonzero(some).tolist()}
 
     def total(self, subject: str, signal: str) -> float:
@@ -132,7 +135,7 @@ def share(part: float, whole: float) -> float:
 def read_fleet(state: State, world: World, now: float) -> Fleet:
     """The fleet as it is at ``now`` (unix seconds). Vectorised over series; one small object per entity."""
     recent = _Recent(world)
-    stale = now - world.series.end_at if world.series.steps and recent.alive else float("nan")
+    stale = now - _last_seen_at(world, bool(recent.alive))
     dark = not stale <= STALE_SECONDS
     gaps = {g.subject for g in world.gaps} | set(state.gaps)
     flows = _flows(world, recent, dark)
@@ -145,13 +148,25 @@ def read_fleet(state: State, world: World, now: float) -> Fleet:
     for key, entity in world.entities.items():
         if entity.kind not in NODE_KINDS:
             continue
-        dots = tuple(_dot(i.name, i.labels.get("region", ""), recent, gaps, dark or key in gaps) for i in world.instances.get(key, ()))
+        dots = tuple(
+            _dot(i.name, i.labels.get("region", ""), recent, gaps, dark or key in gaps)
+            for i in world.instances.get(key, ())
+        )
         pulses[key] = _pulse(key, recent, into.get(key, []), found.get(key, []), key in gaps or dark, roles, dots)
     for flow in flows:  # seen only from outside: a callee that reports nothing itself
         for key in (flow.caller, flow.callee):
             if key not in pulses and kind_of(key) in NODE_KINDS:
                 pulses[key] = _pulse(key, recent, into.get(key, []), found.get(key, []), key in gaps or dark, roles, ())
     return Fleet(pulses, flows, world.entries, stale)
+
+
+def _last_seen_at(world: World, lately: bool) -> float:
+    """End of the newest step in which anything was reported (unix seconds); NaN when there is none."""
+    grid = world.series
+    if lately or not grid.steps:
+        return grid.end_at if lately else float("nan")
+    seen = np.flatnonzero(np.isfinite(grid.values).any(axis=0))
+    return grid.start_at + (int(seen[-1]) + 1) * grid.step_seconds if seen.size else float("nan")
 
 
 def _findings_by_entity(state: State) -> dict[str, list[tuple[str, str]]]:
@@ -167,7 +182,7 @@ def _findings_by_entity(state: State) -> dict[str, list[tuple[str, str]]]:
 def _roles(state: State) -> dict[str, str]:
     roles: dict[str, str] = {}
     for incident in state.open_incidents:
-        roles.update({key: "symptom" for key in incident.symptoms})
+        roles.update(dict.fromkeys(incident.symptoms, "symptom"))
     for incident in state.open_incidents:
         if incident.hypotheses and incident.hypotheses[0].probability >= 0.3:
             roles[incident.hypotheses[0].entity] = "cause"
@@ -242,9 +257,7 @@ def _pulse(
     return Pulse(key, kind, name, tone, text, rate, failing, mean, role, dots, detail)
 
 
-def _verdict(
-    kind: str, failing: float, errors: float, rate: float, findings: list[tuple[str, str]]
-) -> tuple[str, str]:
+def _verdict(kind: str, failing: float, errors: float, rate: float, findings: list[tuple[str, str]]) -> tuple[str, str]:
     tone = _tone_of(failing, errors)
     text = "ok" if tone == "ok" else "failing"
     if findings and TONE_ORDER[findings[0][0]] < TONE_ORDER[tone]:

@@ -20,6 +20,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 PENDING_SECONDS = 60.0
 LATE_SECONDS = 15.0
 
+FILTERS = ["number", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso", "entity", "fault", "parameters", "check", "expectation", "evidence_numbers", "impact"]
 _HEARD = {
     "hands_off": "Hands off was ordered.",
     "hands_on": "Hands on was ordered.",
@@ -57,7 +58,7 @@ class Renderer:
         if self._hands_pending is None:
             return None
         off, at = self._hands_pending
-        if self.watch.state.hands_off == off or now - at > PENDING_SECONDS:
+        if self.watch.hands_off == off or now - at > PENDING_SECONDS:
             self._hands_pending = None
             return None
         return {"off": off, "at": at, "late": now - at > LATE_SECONDS}
@@ -98,7 +99,7 @@ class Renderer:
                 name, more = "postmortems.html", pages.postmortems_page(view, self.projection)
             case ("postmortems", _) if (written := self.projection.story(ident).postmortem) is not None:
                 name = "postmortem.html"
-                html = Markup(self._markdown.render(written[1]))  # noqa: S704 - html is off in the parser
+                html = Markup(self._markdown.render(written[1]))
                 more = {"ident": ident, "at": written[0], "html": html}
             case ("health", ""):
                 name, more = "health.html", pages.health_page(view, self.watch)
@@ -134,10 +135,7 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for name in (
-        "number rate percent target_percent measured duration ago clock iso entity fault parameters "
-        "check expectation evidence_numbers impact"
-    ).split():
+    for name in FILTERS:
         env.filters[name] = getattr(words, name)
     env.filters["plot_json"] = lambda plot: json.dumps(plot, separators=(",", ":"), allow_nan=False)
     env.filters["finite"] = lambda value: value is not None and value == value

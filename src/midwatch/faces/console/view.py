@@ -42,6 +42,11 @@ class WatchView(Protocol):
         ...
 
     @property
+    def hands_off(self) -> bool:
+        """What the next effect will find: the kill switch in state or as a file."""
+        ...
+
+    @property
     def token(self) -> str | None:
         """What people must know to get in; None on a loopback address without one."""
         ...

@@ -12,6 +12,7 @@ from midwatch.model.findings import Evidence, Incident
 from midwatch.model.state import ActionRecord
 
 NO_DATA = "no data"
+NBSP = "\u00a0"  # between a number and its unit: they stay on one line
 
 PHASES = {
     "open": "open",
@@ -91,7 +92,7 @@ def number(value: float | None, unit: str = "") -> str:
         text = f"{value:.2f}".rstrip("0").rstrip(".")
     else:
         text = f"{value:.1e}"
-    return f"{text} {unit}" if unit else text
+    return f"{text}{NBSP}{unit}" if unit else text
 
 
 def rate(value: float) -> str:
@@ -110,13 +111,13 @@ def percent(ratio: float | None, digits: int | None = None) -> str:
         size = abs(value)
         digits = 0 if size >= 10 or value == round(value) else 1 if size >= 1 else 2
         if 0 < size < 0.01:
-            return "< 0.01 %"
-    return f"{value:.{digits}f} %"
+            return f"<{NBSP}0.01{NBSP}%"
+    return f"{value:.{digits}f}{NBSP}%"
 
 
 def target_percent(ratio: float) -> str:
     """A target keeps its nines: ``0.9995`` -> ``99.95 %``."""
-    return f"{ratio * 100:.4f}".rstrip("0").rstrip(".") + " %"
+    return f"{ratio * 100:.4f}".rstrip("0").rstrip(".") + NBSP + "%"
 
 
 def measured(value: float, unit: str) -> str:
@@ -128,12 +129,12 @@ def measured(value: float, unit: str) -> str:
     if unit == "bytes":
         for name, size in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
             if abs(value) >= size:
-                return f"{value / size:.1f} {name}"
+                return f"{value / size:.1f}{NBSP}{name}"
         return f"{value:.0f} bytes"
     if unit in ("seconds", "s"):
         return duration(value)
     if unit == "ms" and abs(value) >= 1000:
-        return f"{value / 1000:.2f} s"
+        return f"{value / 1000:.2f}{NBSP}s"
     return number(value, "" if unit == "count" else unit)
 
 
@@ -143,15 +144,15 @@ def duration(seconds: float | None) -> str:
         return NO_DATA
     sign, left = ("-" if seconds < 0 else ""), abs(seconds)
     if left < 1:
-        return f"{sign}{left * 1000:.0f} ms" if left else "0 s"
-    if left < 90:
-        return f"{sign}{left:.0f} s"
+        return f"{sign}{left * 1000:.0f}{NBSP}ms" if left else "0 s"
+    if left < 120:
+        return f"{sign}{left:.0f}{NBSP}s"
     if left < 90 * 60:
-        return f"{sign}{left / 60:.0f} min"
+        return f"{sign}{left / 60:.0f}{NBSP}min"
     if left < 36 * 3600:
         hours, minutes = divmod(round(left / 60), 60)
-        return f"{sign}{hours} h {minutes} min" if minutes else f"{sign}{hours} h"
-    return f"{sign}{left / 86400:.0f} d"
+        return f"{sign}{hours}{NBSP}h {minutes}{NBSP}min" if minutes else f"{sign}{hours}{NBSP}h"
+    return f"{sign}{left / 86400:.0f}{NBSP}d"
 
 
 def ago(at: float | None, now: float) -> str:
@@ -227,9 +228,7 @@ def expectation(expected: Expectation | None) -> str:
     if expected is None:
         return ""
     claims = " and ".join(check(c) for c in expected.checks) or "nothing"
-    return (
-        f"{claims}, within {duration(expected.within_seconds)}, holding for {duration(expected.hold_seconds)}"
-    )
+    return f"{claims}, within {duration(expected.within_seconds)}, holding for {duration(expected.hold_seconds)}"
 
 
 def deadline(record: ActionRecord) -> float | None:

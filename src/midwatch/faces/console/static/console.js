@@ -58,20 +58,22 @@
       for (const one of plot.marks) {
         const x = chart.valToPos(one.at, "x", true); ctx.strokeStyle = ctx.fillStyle = token("accent");
         ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
-        ctx.fillText(one.text, x + 4 * devicePixelRatio, bbox.top + 11 * devicePixelRatio);
+        const late = x > bbox.left + bbox.width * 0.8;
+        ctx.textAlign = late ? "right" : "left";
+        ctx.fillText(one.text, x + (late ? -5 : 5) * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
       }
       ctx.restore();
     };
-    const series = [{ value: (_, v) => v == null ? "–" : `${utc(v, true)} UTC` }];
+    const series = [{ label: "UTC", value: (_, v) => v == null ? "" : utc(v, true) }];
     for (const line of plot.lines) series.push({
       label: line.label, stroke: token(line.tone === "amber" ? "accent" : line.tone), width: 1.8, points: { show: false },
-      fill: `${token(line.tone === "amber" ? "accent" : line.tone)}22`, value: (_, v) => v == null ? "no data" : `${+v.toPrecision(3)} ${plot.unit}`,
+      fill: `${token(line.tone === "amber" ? "accent" : line.tone)}22`, value: (_, v, __, i) => i == null ? "" : v == null ? "no data" : `${+v.toPrecision(3)} ${plot.unit}`,
     });
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif" };
     const chart = new uPlot({
-      width, height: 150, series, cursor: { y: false }, legend: { live: true },
+      width, height: 132, series, cursor: { y: false }, legend: { live: true },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high, plot.limit || 0, 1e-9) * 1.1] } },
-      axes: [{ ...axis, values: (_, ticks) => ticks.map(t => utc(t, false)), space: 60 }, { ...axis, size: 52, values: (_, ticks) => ticks.map(t => `${+t.toPrecision(3)} ${plot.unit}`) }],
+      axes: [{ ...axis, values: (_, ticks) => ticks.map(t => utc(t, false)), space: 60 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(t => `${+t.toPrecision(3)} ${plot.unit}`) }],
       hooks: { draw: [mark] },
     }, [plot.times, ...plot.lines.map(line => line.values)], box);
     plots.set(figure, { chart, given, width });
