@@ -10,32 +10,14 @@ import pytest
 
 from midwatch.adapters.actuators.common import check
 from midwatch.adapters.actuators.registry import VERBS
-from midwatch.gym.faults.base import Fault, Map
+from midwatch.gym.faults.base import Fault
 from midwatch.gym.faults.catalog import BY_NAME, CONTROLS, FAULTS, draw_case, touched
-from midwatch.gym.fleet import topology
+from midwatch.gym.faults.shop import shop
 from midwatch.model import faults
 from midwatch.model.actions import Action
 from midwatch.model.entity import ENTITY_KINDS, is_edge, kind_of, split_edge
 
-SHOP = Map(
-    services={
-        s.name: {
-            "database": bool(s.pool),
-            "pool": s.pool,
-            "cache": s.cache,
-            "consumer": bool(s.consumes),
-            "tls": s.tls,
-            "tables": list(s.tables),
-            "calls": list(s.calls),
-        }
-        for s in topology.SERVICES
-    },
-    edges=tuple((s.name, callee) for s in topology.SERVICES for callee in s.calls),
-    indexes=topology.INDEXES,
-    tables=topology.TABLES,
-    tls=tuple(s.name for s in topology.SERVICES if s.tls),
-    regions=("eu", "us"),
-)
+SHOP = shop()
 EVERY = [pytest.param(fault, id=fault.name) for fault in (*FAULTS, *CONTROLS)]
 
 
