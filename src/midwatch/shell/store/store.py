@@ -24,6 +24,7 @@ from midwatch.shell.ingest.rows import Batch, LogLine, Span
 from midwatch.shell.store import columns
 from midwatch.shell.store.dsn import Dsn, parse_dsn
 from midwatch.shell.store.engine import Caps
+from midwatch.shell.store.native import native
 from midwatch.shell.store.schema import Retention, ddl, new_retention
 from midwatch.shell.store.supervisor import Address, Supervisor
 from midwatch.shell.store.writer import BadRows, GroupWriter
@@ -350,11 +351,7 @@ def _window(since_at: float, until_at: float) -> dict[str, Any]:
 
 def _put(client: Any, database: str, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
     types = columns.TYPES[table]
-    by_column = [list(column) for column in zip(*rows, strict=True)]
-    client.insert(
-        table, by_column, column_names=list(types), database=database, column_type_names=list(types.values()),
-        column_oriented=True,
-    )  # fmt: skip
+    client.raw_insert(f"{database}.{table}", list(types), insert_block=native(types, rows), fmt="Native")
 
 
 def _client(dsn: Dsn) -> Any:
