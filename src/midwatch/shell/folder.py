@@ -70,9 +70,9 @@ def remove_running(settings: Settings) -> None:
 
 
 def load_policy(settings: Settings) -> tuple[Policy, tuple[str, ...]]:
-    """The policy as the files say it, and the files that said it. Raises ConfigError with path, line, key and hint."""
-    try:
-        from midwatch.shell import files
-    except ImportError:
-        return Policy(), ()
-    return files.load(settings.policy)
+    """The policy as the files say it, and the files that said it: those that the settings name, else what lies in the
+    folder's ``policy/``. Raises ConfigError with path, line, key and hint."""
+    from midwatch.shell import files
+
+    beside = settings.folder / "policy"
+    return files.load(settings.policy or ((beside,) if beside.is_dir() else ()))

@@ -6,7 +6,8 @@ The report's JSON is a contract (``Report.as_json``).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,11 +19,11 @@ from midwatch.core.memory import Memory
 from midwatch.model.actions import VerbSpec
 from midwatch.model.entity import is_edge, kind_of, name_of, split_edge
 from midwatch.model.errors import UsageError
-from midwatch.model.events import PolicyLoaded, Recorded, WatchStarted
+from midwatch.model.events import ChangeSeen, PolicyLoaded, Recorded, WatchStarted
 from midwatch.model.findings import Evidence, Incident
 from midwatch.model.policy import Policy
 from midwatch.model.state import ActionRecord, State, fold
-from midwatch.model.world import World, empty_world
+from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
 from midwatch.shell.run import SETTLE_SECONDS
 
@@ -103,13 +104,22 @@ def replay(
     progress: Progress | None = None,
 ) -> Report:
     """Replay the recording in ``directory``. Raises UsageError when there is none, ConfigError when ``slos`` is wrong."""
-    from midwatch.shell.ingest.recording import read_recording
+    from midwatch.shell.ingest.recording import Problems, read_changes, read_recording
 
     if not directory.is_dir():
         raise UsageError(f"{directory} is not a folder", hint="name the folder that holds traces*.jsonl and the like")
-    return replay_batches(
-        read_recording(directory), rehearsal_policy(slos, policy, verbs), progress=progress, name=str(directory)
+    problems = Problems()
+    report = replay_batches(
+        read_recording(directory, problems),
+        rehearsal_policy(slos, policy, verbs),
+        changes=read_changes(directory, problems),
+        progress=progress,
+        name=str(directory),
     )
+    if problems.bad_lines:
+        shown = "; ".join(problems.shown[:3])
+        report.notes = (*report.notes, f"{problems.bad_lines} lines could not be read: {shown}")
+    return report
 
 
 def rehearsal_policy(
@@ -137,6 +147,7 @@ def replay_batches(
     batches: Iterable[tuple[float, Batch]],
     policy: Policy,
     *,
+    changes: Sequence[Change] = (),
     progress: Progress | None = None,
     name: str = "the recording",
     tick_seconds: float = TICK_SECONDS,
@@ -155,6 +166,7 @@ def replay_batches(
     report = Report(State(), empty_world(0.0))
     memory = Memory()
     notes: list[str] = []
+    waiting = deque(sorted(changes, key=lambda change: change.at))
 
     def record(events: tuple[Any, ...], at: float) -> None:
         for one in journal.append(list(events), at):
@@ -163,8 +175,12 @@ def replay_batches(
 
     def turn(now: float) -> None:
         nonlocal memory
+        inputs = tuple(ChangeSeen(waiting.popleft()) for _ in range(sum(change.at <= now for change in waiting)))
+        for one in inputs:
+            builder.add_change(one.change)
+        record(inputs, now)
         report.world = builder.world(now)
-        events, memory = tick(report.state, memory, report.world, (), now)
+        events, memory = tick(report.state, memory, report.world, inputs, now)
         record(events, now)
         report.ticks += 1
         if progress is not None and report.ticks % 12 == 0:

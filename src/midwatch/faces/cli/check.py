@@ -10,6 +10,9 @@ from rich.text import Text
 
 from midwatch.faces.cli.common import USAGE, AsJson, friendly, out, print_json
 from midwatch.model.errors import ConfigError
+from midwatch.shell import files
+from midwatch.shell.config import SETTINGS_FILE, load_settings
+from midwatch.shell.files import Problem
 
 
 def check(
@@ -17,14 +20,15 @@ def check(
 ) -> None:
     """Validate promises, playbooks, limits and settings. Exit code 2 when a file is wrong."""
     with friendly(as_json):
-        from midwatch.shell import files
-
-        problems = files.check(paths)
+        problems: list[Problem] = [
+            *files.check([path for path in paths if path.name != SETTINGS_FILE]),
+            *(p for path in paths if path.name == SETTINGS_FILE and (p := _settings(path)) is not None),
+        ]
         if as_json:
             print_json({"ok": not problems, "problems": [_row(p) for p in problems]})
         else:
             for problem in problems:
-                out.print(Text(str(problem), style="red"), soft_wrap=True)
+                out.print(Text(str(problem.error()), style="red"), soft_wrap=True)
                 if problem.hint:
                     out.print(Text(f"  hint: {problem.hint}", style="dim"), soft_wrap=True)
             if not problems:
@@ -33,11 +37,20 @@ def check(
             raise typer.Exit(USAGE)
 
 
-def _row(problem: ConfigError) -> dict[str, object]:
+def _settings(path: Path) -> Problem | None:
+    """What is wrong with a watch's settings."""
+    try:
+        load_settings(path.parent, file=path)
+    except ConfigError as error:
+        return Problem(error.path, error.line, error.key, error.args[0].rpartition(f"{error.key}: ")[2], error.hint)
+    return None
+
+
+def _row(problem: Problem) -> dict[str, object]:
     return {
         "path": problem.path,
         "line": problem.line,
         "key": problem.key,
-        "problem": str(problem),
+        "problem": problem.message,
         "hint": problem.hint,
     }
