@@ -124,7 +124,7 @@ class Measures:
         elif attributes:
             value = self._put(who, signal, _key(attributes), value, at, column, rule.combine)
         else:
-            self._ring.values[self._ring.row(who, signal), column] = value
+            self._ring.put(who, signal, column, value)
         if reporter.instance:
             self._put(reporter.entity, signal, reporter.instance, value, at, column, rule.across)
 
@@ -133,7 +133,7 @@ class Measures:
         parts = self._parts_of(subject, signal)
         parts.put(key, value, at)
         made = combined(parts.fresh(at) or {key: value}, how)
-        self._ring.values[self._ring.row(subject, signal, summed=False), column] = made
+        self._ring.put(subject, signal, column, made)
         return made
 
     def _pool(
@@ -148,7 +148,7 @@ class Measures:
         for each, values in fresh.items():
             if values and (each == signal or tight):
                 shown = values[tight] if tight in values else sum(values.values())
-                self._ring.values[self._ring.row(who, each), column] = shown
+                self._ring.put(who, each, column, shown)
         mine = fresh[signal] or {name: value}
         return mine[tight] if tight in mine else sum(mine.values())
 
@@ -158,7 +158,7 @@ class Measures:
             instance = f"instance:{text}"
             if instance in self._registry.entities:
                 if value < 1.0:
-                    self._ring.values[self._ring.row(instance, sig.UP), column] = 0.0
+                    self._ring.put(instance, sig.UP, column, 0.0)
                 return True
         return False
 
@@ -179,6 +179,7 @@ class Measures:
         for subject, owner in subjects:
             row = self._ring.row(subject, signal, owner, summed=True)
             for column, share in self._columns(increase):
+                self._ring.vouch(owner, column)
                 self._ring.values[row, column] += increase.value * share
 
     def _columns(self, increase: Increase) -> list[tuple[int, float]]:
@@ -223,6 +224,7 @@ class Measures:
         buckets = self._buckets(point.bounds, scale)
         for column, share in self._columns(increase):
             for subject, owner in subjects:
+                self._ring.vouch(owner, column)
                 row = self._requests.red(
                     subject, owner, column, increase.count * share, errors * share, increase.value * scale * share
                 )

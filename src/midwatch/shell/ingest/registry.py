@@ -95,6 +95,10 @@ class Registry:
         found.service.heard_at = max(found.service.heard_at, at)
         return found
 
+    def known(self, resource: Resource) -> Reporter | None:
+        """The reporter of a resource that was heard before, None when it was forgotten. Changes nothing."""
+        return self._reporters.get((resource.kind, resource.service, resource.instance))
+
     def _new(self, resource: Resource, at: float) -> Reporter | None:
         entity = resource.entity
         service = self.services.get(entity)

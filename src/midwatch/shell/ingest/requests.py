@@ -98,7 +98,7 @@ class Requests:
         self._ring.latency[rows[3], column, bucket] += 1.0
 
     def _add(self, subject: str, signal: str, owner: int, column: int, amount: float) -> None:
-        self._ring.values[self._ring.row(subject, signal, owner), column] += amount
+        self._ring.add(subject, signal, owner, column, amount)
 
     # --- on arrival ---------------------------------------------------------------------------------------------------
 
@@ -289,7 +289,7 @@ class Requests:
         column = self._column(span, now)
         if column == LATE:
             return
-        reporter = self._registry.reporter(span.resource, 0.0)
+        reporter = self._registry.known(span.resource)
         if reporter is None:
             return
         if not span.callee:
@@ -319,7 +319,7 @@ class Requests:
         column = self._column(span, now)
         if column == LATE:
             return
-        reporter = self._registry.reporter(resource, 0.0) if resource is not None else None
+        reporter = self._registry.known(resource) if resource is not None else None
         if reporter is None:
             owner = ANYONE if kind_of(entity) in ("database", "cache") else self._registry.owner_of(entity)
             self._add(self._registry.ensure(entity), signal, owner, column, amount)

@@ -77,6 +77,16 @@ class Ring:
         self._index = None
         return number
 
+    def put(self, subject: str, signal: str, column: int, value: float) -> None:
+        """Set a gauge. (Asking for the row may replace ``values``, so it must come before indexing.)"""
+        row = self.row(subject, signal, summed=False)
+        self.values[row, column] = value
+
+    def add(self, subject: str, signal: str, owner: int, column: int, amount: float) -> None:
+        """Add to a sum."""
+        row = self.row(subject, signal, owner, summed=True)
+        self.values[row, column] += amount
+
     def _grow(self) -> None:
         more = len(self.values)
         self.values = np.concatenate((self.values, np.full((more, self.steps), np.nan)))
@@ -160,6 +170,13 @@ class Ring:
             if gap <= _MAX_HOLD_STEPS:
                 self.gap_steps[owner] = max(float(gap), 0.95 * self.gap_steps[owner])
         self.last_heard[owner] = step
+
+    def vouch(self, owner: int, column: int) -> None:
+        """A report of ``owner`` covers an earlier step, too (an increase over several steps)."""
+        if owner > ALWAYS and not self.heard[owner, column]:
+            self.heard[owner, column] = True
+            step = self.head - (self.head - column) % self.steps
+            self.first_heard[owner] = min(step, self.first_heard[owner])
 
     def hold(self, owner: int) -> int:
         """Steps without a report that are still no silence."""
