@@ -1,0 +1,258 @@
+"""Each guard by itself, in a table; then their order."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from tests.decide.worlds import (
+    LIMITS,
+    PAYMENT,
+    START,
+    act,
+    blind,
+    broken,
+    policy,
+    pool_exhausted,
+    traffic,
+    world,
+)
+
+from midwatch.core.decide import guards as g
+from midwatch.core.decide.guards import GUARDS, TRY_NEXT, Context, judge
+from midwatch.core.memory import Memory
+from midwatch.core.slo.ledger import add, new_ledger
+from midwatch.model.actions import Action, Outcome, Verdict
+from midwatch.model.events import (
+    ActionEnded,
+    ActionJudged,
+    ActionOrdered,
+    AutonomyChanged,
+    ExpectationJudged,
+    HandsOffChanged,
+)
+from midwatch.model.findings import Hypothesis
+from midwatch.model.policy import FreezeWindow, Policy
+from midwatch.model.slo import Slo
+from midwatch.model.state import State
+from midwatch.model.world import World
+
+NOW = START + 20
+RESIZE = Action(
+    "ACT-9",
+    "k9",
+    "INC-1",
+    "resize-pool",
+    "resize_pool",
+    PAYMENT,
+    {"size": 20},
+    permissions=("platform.pool",),
+    undo_verb="resize_pool",
+    hypothesis_entity=PAYMENT,
+    hypothesis_kind="pool_exhausted",
+)
+RESTART = Action(
+    "ACT-9", "k9", "INC-1", "restart", "restart", PAYMENT, {}, "transient", ("platform.restart",), blast_radius=2
+)
+DROP = Action("ACT-9", "k9", "INC-1", "drop", "drop_table", PAYMENT, {}, "irreversible", ("platform.pool",))
+UNDO = replace(RESIZE, id="ACT-10", key="k10", undo_of="ACT-1", undo_verb="", parameters={"size": 5})
+DEPLOY = replace(RESIZE, verb="deploy", permissions=("platform.deploy",), parameters={"version": "2"})
+
+
+def context(
+    state: State | None = None,
+    seen: World | None = None,
+    memory: Memory | None = None,
+    approved: tuple[str, ...] = (),
+    hypothesis: Hypothesis | None = None,
+    now: float = NOW,
+) -> Context:
+    state = state or broken()
+    return Context(
+        state,
+        memory or Memory(started_at=START - 1000),
+        seen or world(now, traffic(0.15)),
+        now,
+        state.incidents.get("INC-1"),
+        hypothesis or pool_exhausted(),
+        state.policy.playbooks[0] if state.policy.playbooks else None,
+        approved,
+    )
+
+
+def limited(**changes: object) -> State:
+    return broken(using=policy(limits=replace(LIMITS, **changes)))
+
+
+def earlier(status: str, incident: str = "INC-1", target: str = PAYMENT, at: float = START, n: int = 1) -> State:
+    """A state in which ``n`` earlier actions ended so."""
+    state = broken()
+    for number in range(1, n + 1):
+        other = replace(RESIZE, id=f"ACT-{number}", key=f"k{number}", incident=incident, target=target)
+        state = act(state, at, ActionJudged(other, Verdict("run", "autonomy", "")), ActionOrdered(other.id))
+        if status in ("done", "failed", "in_doubt"):
+            state = act(state, at, ActionEnded(other.id, Outcome(status)))  # type: ignore[arg-type]
+        elif status != "ordered":
+            state = act(state, at, ActionEnded(other.id, Outcome("done")), ExpectationJudged(other.id, status, ""))
+    return state
+
+
+def spent() -> Memory:
+    """A ledger whose budget is gone: half of all requests failed."""
+    at = np.arange(60) * 10.0 + START - 600
+    ledger = add(new_ledger(START - 600), at, np.full(60, 50.0), np.full(60, 100.0), START)
+    return Memory(ledgers={"payment": ledger}, started_at=START - 1000)
+
+
+def with_slo() -> State:
+    return broken(using=policy(slos=(Slo("payment", PAYMENT, "ratio", 0.99, period_seconds=3600),)))
+
+
+def level(name: str, to: str, mode: str = "auto") -> State:
+    return act(broken(using=policy(mode=mode)), START, AutonomyChanged(name, to, "x"))
+
+
+def mode(name: str) -> State:
+    return broken(using=policy(mode=name))
+
+
+FROZEN = {"freezes": (FreezeWindow(START, START + 3600, "holidays"),)}
+RIVAL = broken(hypotheses=(pool_exhausted(0.5), Hypothesis("service:checkout", "bad_deploy", 0.45)))
+OWN_INSTANCE = broken(hypotheses=(pool_exhausted(0.5), Hypothesis("instance:payment-eu-1", "bad_instance", 0.45)))
+
+TABLE: list[tuple[g.Guard, Action, Callable[[], Context], str | None, str]] = [
+    (g.hands_off, RESIZE, context, None, ""),
+    (g.hands_off, RESIZE, lambda: context(act(broken(), START, HandsOffChanged(True, "ana"))), "refuse", "ana"),
+    (g.hands_off, UNDO, lambda: context(act(broken(), START, HandsOffChanged(True, "ana"))), "refuse", "ana"),
+    (g.unknown_verb, replace(RESIZE, verb="fly"), context, "refuse", "'fly'"),
+    (g.unknown_verb, RESIZE, context, None, ""),
+    (g.empty_target, replace(RESIZE, target=""), context, "refuse", "matches nothing"),
+    (g.empty_target, replace(RESIZE, target="service: "), context, "refuse", "matches nothing"),
+    (g.target_kind, replace(RESIZE, target="database:shop"), context, "refuse", "works on service"),
+    (g.target_kind, replace(RESIZE, target="service:a>service:b"), context, "refuse", "works on service"),
+    (g.target_kind, RESIZE, context, None, ""),
+    (g.declared, replace(RESIZE, action_class="transient"), context, "refuse", "declared reversible"),
+    (g.declared, replace(RESIZE, undo_verb=""), context, "refuse", "names no undo"),
+    (g.declared, RESIZE, context, None, ""),
+    (g.parameter_limits, replace(RESIZE, parameters={}), context, "refuse", "size is needed"),
+    (g.parameter_limits, replace(RESIZE, parameters={"size": 101}), context, "refuse", "above the most"),
+    (g.parameter_limits, replace(RESIZE, parameters={"size": 0}), context, "refuse", "below the least"),
+    (g.parameter_limits, replace(RESIZE, parameters={"size": True}), context, "refuse", "type int"),
+    (g.parameter_limits, replace(RESIZE, parameters={"size": "9"}), context, "refuse", "type int"),
+    (g.parameter_limits, replace(RESIZE, parameters={"size": 9, "x": 1}), context, "refuse", "'x'"),
+    (g.parameter_limits, RESIZE, context, None, ""),
+    (g.protected, RESIZE, lambda: context(limited(protected=(PAYMENT,))), "refuse", PAYMENT),
+    (g.protected, RESIZE, context, None, ""),
+    (g.permissions, RESIZE, lambda: context(limited(permissions=())), "refuse", "platform.pool"),
+    (g.permissions, RESIZE, lambda: context(limited(permissions=("",))), "refuse", "platform.pool"),
+    (g.permissions, RESIZE, lambda: context(limited(permissions=("platform",))), "refuse", "platform.pool"),
+    (g.permissions, RESIZE, lambda: context(limited(permissions=("platform.pool",))), None, ""),
+    (g.blast_radius, RESTART, lambda: context(limited(max_blast_radius=1)), "refuse", "2 entities, 1"),
+    (g.blast_radius, RESTART, context, None, ""),
+    (g.freeze, DEPLOY, lambda: context(limited(**FROZEN)), "refuse", "holidays"),
+    (g.freeze, DROP, lambda: context(limited(**FROZEN)), "refuse", "irreversible"),
+    (g.freeze, RESIZE, lambda: context(limited(**FROZEN)), None, ""),
+    (g.freeze, DEPLOY, context, None, ""),
+    (g.warm, RESIZE, lambda: context(memory=Memory(started_at=NOW - 14)), "refuse", "14 s old"),
+    (g.warm, RESIZE, lambda: context(memory=Memory(started_at=NOW - 15)), None, ""),
+    (g.sighted, RESIZE, lambda: context(seen=world(NOW, blind())), "refuse", "no data of gateway"),
+    (g.sighted, UNDO, lambda: context(seen=world(NOW, blind())), None, ""),
+    (g.sighted, RESIZE, context, None, ""),
+    (g.rate_limits, RESIZE, lambda: context(earlier("met", n=2)), "refuse", "2 times within an hour, 2 are allowed"),
+    (g.rate_limits, RESIZE, lambda: context(earlier("met", at=START - 3600, n=2)), None, ""),
+    (
+        g.rate_limits,
+        RESIZE,
+        lambda: context(earlier("met", target="service:a", n=6)),
+        "refuse",
+        "6 actions were taken in",
+    ),
+    (g.rate_limits, RESIZE, lambda: context(earlier("met", "INC-0", "service:a", n=21)), "refuse", "20 actions"),
+    (g.rate_limits, UNDO, lambda: context(earlier("missed", n=2)), None, ""),
+    (g.in_doubt, RESIZE, lambda: context(earlier("in_doubt", "INC-0")), "refuse", "ACT-1"),
+    (g.in_doubt, RESIZE, lambda: context(earlier("in_doubt", target="service:a")), "ask", "ACT-1"),
+    (g.in_doubt, RESIZE, lambda: context(earlier("in_doubt", "INC-0", "service:a")), None, ""),
+    (g.unknown_effect, RESIZE, lambda: context(earlier("unknown")), "ask", "ACT-1"),
+    (g.unknown_effect, RESIZE, lambda: context(earlier("unknown"), approved=("ana",)), None, ""),
+    (g.one_at_a_time, RESIZE, lambda: context(earlier("ordered", target="service:a")), "refuse", "one at a time"),
+    (g.one_at_a_time, RESIZE, lambda: context(earlier("done", "INC-0")), "refuse", "same target"),
+    (g.one_at_a_time, RESIZE, lambda: context(earlier("done", "INC-0", "service:a")), None, ""),
+    (g.one_at_a_time, UNDO, lambda: context(earlier("done")), None, ""),
+    (g.confidence, RESIZE, lambda: context(hypothesis=pool_exhausted(0.49)), "refuse", "49%"),
+    (g.confidence, RESIZE, lambda: context(hypothesis=pool_exhausted(0.49), approved=("ana",)), None, ""),
+    (g.confidence, RESIZE, lambda: context(RIVAL, hypothesis=pool_exhausted(0.5)), "refuse", "margin must be 10%"),
+    (g.confidence, RESIZE, lambda: context(OWN_INSTANCE, hypothesis=pool_exhausted(0.5)), None, ""),
+    (g.confidence, RESIZE, context, None, ""),
+    (g.error_budget, DEPLOY, lambda: context(with_slo(), memory=spent()), "refuse", "of the error budget of payment"),
+    (g.error_budget, RESIZE, lambda: context(with_slo(), memory=spent()), None, ""),
+    (g.error_budget, RESTART, lambda: context(with_slo(), memory=spent()), None, ""),
+    (g.error_budget, replace(DEPLOY, undo_of="ACT-1"), lambda: context(with_slo(), memory=spent()), None, ""),
+    (g.error_budget, DEPLOY, context, None, ""),
+    (g.rehearsal, RESIZE, lambda: context(broken(using=policy(rehearse=True))), "rehearse", ""),
+    (g.rehearsal, RESIZE, context, None, ""),
+    (g.shadow, RESIZE, lambda: context(mode("shadow"), approved=("ana", "bo")), "rehearse", "shadow"),
+    (g.shadow, RESIZE, lambda: context(level("resize-pool", "shadow")), "rehearse", "resize-pool"),
+    (g.shadow, RESIZE, context, None, ""),
+    (g.irreversible, DROP, context, "ask", "two people must say yes, 0 did"),
+    (g.irreversible, DROP, lambda: context(approved=("ana", "ana")), "ask", "1 did"),
+    (g.irreversible, DROP, lambda: context(approved=("ana", "bo")), None, ""),
+    (g.irreversible, RESIZE, context, None, ""),
+    (g.own_undo, UNDO, context, "run", "ACT-1"),
+    (g.own_undo, RESIZE, context, None, ""),
+    (g.approved, RESIZE, lambda: context(approved=("ana",)), "run", "ana"),
+    (g.approved, RESIZE, context, None, ""),
+    (g.autonomy, RESIZE, lambda: context(mode("suggest")), "rehearse", "suggest"),
+    (g.autonomy, RESIZE, lambda: context(mode("ask")), "ask", "ask"),
+    (g.autonomy, RESIZE, lambda: context(mode("canary")), "run", "one thing"),
+    (g.autonomy, RESTART, lambda: context(mode("canary")), "ask", "2 things"),
+    (g.autonomy, replace(RESTART, target="instance:a"), lambda: context(mode("canary")), "run", "one thing"),
+    (g.autonomy, RESIZE, context, "run", "auto"),
+    (g.autonomy, RESIZE, lambda: context(level("resize-pool", "ask")), "ask", "0 met, 0 missed"),
+    (g.autonomy, RESIZE, lambda: context(level("resize-pool", "auto", "ask")), "ask", "the mode is ask"),
+]
+
+
+@pytest.mark.parametrize(("guard", "action", "given", "decision", "words"), TABLE)
+def test_guard(guard: g.Guard, action: Action, given: Callable[[], Context], decision: str | None, words: str) -> None:
+    verdict = guard(action, given())
+    assert (verdict.decision if verdict else None) == decision
+    if verdict:
+        assert words in verdict.why and verdict.rule and verdict.why == verdict.why.strip()
+
+
+def test_every_guard_is_in_the_list_and_in_the_table() -> None:
+    shaped = {
+        f
+        for name, f in inspect.getmembers(g, inspect.isfunction)
+        if not name.startswith("_")
+        and f.__module__ == g.__name__
+        and list(inspect.signature(f).parameters) == ["action", "context"]
+    } - {judge, g.risky}
+    assert shaped == set(GUARDS) == {row[0] for row in TABLE}
+
+
+def test_with_no_match_the_answer_is_refuse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(g, "GUARDS", ())
+    assert judge(RESIZE, context()) == Verdict("refuse", "no_match", "no rule allows it")
+
+
+def test_an_empty_policy_allows_nothing() -> None:
+    state = replace(broken(), policy=Policy(mode="auto"))
+    assert judge(RESIZE, context(state)).decision == "refuse"
+
+
+def test_hands_off_beats_two_approvals() -> None:
+    state = act(broken(), START, HandsOffChanged(True, "ana"))
+    assert judge(DROP, context(state, approved=("ana", "bo"))).rule == "hands_off"
+
+
+def test_two_people_may_run_what_is_irreversible() -> None:
+    assert judge(DROP, context(approved=("ana", "bo"))).rule == "approved"
+
+
+def test_rules_that_let_the_next_fix_be_tried_exist() -> None:
+    source = inspect.getsource(g)
+    assert all(f'"{rule}"' in source.replace("TRY_NEXT", "", 1) for rule in TRY_NEXT)

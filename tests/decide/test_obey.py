@@ -1,0 +1,113 @@
+"""What people say, and what becomes of it."""
+
+from __future__ import annotations
+
+import pytest
+from tests.decide.worlds import PAYMENT, START, act, broken, policy, turn
+
+from midwatch.core.decide.obey import obey
+from midwatch.core.decide.stage import decide
+from midwatch.model.actions import Playbook
+from midwatch.model.events import (
+    ActionApproved,
+    ActionDropped,
+    ActionJudged,
+    ActionOrdered,
+    AutonomyChanged,
+    CauseConfirmed,
+    CommandGiven,
+    CommandRefused,
+    Event,
+    HandsOffChanged,
+    IncidentAcknowledged,
+    IncidentMitigated,
+    IncidentResolved,
+)
+from midwatch.model.state import State
+
+ASKED = decide(turn(broken(using=policy(mode="ask")))).state
+DROPPING = Playbook("drop", ("pool_exhausted",), "drop_table", autonomy="auto")
+TWO = decide(turn(broken(using=policy(playbooks=(DROPPING,))))).state
+RUNNING = decide(turn(broken())).state
+
+
+def say(
+    state: State, verb: str, target: str = "", value: str = "", by: str = "ana", note: str = ""
+) -> tuple[Event, ...]:
+    given = CommandGiven(verb, by, target, value, note)
+    return obey(Ready(state, given)).events
+
+
+def Ready(state: State, *inputs: Event):  # type: ignore[no-untyped-def]
+    from dataclasses import replace
+
+    return replace(turn(state, now=START + 30), inputs=inputs)
+
+
+@pytest.mark.parametrize(
+    ("state", "verb", "target", "value", "becomes"),
+    [
+        (ASKED, "ack", "INC-1", "", [IncidentAcknowledged]),
+        (ASKED, "ack", "ACT-1", "", [IncidentAcknowledged]),
+        (ASKED, "approve", "ACT-1", "", [ActionApproved, ActionJudged, ActionOrdered]),
+        (TWO, "approve", "ACT-1", "", [ActionApproved]),
+        (ASKED, "refuse", "ACT-1", "", [ActionDropped]),
+        (ASKED, "confirm_cause", "INC-1", "1", [CauseConfirmed]),
+        (ASKED, "confirm_cause", "INC-1", "pool_exhausted", [CauseConfirmed]),
+        (ASKED, "confirm_cause", "INC-1", f"{PAYMENT} bad_config", [CauseConfirmed]),
+        (ASKED, "hands_off", "", "", [HandsOffChanged]),
+        (ASKED, "hands_on", "", "", []),
+        (ASKED, "resolve", "INC-1", "", [ActionDropped, IncidentMitigated, IncidentResolved]),
+        (ASKED, "autonomy", "restart", "ask", [AutonomyChanged]),
+        (ASKED, "note", "INC-1", "", []),
+    ],
+)
+def test_obeyed(state: State, verb: str, target: str, value: str, becomes: list[type]) -> None:
+    assert [type(e) for e in say(state, verb, target, value)] == becomes
+
+
+@pytest.mark.parametrize(
+    ("state", "verb", "target", "value", "why"),
+    [
+        (ASKED, "ack", "INC-9", "", "no incident, action or page is called 'INC-9'"),
+        (ASKED, "approve", "ACT-9", "", "no action is called"),
+        (RUNNING, "approve", "ACT-1", "", "not waiting for a yes: it is ordered"),
+        (RUNNING, "refuse", "ACT-1", "", "nothing to refuse"),
+        (RUNNING, "undo", "ACT-1", "", "not known to have taken effect"),
+        (ASKED, "undo", "ACT-9", "", "no action is called"),
+        (ASKED, "confirm_cause", "INC-1", "gremlins", "say a rank"),
+        (RUNNING, "resolve", "INC-1", "", "is being carried out"),
+        (ASKED, "autonomy", "restart", "god", "is no level"),
+        (ASKED, "autonomy", "nothing", "ask", "no playbook is called"),
+        (ASKED, "note", "INC-9", "", "no incident"),
+        (ASKED, "dance", "INC-1", "", "there is no command 'dance'"),
+    ],
+)
+def test_refused_with_a_reason(state: State, verb: str, target: str, value: str, why: str) -> None:
+    (event,) = say(state, verb, target, value)
+    assert isinstance(event, CommandRefused) and why in event.why and event.by == "ana"
+
+
+def test_what_is_irreversible_needs_two_different_people() -> None:
+    first = act(TWO, START + 30, *say(TWO, "approve", "ACT-1"))
+    assert first.actions["ACT-1"].status == "asked" and first.actions["ACT-1"].approved_by == ("ana",)
+    (again,) = say(first, "approve", "ACT-1")
+    assert isinstance(again, CommandRefused) and "another person" in again.why
+    second = say(first, "approve", "ACT-1", by="bo")
+    ordered = next(e for e in second if isinstance(e, ActionOrdered))
+    assert ordered.approved_by == ("ana", "bo")
+
+
+def test_hands_off_refuses_an_approval_and_the_question_stays() -> None:
+    off = act(ASKED, START + 25, HandsOffChanged(True, "bo"))
+    (event,) = say(off, "approve", "ACT-1")
+    assert isinstance(event, CommandRefused) and event.why.startswith("hands_off:")
+    assert off.actions["ACT-1"].status == "asked"
+
+
+def test_shadow_touches_nothing_even_when_told() -> None:
+    shadow = decide(turn(broken(using=policy(mode="shadow")))).state
+    (event,) = say(shadow, "approve", "ACT-1")
+    assert isinstance(event, CommandRefused) and event.why.startswith("shadow:")
+    suggested = decide(turn(broken(using=policy(mode="suggest")))).state
+    assert any(isinstance(e, ActionOrdered) for e in say(suggested, "approve", "ACT-1"))
