@@ -108,7 +108,7 @@ def test_groups_are_committed_together_and_bounded(monkeypatch: pytest.MonkeyPat
         group.start()
         await group.write(Batch())
         writes = [asyncio.create_task(group.write(rows.batch(0.0, 20))) for _ in range(2)]
-        await asyncio.sleep(0.15)
+        await asyncio.sleep(0.3)
         assert inserted == [2]
         with pytest.raises(StoreError, match="overloaded"):
             await group.write(rows.batch(0.0, 20))

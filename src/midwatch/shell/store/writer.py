@@ -1,4 +1,4 @@
-"""Group commit: what arrives within a tenth of a second is stored by one insert per table, and acknowledged after it."""
+"""Group commit: what arrives within a fifth of a second is stored by one insert per table, and acknowledged after it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from midwatch.model.errors import StoreError
 from midwatch.shell.ingest.rows import Batch
 
-GROUP_SECONDS = 0.1
+GROUP_SECONDS = 0.2  # at 0.1 the engine takes 13 % of a core for its small parts, at 0.25 it takes 7 %
 MAX_PENDING_ROWS = 200_000
 
 
