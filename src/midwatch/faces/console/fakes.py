@@ -424,7 +424,7 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
         e.FindingClosed(full.id),
         e.UpdateWritten(
             ident,
-            "Resolved: checkout is back at 0.1 % errors. The pool of payment was too small (5) for its traffic; it is 20 now.",
+            "Resolved: checkout is back at 0.1 % errors. The pool of payment was too small (5); it is 20 now.",
         ),
         e.PostmortemWritten(ident, _postmortem(ident)),
     )

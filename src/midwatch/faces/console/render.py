@@ -20,7 +20,10 @@ TEMPLATES = Path(__file__).parent / "templates"
 PENDING_SECONDS = 60.0
 LATE_SECONDS = 15.0
 
-FILTERS = ["number", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso", "entity", "fault", "parameters", "check", "expectation", "evidence_numbers", "impact"]
+FILTERS = (
+    *("number", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso"),
+    *("entity", "fault", "parameters", "check", "expectation", "evidence_numbers", "impact"),
+)
 _HEARD = {
     "hands_off": "Hands off was ordered.",
     "hands_on": "Hands on was ordered.",

@@ -109,7 +109,7 @@ def percent(ratio: float | None, digits: int | None = None) -> str:
     value = ratio * 100
     if digits is None:
         size = abs(value)
-        digits = 0 if size >= 10 or value == round(value) else 1 if size >= 1 else 2
+        digits = 0 if size >= 10 or abs(value - round(value)) < 1e-6 else 1 if size >= 1 else 2
         if 0 < size < 0.01:
             return f"<{NBSP}0.01{NBSP}%"
     return f"{value:.{digits}f}{NBSP}%"
