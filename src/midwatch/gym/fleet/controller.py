@@ -53,10 +53,10 @@ class LoadRecord(Struct, frozen=True):
 class Fleet:
     """One running fleet.
 
-    ``directory`` holds its data and is made when missing; ``otlp_endpoint`` is the base URL of an OTLP/HTTP receiver, such as
-    ``http://127.0.0.1:4318``. ``rate``: mean arrivals per second; ``seed``: of the load and of the data; ``services``: a subset (its
-    callees must be in it), default all 16; ``day_seconds``: length of a compressed day of the load's shape, 0 means flat;
-    ``record``: a folder into which telemetry is also written as OTLP JSON lines.
+    ``directory`` holds its data and is made when missing; ``otlp_endpoint`` is the base URL of an OTLP/HTTP receiver, such
+    as ``http://127.0.0.1:4318``. ``rate``: mean arrivals per second; ``seed``: of the load; ``services``: a subset with
+    ``gateway`` (calls to what is left out answer nothing), default all 16; ``day_seconds``: length of a compressed day of
+    the load's shape, 0 means flat; ``record``: a folder into which telemetry is also written as OTLP JSON lines.
     """
 
     def __init__(

@@ -11,8 +11,8 @@ service instance, and must be asked for with ``everywhere=True``).
 most 7200). When the lease ends, or on ``clear``, the fault is lifted, whether or not its controller still lives.
 
 **Lifting by a fix.** ``persist=True``: holds also for processes started later (a restart does not cure it); otherwise
-it ends with the processes it was put into. ``lifted_by=["scale_out", ...]``: platform verbs that lift it when they are carried
-out with success on the same service, instance, region, ``database:shop``, ``cache:valkey`` or ``queue:orders``.
+it ends with the processes it was put into. ``lifted_by=["scale_out", ...]``: platform verbs that lift it when they are
+carried out with success on the same service, instance, region, ``database:shop`` or ``cache:valkey``.
 
 Ops on service processes (selectors, ``persist``, ``lifted_by``, ``lease_seconds``):
 
@@ -38,8 +38,8 @@ Ops on stores (``lifted_by``, ``lease_seconds``):
 
 - ``drop_index(index)``; ``hold_lock(table, mode="ACCESS EXCLUSIVE")`` (a session of the application's user, idle in
   transaction; ends when it is killed); ``cache_fault(mode="down"|"hang")`` (killed and kept down, or SIGSTOP; a platform
-  ``restart`` of ``cache:valkey`` ends both); ``fill_disk(ratio=0.99)`` (filler on the database volume; growing tables cannot be
-  written until ``free_disk``); ``database_fault(mode="hang", seconds)`` (SIGSTOP of every backend).
+  ``restart`` of ``cache:valkey`` ends both); ``fill_disk(ratio=0.99)`` (filler on the database volume; growing tables
+  cannot be written until ``free_disk``); ``database_fault(mode="hang", seconds)`` (SIGSTOP of every backend).
 - ``expire_cert(service)``: the service's load-balancer certificate is replaced by one that has expired; new
   connections fail until ``renew_certificate``. TLS services: see ``targets``.
 
@@ -56,13 +56,14 @@ Builds and flags (no lease: they do nothing until the platform deploys or flips 
 
 Bookkeeping:
 
-- ``targets`` -> what there is: ``{"services": {name: {"database": bool, "pool", "cache": bool, "consumer": bool, "tls": bool, "tables": [...],
-  "calls": [...]}}, "edges": [[caller, callee], ...], "indexes": {index: {"table", "service"}}, "tables": {table: service}, "tls": [...],
-  "regions": [...]}``.
-- ``state`` -> ``{"faults": [{"id", "op", "args", "expires_at"}...], "instances": {...}}``; a fault that a fix ended is not in it.
+- ``targets`` -> what there is: ``{"services": {name: {"database": bool, "pool", "cache": bool, "consumer": bool,
+  "tls": bool, "tables": [...], "calls": [...], "flags": [...], "version"}}, "edges": [[caller, callee], ...],
+  "indexes": {index: {"table", "service"}}, "tables": {table: service}, "tls": [...], "regions": [...]}``.
+- ``state`` -> ``{"faults": [{"id", "op", "args", "expires_at"}...], "instances": {...}}``; a fault that a fix ended is
+  not in it.
 - ``renew(id, lease_seconds)``; ``clear(id=None)`` lifts one or all faults (drains, configs and versions stay);
-  ``reset`` puts everything back as it was at the start (versions, configs, flags, drains, weights, extra instances, shed load,
-  caches, indexes, disk, certificates, rate), for use between two scored cases; nothing of it is announced as a change.
+  ``reset`` puts everything back as it was at the start (versions, configs, flags, drains, extra instances, shed load,
+  indexes, disk, certificates, rate), for use between two scored cases; nothing of it is announced as a change.
 """
 
 from __future__ import annotations

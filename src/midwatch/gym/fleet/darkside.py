@@ -31,7 +31,8 @@ Undo = Callable[[], Awaitable[None]]
 
 @dataclass
 class Fault:
-    """One thing that was left behind. ``knobs`` are what it sets in the processes it touches; ``undo`` takes the rest back."""
+    """One thing that was left behind. ``knobs`` are what it sets in the processes that it touches; ``undo`` takes the
+    rest back."""
 
     id: str
     op: str
@@ -129,7 +130,7 @@ class DarkServer:
             await self._push()
 
     async def fixed(self, verb: str, name: str) -> None:
-        """A platform operation succeeded: lift what says that it is lifted by it, and forget what died with its processes."""
+        """A platform operation succeeded: lift what says that it is lifted by it; forget what died with its processes."""
         service = name.rsplit("-", 2)[0] if name in self.supervisor.instances else name
         for fault in list(self.faults.values()):
             hit = fault.touched & {name, service, "shop" if name == "shop-db" else name}
@@ -337,7 +338,7 @@ class DarkServer:
         connection = await psycopg.AsyncConnection.connect(
             f"{self.supervisor.postgres.dsn} application_name=reporting", connect_timeout=3
         )
-        await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")  # type: ignore[arg-type]
+        await connection.execute(f"LOCK TABLE {table} IN {mode} MODE")
 
         async def undo() -> None:
             await connection.close()
@@ -471,7 +472,7 @@ class DarkServer:
     # bookkeeping
 
     async def targets(self) -> dict[str, Any]:
-        services = {
+        services: dict[str, dict[str, Any]] = {
             name: {"database": bool(spec.pool), "pool": spec.pool, "cache": spec.cache, "consumer": bool(spec.consumes),
                    "tls": spec.tls, "tables": list(spec.tables), "calls": [c for c in spec.calls if c in self.supervisor.states],
                    "flags": sorted(spec.flags), "version": self.supervisor.states[name].versions[-1]}

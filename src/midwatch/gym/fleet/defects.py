@@ -1,4 +1,4 @@
-"""What can be wrong inside a process: the knobs of the dark channel, of a bad build and of a bad flag, carried out for real."""
+"""What can be wrong inside a process: knobs of the dark channel, of a bad build or of a bad flag, carried out for real."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class Load:
         self.retries = 0
         self.day_seconds: float = spec["day_seconds"]
         self.random = random.Random(spec["seed"])
-        self.log = open(spec["log"], "a", buffering=1)
+        self.log = open(spec["log"], "a", buffering=1)  # noqa: SIM115
         present = [(name, weight) for name, weight in JOURNEYS if FIRST_HOP[name] in spec["services"]]
         self.names = [name for name, _ in present]
         self.weights = [weight for _, weight in present]

@@ -105,10 +105,11 @@ class Monitor:
         client = redis.asyncio.Redis.from_url(self.spec["broker_url"], socket_timeout=1.0, socket_connect_timeout=1.0)
         out: list[Measure] = []
         try:
-            for group in await client.xinfo_groups("orders"):
+            groups: Any = await client.xinfo_groups("orders")
+            for group in groups:
                 name = group["name"].decode()
-                delivered = group["last-delivered-id"].decode()
-                waiting = await client.xrange("orders", min=f"({delivered}", count=1)
+                delivered = bytes(group["last-delivered-id"]).decode()
+                waiting: Any = await client.xrange("orders", min=f"({delivered}", count=1)
                 age = max(time.time() - int(waiting[0][0].split(b"-")[0]) / 1000, 0.0) if waiting else 0.0
                 attributes = {"messaging.destination.name": "orders", "messaging.system": "valkey",
                               "messaging.consumer.group.name": name}  # fmt: skip

@@ -1,4 +1,7 @@
-"""The verbs of the platform API. Each takes ``(supervisor, target name, parameters, by)`` and answers ``(result, undo parameters)``."""
+"""The verbs of the platform API.
+
+Each takes ``(supervisor, target name, parameters, by)`` and answers ``(result, undo parameters)``.
+"""
 
 from __future__ import annotations
 

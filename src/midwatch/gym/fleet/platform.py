@@ -1,7 +1,7 @@
 """The platform API: what an operator, or midwatch, can do to the fleet. Every verb is carried out for real.
 
-``POST /v1/ops {"key", "verb", "target", "parameters", "by"}`` is carried out once per key; the same key answers what happened the
-first time. Each outcome carries what the undo needs. Whatever changes goes to the change feed.
+``POST /v1/ops {"key", "verb", "target", "parameters", "by"}`` is carried out once per key; the same key answers what
+happened the first time. Each outcome carries what the undo needs. Whatever changes goes to the change feed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """HAProxy of the fleet: one loopback frontend per service and region, and the public one over both regions.
 
-Behind each frontend the region's own instances come first and the other region's are backups. Health checks run once per
-instance (in its home backend); the other places follow it. Envoy, for systems without this wheel, is planned and not there yet.
+Behind each frontend the region's own instances come first and the other region's are backups. Health checks run once
+per instance (in its home backend); the other places follow it. Envoy, for systems without this wheel, is planned and not there yet.
 """
 
 from __future__ import annotations

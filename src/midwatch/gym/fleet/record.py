@@ -1,7 +1,7 @@
 """A sink for telemetry: an OTLP/HTTP receiver that writes OTLP JSON lines and passes the bodies on.
 
-The files are those of the OpenTelemetry Collector's file exporter (``traces.jsonl``, ``metrics.jsonl``, ``logs.jsonl``), with
-``changes.jsonl`` beside them.
+The files are those of the OpenTelemetry Collector's file exporter (``traces.jsonl``, ``metrics.jsonl``,
+``logs.jsonl``), with ``changes.jsonl`` beside them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import aiohttp
 from aiohttp import web
-from google.protobuf.json_format import MessageToDict
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest

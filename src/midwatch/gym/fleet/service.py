@@ -146,7 +146,7 @@ class Service:
             self.telemetry.log("ERROR", f"PoolTimeout in {template}: {timeout}", timeout, **{"http.route": template})
         except UpstreamError as upstream:
             body, status, error = {"error": str(upstream)}, 502, upstream
-            self.telemetry.log("ERROR", f"{template} failed: {upstream}", **{"http.route": template,
+            self.telemetry.log("ERROR", f"{template} failed: {upstream}", None, **{"http.route": template,
                                "peer.service": upstream.service, "error.type": upstream.kind})  # fmt: skip
         except Exception as unexpected:
             body, status, error = {"error": type(unexpected).__name__}, 500, unexpected

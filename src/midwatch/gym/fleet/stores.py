@@ -32,30 +32,41 @@ CREATE TABLE products (id int PRIMARY KEY, name text NOT NULL, category int NOT 
 CREATE TABLE prices (product_id int PRIMARY KEY, cents int NOT NULL);
 CREATE TABLE stock (product_id int PRIMARY KEY, units int NOT NULL) WITH (fillfactor = 50);
 CREATE TABLE users (id int PRIMARY KEY, name text NOT NULL, tier text NOT NULL);
-CREATE TABLE reviews (id bigserial PRIMARY KEY, product_id int NOT NULL, user_id int NOT NULL, stars int NOT NULL, body text NOT NULL);
-CREATE TABLE carts (id bigserial PRIMARY KEY, user_id int NOT NULL, product_id int NOT NULL, quantity int NOT NULL, cents int NOT NULL,
+CREATE TABLE reviews (id bigserial PRIMARY KEY, product_id int NOT NULL, user_id int NOT NULL, stars int NOT NULL, body
+  text NOT NULL);
+CREATE TABLE carts (id bigserial PRIMARY KEY, user_id int NOT NULL, product_id int NOT NULL, quantity int NOT NULL,
+  cents int NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE orders (id bigserial PRIMARY KEY, user_id int NOT NULL, cents int NOT NULL, status text NOT NULL, detail text NOT NULL,
+CREATE TABLE orders (id bigserial PRIMARY KEY, user_id int NOT NULL, cents int NOT NULL, status text NOT NULL, detail
+  text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now());
-CREATE TABLE payments (id bigserial PRIMARY KEY, user_id int NOT NULL, cents int NOT NULL, status text NOT NULL, detail text NOT NULL,
+CREATE TABLE payments (id bigserial PRIMARY KEY, user_id int NOT NULL, cents int NOT NULL, status text NOT NULL, detail
+  text NOT NULL,
   created_at timestamptz NOT NULL DEFAULT now());
 CREATE TABLE shipments (id bigserial PRIMARY KEY, order_id bigint NOT NULL, status text NOT NULL, detail text NOT NULL);
 CREATE TABLE notifications (id bigserial PRIMARY KEY, user_id int NOT NULL, body text NOT NULL);
-INSERT INTO products SELECT i, (ARRAY['lamp','chair','desk','shelf','rug','vase','clock','mirror'])[1 + i % 8] || ' ' || i, i % 12,
+INSERT INTO products SELECT i, (ARRAY['lamp','chair','desk','shelf','rug','vase','clock','mirror'])[1 + i % 8] || ' '
+  || i, i % 12,
   repeat('made to last ', 8) FROM generate_series(0, 1999) i;
 INSERT INTO prices SELECT i, 500 + (i * 7919) % 20000 FROM generate_series(0, 1999) i;
 INSERT INTO stock SELECT i, 1000000 FROM generate_series(0, 1999) i;
 INSERT INTO users SELECT i, 'user ' || i, (ARRAY['basic','plus','gold'])[1 + i % 3] FROM generate_series(0, 4999) i;
-INSERT INTO reviews (product_id, user_id, stars, body) SELECT (i * 7919) % 2000, i % 5000, 1 + (i * 31) % 5, repeat('works well ', 4)
+INSERT INTO reviews (product_id, user_id, stars, body) SELECT (i * 7919) % 2000, i % 5000, 1 + (i * 31) % 5,
+  repeat('works well ', 4)
   FROM generate_series(1, 120000) i;
-INSERT INTO carts (user_id, product_id, quantity, cents, created_at) SELECT i % 5000, (i * 13) % 2000, 1, 999, now() - interval '1 day'
+INSERT INTO carts (user_id, product_id, quantity, cents, created_at) SELECT i % 5000, (i * 13) % 2000, 1, 999, now() -
+  interval '1 day'
   FROM generate_series(1, 30000) i;
-INSERT INTO orders (user_id, cents, status, detail, created_at) SELECT (i * 17) % 5000, 4200, 'delivered', repeat('d', 100),
+INSERT INTO orders (user_id, cents, status, detail, created_at) SELECT (i * 17) % 5000, 4200, 'delivered', repeat('d',
+  100),
   now() - make_interval(mins => i) FROM generate_series(1, 100000) i;
-INSERT INTO payments (user_id, cents, status, detail, created_at) SELECT (i * 17) % 5000, 4200, 'settled', repeat('d', 60),
+INSERT INTO payments (user_id, cents, status, detail, created_at) SELECT (i * 17) % 5000, 4200, 'settled', repeat('d',
+  60),
   now() - make_interval(mins => i) FROM generate_series(1, 150000) i;
-INSERT INTO shipments (order_id, status, detail) SELECT i, 'delivered', repeat('d', 60) FROM generate_series(1, 100000) i;
-INSERT INTO notifications (user_id, body) SELECT (i * 11) % 5000, 'your order has left' FROM generate_series(1, 150000) i;
+INSERT INTO shipments (order_id, status, detail) SELECT i, 'delivered', repeat('d', 60) FROM generate_series(1, 100000)
+  i;
+INSERT INTO notifications (user_id, body) SELECT (i * 11) % 5000, 'your order has left' FROM generate_series(1, 150000)
+  i;
 CREATE INDEX carts_user ON carts (user_id, id);
 """
 SETTINGS = """
@@ -135,7 +146,7 @@ def _template(port: int) -> Path:
         with psycopg.connect(f"{admin} dbname=shop", autocommit=True) as connection:
             connection.execute(SCHEMA)
             for name, index in INDEXES.items():
-                connection.execute(f"CREATE INDEX {name} ON {index['table']} {index['columns']}")  # type: ignore[arg-type]
+                connection.execute(f"CREATE INDEX {name} ON {index['table']} {index['columns']}")
             connection.execute(
                 "GRANT ALL ON ALL TABLES IN SCHEMA public TO shop; GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO shop"
             )
@@ -178,7 +189,7 @@ class Postgres:
             self.admin_dsn, autocommit=True, connect_timeout=3, application_name="platform"
         )
         async with connection:
-            cursor = await connection.execute(sql, parameters)  # type: ignore[arg-type]
+            cursor = await connection.execute(sql, parameters)
             return await cursor.fetchall() if cursor.description is not None else []
 
     def used_bytes(self) -> int:
@@ -187,7 +198,7 @@ class Postgres:
         for folder, _, names in os.walk(self.data.parent):
             for name in names:
                 with contextlib.suppress(OSError):
-                    total += os.stat(os.path.join(folder, name)).st_blocks * 512
+                    total += (Path(folder) / name).stat().st_blocks * 512
         return total
 
     def limit_files(self, limit: int) -> None:

@@ -452,7 +452,12 @@ def main() -> None:
         drop = Path(settings["record"])
         if os.geteuid() == 0:
             drop.chmod(0o777)
-    for codec in ("idna", "punycode", "latin-1", "ascii"):  # looked up now: after the drop their files may be unreadable
+    for codec in (
+        "idna",
+        "punycode",
+        "latin-1",
+        "ascii",
+    ):  # looked up now: after the drop their files may be unreadable
         "fleet".encode(codec)
     drop_privileges(directory)
     ours, theirs = socket.socketpair()

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
@@ -249,20 +250,20 @@ class Telemetry:
                 span_id=span.span_id.to_bytes(8, "big"),
                 parent_span_id=span.parent_id.to_bytes(8, "big") if span.parent_id else b"",
                 name=span.name,
-                kind=span.kind,  # type: ignore[arg-type]
+                kind=span.kind,
                 start_time_unix_nano=span.started_ns,
                 end_time_unix_nano=span.ended_ns,
             )
             set_attributes(item.attributes, span.attributes)
             if span.error:
-                item.status.code = 2  # type: ignore[assignment]
+                item.status.code = 2
                 item.status.message = span.message
                 event = item.events.add(time_unix_nano=span.ended_ns, name="exception")
                 details = {"exception.type": span.error, "exception.message": span.message}
                 if span.stack:
                     details["exception.stacktrace"] = span.stack
                 set_attributes(event.attributes, details)
-        return request.SerializeToString()
+        return bytes(request.SerializeToString())
 
     def encode_logs(self) -> bytes:
         request = ExportLogsServiceRequest()
@@ -275,7 +276,7 @@ class Telemetry:
             item = scope.log_records.add(
                 time_unix_nano=at_ns,
                 observed_time_unix_nano=at_ns,
-                severity_number=SEVERITIES[severity],  # type: ignore[arg-type]
+                severity_number=SEVERITIES[severity],
                 severity_text=severity,
             )
             item.body.string_value = body
@@ -283,7 +284,7 @@ class Telemetry:
             if span is not None:
                 item.trace_id = span.trace_id.to_bytes(16, "big")
                 item.span_id = span.span_id.to_bytes(8, "big")
-        return request.SerializeToString()
+        return bytes(request.SerializeToString())
 
     def measures(self) -> list[Measure]:
         return [measure for collect in self.collectors for measure in collect()]
@@ -325,7 +326,7 @@ def encode_metrics(groups: list[tuple[dict[str, Any], list[Measure], list[Histog
                     bucket_counts=counts, explicit_bounds=DURATION_BOUNDS,
                 )  # fmt: skip
                 set_attributes(item.attributes, dict(attributes))
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 class ProcessMeter:
@@ -368,7 +369,7 @@ def resident_bytes(pid: int) -> int:
 def open_descriptors() -> int:
     for folder in ("/proc/self/fd", "/dev/fd"):
         try:
-            return len(os.listdir(folder)) - 1
+            return sum(1 for _ in Path(folder).iterdir()) - 1
         except OSError:
             continue
     return 0

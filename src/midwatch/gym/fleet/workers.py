@@ -52,7 +52,7 @@ async def consume(service: Service) -> None:
             if not ready:
                 await _join(broker, group)
                 ready = True
-            found = await broker.xreadgroup(group, service.instance, {"orders": ">"}, count=BATCH, block=BLOCK_MS)
+            found: Any = await broker.xreadgroup(group, service.instance, {"orders": ">"}, count=BATCH, block=BLOCK_MS)
         except (redis.exceptions.RedisError, OSError) as error:
             ready = False
             service.telemetry.log("WARN", f"cannot read the stream orders: {error}", error)

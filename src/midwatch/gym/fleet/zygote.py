@@ -35,7 +35,7 @@ def serve(channel: socket.socket) -> NoReturn:
     buffer = b""
     children: set[int] = set()
     while True:
-        ready, _, _ = select.select([channel, wake_read], [], [], 1.0)
+        ready, _, _ = select.select([channel.fileno(), wake_read], [], [], 1.0)
         if wake_read in ready:
             try:
                 os.read(wake_read, 4096)
@@ -50,7 +50,7 @@ def serve(channel: socket.socket) -> NoReturn:
                 break
             children.discard(pid)
             _tell(channel, {"exited": pid, "status": os.waitstatus_to_exitcode(status)})
-        if channel not in ready:
+        if channel.fileno() not in ready:
             continue
         chunk = channel.recv(1 << 20)
         if not chunk:
