@@ -69,11 +69,14 @@ def run(
     seed: Seed = 1,
     rate: Annotated[float, typer.Option(help="Requests per second.")] = 25.0,
     otlp: Annotated[str, typer.Option(help="Where the fleet sends its telemetry.")] = "http://127.0.0.1:4318",
+    fault: Annotated[str, typer.Option(help="Break this, once (with --record).")] = "",
+    record: Annotated[Path | None, typer.Option(help="Write the telemetry of one fault here, for replay.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Run the fleet alone, until Ctrl-C: point your own watch at it."""
+    """Run the fleet alone, until Ctrl-C: point your own watch at it. Or record one fault, to be replayed."""
     with friendly(as_json):
-        _ended(_called("cli", "run", folder=folder, seed=seed, rate=rate, otlp=otlp, as_json=as_json), as_json)
+        options = {"folder": folder, "seed": seed, "rate": rate, "otlp": otlp, "fault": fault, "record": record}
+        _ended(_called("cli", "run", as_json=as_json, **options), as_json)
 
 
 @gym.command()
@@ -110,6 +113,17 @@ def faults(as_json: AsJson = False) -> None:
 
 def _words(value: Any) -> str:
     return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
+
+
+@gym.command()
+def check(
+    names: Annotated[list[str] | None, typer.Argument(metavar="FAULT...", help="All, when none is named.")] = None,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Does each fault do what it says? About two minutes each. Exit code 1 when one does not."""
+    with friendly(as_json):
+        _ended(_called("cli", "check", names=tuple(names or ()), seed=seed, as_json=as_json), as_json)
 
 
 @gym.command()
