@@ -26,6 +26,7 @@ MAX_CHECKS: Final = 3
 REMAINS: Final = 0.25  # of the excess over the baseline: so much may remain for "it fell"
 BASELINE_SECONDS: Final = 120.0
 CHANGE: Final = 0.7  # of what is seen now: the most that may remain in any case
+CHECK_SECONDS: Final = 15.0
 ERROR_FLOOR: Final = 0.02
 SLOW_FLOOR: Final = 0.05
 LAG_FLOOR_SECONDS: Final = 15.0
@@ -72,31 +73,44 @@ def _check(state: State, world: World, incident: Incident, finding: Finding) -> 
     entity = finding.entity
     slo = next((s for s in state.slos if s.name == finding.slo), None) if finding.slo else None
     if finding.kind == "queue_lag" or (slo is not None and slo.sli == "freshness"):
-        worst = max(measure(world, entity, signals.QUEUE_LAG_SECONDS, 15.0), finding.value)
+        worst = max(measure(world, entity, signals.QUEUE_LAG_SECONDS, CHECK_SECONDS), finding.value)
         worst = finding.value if math.isnan(worst) else worst
         limit = slo.threshold_ms / 1000 if slo is not None else max(LAG_FLOOR_SECONDS, 0.5 * worst)
         return Check(entity, signals.QUEUE_LAG_SECONDS, "<=", round(limit, 3), "s")
     if slo is not None and slo.sli == "latency":
-        return _fell(world, incident, finding, f"slow_ratio:{slo.threshold_ms:g}", SLOW_FLOOR, "ratio")
-    if finding.kind == "latency_shift":
-        return _fell(world, incident, finding, "mean_ms", 1.0, "ms")
+        return _fell(world, incident, finding, f"slow_ratio:{slo.threshold_ms:g}", SLOW_FLOOR)
+    if finding.kind == "latency_shift":  # it names the share of slow requests that it judged
+        slow = finding.slo.startswith("slow_ratio:")
+        return _fell(world, incident, finding, finding.slo, SLOW_FLOOR) if slow else _faster(world, incident, entity)
     if finding.kind == "traffic_drop":
         before = _before(world, incident, entity, "request_rate")
         return None if math.isnan(before) else Check(entity, "request_rate", ">=", round(0.6 * before, 4), "1/s")
-    return _fell(world, incident, finding, "error_ratio", ERROR_FLOOR, "ratio")
+    return _fell(world, incident, finding, "error_ratio", ERROR_FLOOR)
 
 
-def _fell(world: World, incident: Incident, finding: Finding, signal: str, floor: float, unit: str) -> Check:
-    """``signal`` is back to its baseline plus a quarter of the excess. ``floor`` is always good enough; otherwise what is
-    seen now is not: an action that changes nothing must not pass."""
+def _fell(world: World, incident: Incident, finding: Finding, signal: str, floor: float) -> Check:
+    """The ratio is back to its baseline plus a quarter of the excess. ``floor`` is good enough, unless what is seen now
+    is hardly worse: an action that changes nothing must not pass, so less is asked for over a longer window."""
     before = _before(world, incident, finding.entity, signal)
-    if finding.unit == "ratio" and unit == "ratio" and not math.isnan(finding.baseline):
+    if finding.unit == "ratio" and not math.isnan(finding.baseline):
         before = finding.baseline if math.isnan(before) else min(before, finding.baseline)
     before = 0.0 if math.isnan(before) else before
-    now = measure(world, finding.entity, signal, 15.0)
-    now = before if math.isnan(now) else now
-    allowed = before * (1.2 if unit == "ms" else 1.0) + REMAINS * max(0.0, now - before)
-    return Check(finding.entity, signal, "<=", round(max(floor, min(allowed, CHANGE * now)), 4), unit)
+    now = measure(world, finding.entity, signal, CHECK_SECONDS)
+    if math.isnan(now):
+        now = finding.value if finding.unit == "ratio" else before
+    allowed = min(before + REMAINS * max(0.0, now - before), CHANGE * now)
+    if now <= 0 or CHANGE * now >= floor:
+        return Check(finding.entity, signal, "<=", round(max(floor, allowed), 4), "ratio", CHECK_SECONDS)
+    return Check(finding.entity, signal, "<=", round(max(before, CHANGE * now), 5), "ratio", 3 * CHECK_SECONDS)
+
+
+def _faster(world: World, incident: Incident, entity: str) -> Check:
+    """The mean is back to its baseline plus a quarter of the excess."""
+    before = _before(world, incident, entity, "mean_ms")
+    now = measure(world, entity, "mean_ms", CHECK_SECONDS)
+    before = 0.0 if math.isnan(before) else before
+    excess = 0.0 if math.isnan(now) else max(0.0, now - before)
+    return Check(entity, "mean_ms", "<=", round(max(1.0, 1.1 * before + REMAINS * excess), 3), "ms", CHECK_SECONDS)
 
 
 def holds(check: Check, value: float) -> bool | None:
