@@ -211,6 +211,23 @@ class World:
         return {callee: tuple(sorted(callers)) for callee, callers in found.items()}
 
     @cached_property
+    def components(self) -> Mapping[str, str]:
+        """Entity key -> the representative of all that calls join it to, in any direction (union-find)."""
+        parent: dict[str, str] = {}
+
+        def find(key: str) -> str:
+            root = key
+            while parent.setdefault(root, root) != root:
+                root = parent[root]
+            while parent[key] != root:
+                parent[key], key = root, parent[key]
+            return root
+
+        for edge in self.edges.values():
+            parent[find(edge.caller)] = find(edge.callee)
+        return {key: find(key) for key in parent}
+
+    @cached_property
     def instances(self) -> Mapping[str, tuple[Entity, ...]]:
         """Service key -> its instances."""
         found: dict[str, list[Entity]] = {}

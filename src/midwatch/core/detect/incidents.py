@@ -5,7 +5,6 @@ Together means at about the same time and connected through calls: one mass outa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Final
 
 from midwatch.core.detect.impact import impact_of
@@ -46,25 +45,9 @@ def _home(turn: Turn, finding: Finding) -> Incident | None:
 
 def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
     """Whether a chain of calls (in any direction) joins ``entity`` to one of ``others``."""
-    group_of = _components(world)
+    group_of = world.components
     mine = group_of.get(entity)
     return mine is not None and any(group_of.get(other) == mine for other in others)
-
-
-def _components(world: World) -> Mapping[str, str]:
-    parent: dict[str, str] = {}
-
-    def find(key: str) -> str:
-        root = key
-        while parent.setdefault(root, root) != root:
-            root = parent[root]
-        while parent[key] != root:
-            parent[key], key = root, parent[key]
-        return root
-
-    for edge in world.edges.values():
-        parent[find(edge.caller)] = find(edge.callee)
-    return {key: find(key) for key in parent}
 
 
 def _join(turn: Turn, incident: Incident, finding: Finding) -> Turn:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from midwatch.core.detect.drop import drops
-from midwatch.core.detect.shift import THRESHOLD, THRESHOLD_INSIDE, shift
-from midwatch.core.slo.discover import latency_threshold
+from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
+from midwatch.core.slo.discover import latency_thresholds
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
 from midwatch.model import signals
@@ -34,7 +35,7 @@ def symptoms(turn: Turn) -> Iterator[Finding]:
     if names:
         counts = np.nan_to_num(requests) * _ordinary(turn)
         yield from _errors(turn, names, counts)
-        yield from _slowness(turn, names, counts)
+        yield from _slowness(turn)
         yield from _drops(turn, names, np.nan_to_num(requests))
     yield from _lags(turn)
 
@@ -80,7 +81,7 @@ def _ordinary(turn: Turn) -> Floats:
 def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
     world = turn.world
     errors = np.minimum(_aligned(world, names, signals.ERRORS), requests)
-    entry = np.array([name in world.entries for name in names])
+    entry = _entry(world, names)
     floor = np.where(entry, MIN_RISE, MIN_RISE_INSIDE)
     found = shift(errors, requests, baseline_until=_baselines(turn, names))
     sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
@@ -98,36 +99,40 @@ def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fi
         )
 
 
-def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
+def _slowness(turn: Turn) -> Iterable[Finding]:
+    """Requests slower than the SLO's bound, or than twice the 99th percentile of the history where there is none."""
     world = turn.world
-    promised = {slo.entity: slo.threshold_ms for slo in turn.state.slos if slo.sli == "latency"}
-    limits = _baselines(turn, names)
-    ordinary = _ordinary(turn)
-    slow = np.zeros_like(requests)
-    counted = np.zeros_like(requests)
-    thresholds = np.zeros(len(names))
-    for row, name in enumerate(names):
-        counts = world.latency.get(name)
-        if counts is None:
-            continue
-        history = (counts * ordinary[:, None])[: max(int(limits[row]) - 2, 0)].sum(axis=0)
-        threshold = promised.get(name) or (latency_threshold(history) if history.sum() >= 20 else None)
-        if threshold is None:
-            continue
-        thresholds[row] = threshold
-        first = int(np.searchsorted(np.asarray(signals.LATENCY_BOUNDS_MS), threshold)) + 1
-        counted[row] = counts.sum(axis=1) * ordinary
-        slow[row] = counts[:, first:].sum(axis=1) * ordinary
-    entry = np.array([name in world.entries for name in names])
-    floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
+    rows = [row for row, name in enumerate(world.latency.subjects) if kind_of(name) in JUDGED]
+    if not rows:
+        return
+    names = tuple(world.latency.subjects[row] for row in rows)
+    recent = max(0, world.series.steps - HISTORY)
+    counts = (
+        world.latency.counts[rows, recent:]
+        if len(rows) < len(world.latency.subjects)
+        else world.latency.counts[:, recent:]
+    )
+    ordinary = _ordinary(turn)[recent:]
+    limits = np.maximum(_baselines(turn, names) - recent, 0)
+    until = np.arange(counts.shape[1])[None, :] < np.maximum(limits - 2, 0)[:, None]
+    history = np.einsum("rsb,rs->rb", counts, until * ordinary)
+    thresholds = latency_thresholds(history)
+    promised = _promised(turn)
+    for row in (row for row, name in enumerate(names) if name in promised):
+        thresholds[row] = promised[names[row]]
+    above = np.asarray((*signals.LATENCY_BOUNDS_MS, np.inf))[None, :] > thresholds[:, None]
+    judged = np.isfinite(thresholds)[:, None] * ordinary
+    counted = counts.sum(axis=2) * judged
+    slow = np.einsum("rsb,rb->rs", counts, above.astype(np.float64)) * judged
+    entry = _entry(world, names)
     found = shift(slow, counted, baseline_until=limits)
-    sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
-    for row in found.fired(np.maximum(floor, found.before), sure):
+    floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
+    for row in found.fired(np.maximum(floor, found.before), np.where(entry, THRESHOLD, THRESHOLD_INSIDE)):
         yield Finding(
             id=f"latency_shift|{names[row]}|",
             kind="latency_shift",
             entity=names[row],
-            since_at=float(world.series.times[found.began[row]]),
+            since_at=float(world.series.times[recent + found.began[row]]),
             value=float(found.now[row]),
             baseline=float(found.before[row]),
             unit="ratio",
@@ -135,6 +140,15 @@ def _slowness(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[
             detail=f"{found.now[row]:.1%} of requests take over {thresholds[row]:g} ms, {found.before[row]:.1%} before",
             slo=f"slow_ratio:{thresholds[row]:g}",
         )
+
+
+def _promised(turn: Turn) -> dict[str, float]:
+    return {slo.entity: slo.threshold_ms for slo in turn.state.slos if slo.sli == "latency"}
+
+
+def _entry(world: World, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
+    entries = frozenset(world.entries)
+    return np.array([name in entries for name in names], dtype=bool)
 
 
 def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:

@@ -16,10 +16,11 @@ from midwatch.model import signals
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import SloDiscovered
 from midwatch.model.slo import Slo
-from midwatch.model.world import World
+from midwatch.model.world import Floats, World
 
 MIN_STEPS: Final = 6
 MIN_REQUESTS: Final = 50.0
+MIN_TIMED: Final = 20.0
 TARGETS: Final = (0.999, 0.995, 0.99, 0.95, 0.90)
 LATENCY_TARGET: Final = 0.99
 FRESHNESS_MS: Final = 30_000.0
@@ -69,8 +70,8 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
         )
     ]
     if latency is not None and latency.sum() >= MIN_REQUESTS:
-        threshold = latency_threshold(latency.sum(axis=0))
-        if threshold is not None:
+        threshold = float(latency_thresholds(latency.sum(axis=0)[None, :])[0])
+        if np.isfinite(threshold):
             proposals.append(
                 (
                     Slo(f"{name}-latency", entity, "latency", LATENCY_TARGET, threshold, source="discovered"),
@@ -80,12 +81,12 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
     return proposals
 
 
-def latency_threshold(buckets: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> float | None:
-    """The bound (ms) that is at least twice the 99th percentile of ``buckets`` (counts per latency bucket); None when
-    it lies above the last bound."""
-    share = np.cumsum(buckets) / buckets.sum()
-    p99 = int(np.searchsorted(share, 0.99))
-    bounds = signals.LATENCY_BOUNDS_MS
-    if p99 >= len(bounds):
-        return None
-    return next((bound for bound in bounds if bound >= max(2 * bounds[p99], 50.0)), None)
+def latency_thresholds(buckets: Floats) -> Floats:
+    """Per row of ``buckets`` (counts, shape (rows, latency buckets)): the bound in ms that is at least twice the 99th
+    percentile and 50 ms; infinite where it would lie above the last bound, or with too few requests to say."""
+    bounds = np.asarray(signals.LATENCY_BOUNDS_MS)
+    whole = buckets.sum(axis=1)
+    p99 = (np.cumsum(buckets, axis=1) < 0.99 * whole[:, None] - 1e-9).sum(axis=1)
+    wanted = np.maximum(2 * np.append(bounds, np.inf)[np.minimum(p99, len(bounds))], 50.0)
+    found = np.append(bounds, np.inf)[np.searchsorted(bounds, wanted)]
+    return np.asarray(np.where(whole >= MIN_TIMED, found, np.inf))
