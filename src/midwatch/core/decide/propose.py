@@ -41,7 +41,7 @@ def propose(state: State, world: World, incident: Incident, now: float) -> tuple
     """
     found: list[Candidate] = []
     for hypothesis in sorted(incident.hypotheses, key=lambda h: -h.probability):
-        if hypothesis.probability < FLOOR or hypothesis.refuted_by:
+        if hypothesis.probability < FLOOR:
             continue
         for playbook in sorted(state.policy.playbooks, key=lambda p: (p.priority, p.name)):
             for target in targets_of(world, hypothesis, playbook.target):
