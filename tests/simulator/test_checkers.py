@@ -15,10 +15,12 @@ from midwatch.core.slo.measure import measure
 from midwatch.core.turn import Turn
 from midwatch.gym.simulator.checkers import CHECKERS, check
 from midwatch.gym.simulator.report import _result, simulate
+from midwatch.gym.simulator.telemetry import Blackout
 from midwatch.gym.simulator.trace import Amnesia, Trace, Tried
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.events import Event, Recorded
+from midwatch.model.findings import Finding
 from midwatch.model.state import State, fold_all
 from midwatch.model.world import World
 
@@ -135,6 +137,24 @@ def test_acting_without_data(trace: Trace) -> None:
     changed = copy(trace)
     changed.ticks = [with_(t, data=False) for t in trace.ticks]
     assert "no_action_without_data" in _wrong(changed)
+
+
+def test_acting_where_nothing_is_broken(trace: Trace) -> None:
+    changed = copy(trace)
+    changed.scenario = with_(trace.scenario, faults=())
+    assert "healthy_is_left_alone" in _wrong(changed)
+
+
+def test_a_gap_that_is_taken_for_an_outage_and_not_said(trace: Trace) -> None:
+    changed = copy(trace)
+    changed.scenario = with_(
+        trace.scenario, blackouts=(Blackout(trace.started_at, trace.ended_at, frozenset()),), faults=()
+    )
+    finding = Finding("traffic_drop|x|", "traffic_drop", "service:gateway", trace.started_at + 9, 0, 9, "requests/s")
+    changed.journal = [*trace.journal[:5], Recorded(6, trace.started_at + 60, e.FindingOpened(finding))]
+    assert {"no_data_is_not_an_outage", "gaps_are_said"} <= _wrong(changed)
+    changed.journal = [*changed.journal[:5], Recorded(6, trace.started_at + 60, e.GapOpened("telemetry", "silence"))]
+    assert not {"no_data_is_not_an_outage", "gaps_are_said"} & _wrong(changed)
 
 
 def test_a_page_that_is_never_delivered_or_never_ends(trace: Trace) -> None:

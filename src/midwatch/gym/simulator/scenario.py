@@ -42,6 +42,7 @@ class Scenario:
     window_steps: int
     written_slos: bool
     rates: Rates
+    stubborn: bool = False  # nothing that midwatch may do cures it: expectations are missed, undo follows
     blackouts: tuple[Blackout, ...] = ()
     full: tuple[tuple[float, float], ...] = ()
     jumps: dict[int, int] = field(default_factory=dict)
@@ -98,6 +99,7 @@ def draw(seed: int, ticks: int = DEFAULT_TICKS) -> Scenario:
         window_steps=int(rng.choice([60, 96, 120])),
         written_slos=bool(rng.random() < 0.7),
         rates=rates if trouble else Rates(),
+        stubborn=bool(rng.random() < 0.25),
     )
     return _troubled(base, rng, started_at, length) if trouble else base
 

@@ -45,7 +45,8 @@ class Target:
         if action.undo_of:
             self._take_back(action.undo_of)
             return Outcome("done", f"{action.verb} taken back")
-        cured = [a for a in self.active if (action.verb, action.target) in a.fault.accepted and a.cured_at is None]
+        fits = [a for a in self.active if (action.verb, action.target) in a.fault.accepted and a.cured_at is None]
+        cured = [] if self.scenario.stubborn else fits
         for active in cured:
             active.cured_at = self.now() + float(self.rng.uniform(1, 8))
         self._cured[action.id] = cured
