@@ -294,7 +294,9 @@ class WorldBuilder:
                 silent = ring.silent_since(owner, last)
                 if silent is not None and self._replaced(reporter, service.instances):
                     up[max(0, silent - oldest) :] = np.nan
-                told = values[row - 1]  # a proxy's or prober's word, where there is one
+                told = values[row - 1]  # a proxy's word, where there is one; it holds until the next or for three steps
+                for _ in range(3 if np.isfinite(told).any() else 0):
+                    told[1:] = np.where(np.isnan(told[1:]), told[:-1], told[1:])
                 values[row - 1] = np.fmin(up, told)
 
     def _replaced(self, gone: Reporter, instances: Mapping[str, Reporter]) -> bool:

@@ -157,8 +157,7 @@ class Measures:
         for text in attributes.values():
             instance = f"instance:{text}"
             if instance in self._registry.entities:
-                if value < 1.0:
-                    self._ring.put(instance, sig.UP, column, 0.0)
+                self._ring.put(instance, sig.UP, column, float(value >= 1.0))
                 return True
         return False
 

@@ -1,8 +1,8 @@
 """Online log templates: lines that differ only in their variables become one pattern.
 
 A line is masked (numbers, ids, addresses, paths, quoted text, durations become ``<*>``), cut into tokens, and compared
-with the known templates of the same severity class and length that begin alike; where most tokens agree it joins one,
-and what differs becomes ``<*>``, too. The id of a template is the hash of its text when it was first seen, so that the
+with the known templates of the same length that begin alike; where nearly all tokens agree it joins one, and what
+differs becomes ``<*>``, too. The id of a template is the hash of its text when it was first seen, so that the
 same line gives the same id in every service and after every restart.
 """
 
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from typing import Final
 
 WILD: Final = "<*>"
-_ALIKE: Final = 0.7  # share of tokens that agree
+_WORDS_PER_VARIABLE: Final = 6  # one word in so many may differ, so that short messages never merge
 _MAX_TOKENS: Final = 40
 _MAX_CHARS: Final = 1000
 _CACHE: Final = 20_000
@@ -90,12 +90,11 @@ class Templates:
         if not tokens:
             tokens = ["(empty)"]
         leaf = self._leaves.setdefault((len(tokens), exception_type or _head(tokens)), [])
-        best, best_share = None, _ALIKE
+        best, fewest = None, len(tokens) // _WORDS_PER_VARIABLE + 1
         for candidate in leaf:
-            same = sum(a == b for a, b in zip(candidate.tokens, tokens, strict=True))
-            share = same / len(tokens)
-            if share >= best_share:
-                best, best_share = candidate, share
+            other = sum(a != b and a != WILD for a, b in zip(candidate.tokens, tokens, strict=True))
+            if other < fewest:
+                best, fewest = candidate, other
         if best is None:
             if len(self._known) >= self._limit:
                 return self._other
