@@ -104,10 +104,14 @@ def test_a_fix_that_worked_may_be_used_again_when_the_harm_comes_back() -> None:
     state = act(
         after.state, START + 21, ActionEnded("ACT-1", Outcome("done")), ExpectationJudged("ACT-1", "met", "fell")
     )
-    soon = decide(turn(state, now=START + 50))
+    larger = {**traffic(0.15), (PAYMENT, "pool_limit"): 9.0}
+    soon = decide(turn(state, world(START + 50, larger), now=START + 50))
     assert all(e.action.verb != "resize_pool" for e in judged(soon))
-    later = decide(turn(state, now=START + 300))
+    later = decide(turn(state, world(START + 300, larger), now=START + 300))
     assert judged(later)[0].action.key == "INC-1/resize-pool/payment/2"
+    assert judged(later)[0].action.parameters == {"size": 36}
+    same = decide(turn(state, now=START + 300))
+    assert judged(same)[0].action.verb == "restart"  # the pool is as large as it was made
 
 
 def test_it_never_acts_blind_or_cold_and_says_so() -> None:
@@ -145,3 +149,26 @@ def test_refused_proposals_are_bounded() -> None:
         state = act(state, START + minute, CauseRanked("INC-1", hypotheses, 0.4))
         state = decide(turn(state, now=START + 20 + minute)).state
     assert len(state.actions) <= 12
+
+
+def test_a_verb_that_missed_is_not_tried_again_under_another_name() -> None:
+    again = replace(BOOKS[1], name="restart-again", priority=60)
+    state = broken(hypotheses=(Hypothesis(PAYMENT, "memory_leak", 0.9),), using=policy(playbooks=(BOOKS[1], again)))
+    after = decide(turn(state))
+    state = act(
+        after.state, START + 21, ActionEnded("ACT-1", Outcome("done")), ExpectationJudged("ACT-1", "missed", "no")
+    )
+    assert decide(turn(state, now=START + 90)).events == ()
+
+
+def test_every_caller_of_a_dead_cache_is_proposed_in_turn() -> None:
+    from dataclasses import replace as swap
+
+    from midwatch.core.decide.propose import targets_of
+    from midwatch.model.entity import Edge
+
+    callers = ("service:checkout", PAYMENT)
+    edges = {e.key: e for e in (Edge(c, "cache:valkey") for c in callers)}
+    seen = swap(world(START + 20, traffic(0.15)), edges=edges)
+    found = targets_of(seen, Hypothesis("cache:valkey", "cache_down", 0.9), "callers")
+    assert found == (PAYMENT, "service:checkout")  # the one that fails comes first

@@ -36,8 +36,8 @@ class Candidate:
 def propose(state: State, world: World, incident: Incident, now: float) -> tuple[Candidate, ...]:
     """Candidates for one incident, best first: by probability of the cause, then by the playbook's priority.
 
-    A playbook that was tried on a target in this incident is proposed again only when it was met and the harm came
-    back since. Ids of new ones are all ``state.next_action``: whoever journals one asks again for the next.
+    What was tried on a target in this incident is proposed again only as ``_spent`` allows. Ids of new ones are all
+    ``state.next_action``: whoever journals one asks again for the next.
     """
     found: list[Candidate] = []
     for hypothesis in sorted(incident.hypotheses, key=lambda h: -h.probability):
@@ -74,18 +74,19 @@ def _candidate(
         return None
     if playbook.target_kinds and kind_of(target) not in playbook.target_kinds:
         return None
+    spec = state.policy.verbs.get(playbook.verb)
+    parameters = parameters_of(world, hypothesis, target, playbook, spec)
     earlier = [
         r
         for r in state.actions_of(incident.id)
-        if r.action.playbook == playbook.name and r.action.target == target and not r.action.undo_of
+        if (r.action.verb, r.action.target) == (playbook.verb, target) and not r.action.undo_of
     ]
     tried = [r for r in earlier if r.status not in OPEN]
-    if any(not _worked_but_came_back(world, r, playbook, now) for r in tried):
+    if any(_spent(world, r, playbook, parameters, now) for r in tried):
         return None
-    attempt = len(tried) + 1
+    attempt = sum(r.action.playbook == playbook.name for r in tried) + 1
     key = f"{incident.id}/{playbook.name}/{name_of(target)}/{attempt}"
     before = next((r for r in earlier if r.action.key == key), None)
-    spec = state.policy.verbs.get(playbook.verb)
     action = Action(
         id=before.action.id if before else f"ACT-{state.next_action}",
         key=key,
@@ -93,7 +94,7 @@ def _candidate(
         playbook=playbook.name,
         verb=playbook.verb,
         target=target,
-        parameters=parameters_of(world, hypothesis, target, playbook, spec),
+        parameters=parameters,
         action_class=spec.action_class if spec else "irreversible",
         permissions=spec.permissions if spec else (),
         blast_radius=spec.blast_radius if spec else 1,
@@ -108,9 +109,22 @@ def _candidate(
     return Candidate(action, hypothesis, playbook, before)
 
 
-def _worked_but_came_back(world: World, record: ActionRecord, playbook: Playbook, now: float) -> bool:
-    """A fix that was met may be used again once what it had mended is broken again, after a while."""
-    if record.status != "met" or record.ended_at is None or record.action.expectation is None:
+def _spent(world: World, record: ActionRecord, playbook: Playbook, parameters: dict[str, Scalar], now: float) -> bool:
+    """Whether an earlier use of the same verb on the same target rules it out now.
+
+    What did not help is not done again. What helped may be done again once what it had mended is broken again: a restart
+    as it was, but what still stands (a rollback, a drain) only with other parameters.
+    """
+    same = record.action.parameters == parameters
+    if record.status != "met":
+        return same or record.action.playbook == playbook.name
+    if record.action.action_class != "transient" and same:
+        return True
+    return not _came_back(world, record, playbook, now)
+
+
+def _came_back(world: World, record: ActionRecord, playbook: Playbook, now: float) -> bool:
+    if record.ended_at is None or record.action.expectation is None:
         return False
     settled = now - record.ended_at >= max(60.0, playbook.expect_within_seconds)
     return settled and any(

@@ -206,11 +206,17 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.ExpectationJudged: lambda v, a: f"{_name(v.action_id, a)} {_RESULTS.get(v.result, v.result)}: {v.why}",
     e.AutonomyChanged: lambda v, a: f"playbook {v.playbook} is now at {v.level}: {v.why}",
     e.HandsOffChanged: lambda v, a: "hands off: midwatch touches nothing" if v.on else "hands on again",
-    e.PageOrdered: lambda v, a: f"paged {v.channel}" + (f" again ({v.repeat})" if v.repeat else ""),
+    e.PageOrdered: lambda v, a: _paged(v),
     e.PageEnded: lambda v, a: "" if v.status == "delivered" else f"page {v.page} {v.status}: {v.why}",
     e.IncidentAcknowledged: lambda v, a: f"acknowledged {v.incident}",
     e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
 }
+
+
+def _paged(event: e.PageOrdered) -> str:
+    if "resolved" in event.topics:
+        return f"told {event.channel} that it is over"
+    return f"paged {event.channel}" + (f" (page {event.repeat + 1})" if event.repeat else "")
 
 
 def _closed(event: e.FindingClosed) -> str:
