@@ -64,7 +64,7 @@ def _switches(event: Event) -> bool:
     return isinstance(event, CommandGiven) and event.verb in ("hands_off", "hands_on")
 
 
-def watch_of(settings: Settings, script: Script | None = None, **options: Any) -> Watch:
+def watch_of(settings: Settings, script: Any = None, **options: Any) -> Watch:
     values: dict[str, Any] = {"actuators": [RecordingHands()], "channels": [RecordingChannel()], "policy": Policy()}
     return Watch(settings, tick=script or Script(), **{**values, **options})
 

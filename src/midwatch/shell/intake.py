@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("midwatch.intake")
 
 MAX_REMEMBERED_BATCHES = 2000
-WARM_SECONDS = 20.0
-WINDOW_SECONDS = 1200.0  # of the World that a restart reads back
+WARM_SECONDS = 15.0
+WINDOW_SECONDS = 600.0  # of the World that a restart reads back: enough for a baseline, quick to read
 
 
 class Intake:

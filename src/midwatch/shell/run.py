@@ -133,6 +133,7 @@ class Watch:
             self.api_token = folder_token(self.settings.folder, create=True)
             self._bind(listeners)
             epoch = await self.books.open(self._open_journal)
+            self._tasks.append(asyncio.get_running_loop().create_task(self._renew()))
             self._last_now = self.state.at
             self.vitals.started_at = self.now()
             self._inputs = [r for r in self.books.unobeyed if self.now() - r.at < UNOBEYED_SECONDS]
@@ -177,13 +178,11 @@ class Watch:
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._tasks.append(loop.create_task(self._renew()))
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url, self._pulse, every_seconds=self.settings.heartbeat_seconds
             )
-            self._tasks.append(loop.create_task(self.heartbeat.run()))
+            self._tasks.append(asyncio.get_running_loop().create_task(self.heartbeat.run()))
 
     async def run(self) -> None:
         """Tick until ``stop``, or until another process took the watch (Deposed).
