@@ -7,10 +7,11 @@ from tests.decide.worlds import PAYMENT, START, act, broken, policy, turn
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.decide.stage import decide
-from midwatch.model.actions import Playbook
+from midwatch.model.actions import Outcome, Playbook
 from midwatch.model.events import (
     ActionApproved,
     ActionDropped,
+    ActionEnded,
     ActionJudged,
     ActionOrdered,
     AutonomyChanged,
@@ -111,3 +112,22 @@ def test_shadow_touches_nothing_even_when_told() -> None:
     assert isinstance(event, CommandRefused) and event.why.startswith("shadow:")
     suggested = decide(turn(broken(using=policy(mode="suggest")))).state
     assert any(isinstance(e, ActionOrdered) for e in say(suggested, "approve", "ACT-1"))
+
+
+def test_an_undo_that_failed_may_be_commanded_again_under_its_own_key() -> None:
+    done = act(RUNNING, START + 25, ActionEnded("ACT-1", Outcome("done", undo_parameters={"size": 5})))
+    first = act(done, START + 30, *say(done, "undo", "ACT-1"))
+    assert first.actions["ACT-2"].action.key == "INC-1/resize-pool/payment/1/undo"
+    failed = act(first, START + 31, ActionEnded("ACT-2", Outcome("failed", "no")))
+    second = act(failed, START + 35, *say(failed, "undo", "ACT-1"))
+    assert second.actions["ACT-3"].action.key == "INC-1/resize-pool/payment/1/undo/2"
+    assert second.actions["ACT-3"].status == "ordered"
+    worked = act(second, START + 36, ActionEnded("ACT-3", Outcome("done")))
+    (event,) = say(worked, "undo", "ACT-1")
+    assert isinstance(event, CommandRefused) and "takes it back already (done)" in event.why
+
+
+def test_a_cause_is_confirmed_once() -> None:
+    once = act(ASKED, START + 25, *say(ASKED, "confirm_cause", "INC-1", "1"))
+    (event,) = say(once, "confirm_cause", "INC-1", "1")
+    assert isinstance(event, CommandRefused) and once.causes_seen == {"pool_exhausted": 1}

@@ -108,12 +108,13 @@ def _undo(turn: Turn, said: CommandGiven) -> Turn:
     if record is None or action is None:
         return _refused(turn, said, why or f"{said.target} cannot be taken back")
     verdict = judged(turn, action, (said.by,))
+    before = turn.state.actions.get(action.id)
     if verdict.decision != "run":
-        turn = put(turn, action, verdict, undo_of(turn, record.action.id))
+        turn = put(turn, action, verdict, before)
         return _refused(turn, said, f"{verdict.rule}: {verdict.why}")
     if under_way(record):
         turn = turn.emit(ActionDropped(record.action.id, f"taken back by {said.by}", said.by))
-    return put(turn, action, verdict, undo_of(turn, record.action.id), (said.by,))
+    return put(turn, action, verdict, before, (said.by,))
 
 
 def _no_undo(turn: Turn, target: str, record: ActionRecord | None) -> str:
@@ -127,7 +128,7 @@ def _no_undo(turn: Turn, target: str, record: ActionRecord | None) -> str:
     if record.outcome is None or record.outcome.status != "done":
         return f"{target} is {record.status.replace('_', ' ')}: it is not known to have taken effect"
     before = undo_of(turn, target)
-    if before is not None and before.status not in (*OPEN, "dropped"):
+    if before is not None and before.status not in (*OPEN, "dropped", "failed"):
         return f"{before.action.id} takes it back already ({before.status.replace('_', ' ')})"
     return ""
 
@@ -139,11 +140,17 @@ def _confirm_cause(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, f"no incident is called {said.target!r}")
     words = (said.value or "1").replace(",", " ").split()
     if len(words) == 2 and kind_of(words[0]) in ENTITY_KINDS and words[1] in FAULT_KINDS:
-        return turn.emit(CauseConfirmed(incident.id, words[0], words[1], said.by))
+        return _confirmed(turn, said, incident, words[0], words[1])
     for rank, hypothesis in enumerate(incident.hypotheses, start=1):
         if len(words) == 1 and words[0] in (str(rank), hypothesis.kind):
-            return turn.emit(CauseConfirmed(incident.id, hypothesis.entity, hypothesis.kind, said.by))
+            return _confirmed(turn, said, incident, hypothesis.entity, hypothesis.kind)
     return _refused(turn, said, "say a rank of the diagnosis (1), or entity and kind (service:payment pool_exhausted)")
+
+
+def _confirmed(turn: Turn, said: CommandGiven, incident: Incident, entity: str, kind: str) -> Turn:
+    if incident.confirmed_cause == f"{entity} {kind}":  # once: confirmed causes are counted
+        return _refused(turn, said, f"the cause of {incident.id} is confirmed as that already")
+    return turn.emit(CauseConfirmed(incident.id, entity, kind, said.by))
 
 
 def _hands(turn: Turn, said: CommandGiven) -> Turn:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.decide.guards import TRY_NEXT, Context, judge
-from midwatch.core.decide.propose import Candidate, propose
+from midwatch.core.decide.propose import OPEN, Candidate, propose
 from midwatch.core.decide.sight import harm, under_way
 from midwatch.core.turn import Turn
 from midwatch.model.actions import Action, Verdict
@@ -91,10 +91,12 @@ def undo_action(turn: Turn, record: ActionRecord, why: str) -> Action | None:
     if not done.undo_verb or done.undo_of or record.outcome is None:
         return None
     before = undo_of(turn, done.id)
+    again = before is not None and before.status not in OPEN  # a person asks once more: it needs a key of its own
+    number = sum(r.action.undo_of == done.id for r in turn.state.actions.values()) + 1
     spec = turn.state.policy.verbs.get(done.undo_verb)
     return Action(
-        id=before.action.id if before else f"ACT-{turn.state.next_action}",
-        key=f"{done.key}/undo",
+        id=before.action.id if before and not again else f"ACT-{turn.state.next_action}",
+        key=f"{done.key}/undo/{number}" if again else before.action.key if before else f"{done.key}/undo",
         incident=done.incident,
         playbook=done.playbook,
         verb=done.undo_verb,
@@ -112,8 +114,9 @@ def undo_action(turn: Turn, record: ActionRecord, why: str) -> Action | None:
 
 
 def undo_of(turn: Turn, action_id: str) -> ActionRecord | None:
-    """What was journaled of an action's undo."""
-    return next((r for r in turn.state.actions.values() if r.action.undo_of == action_id), None)
+    """What was journaled of an action's undo, the latest when there were several."""
+    undos = [r for r in turn.state.actions.values() if r.action.undo_of == action_id]
+    return max(undos, key=lambda r: r.judged_at, default=None)
 
 
 def judged(turn: Turn, action: Action, approved_by: tuple[str, ...] = ()) -> Verdict:
