@@ -28,7 +28,7 @@ from midwatch.faces.console.sessions import (
     host_allowed,
     same_origin,
 )
-from midwatch.faces.console.stream import Streams
+from midwatch.faces.console.stream import EndQuietly, Streams
 from midwatch.faces.console.view import WatchView
 from midwatch.model.errors import MidwatchError
 
@@ -106,6 +106,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         if request.state.fresh is not None:
             _set_cookie(response, request, request.state.fresh)
         return _headed(response, cache=path.startswith("/static/"))
+
+    app.add_middleware(EndQuietly)
 
     def page(path: str) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:

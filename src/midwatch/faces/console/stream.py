@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from fastapi import Request, Response
 from fastapi.responses import PlainTextResponse, StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from midwatch.faces.console.render import Renderer
 from midwatch.faces.console.sessions import Session
@@ -20,6 +21,21 @@ MAX_STREAMS = 64
 LOOK_SECONDS = 0.25
 BEAT_SECONDS = 10.0
 QUIET_SECONDS = 2.0  # telemetry alone redraws a page no oftener than this; a decision does so at once
+
+
+class EndQuietly:
+    """ASGI middleware: a stream that is still open when the server stops ends like any other answer, not in a traceback."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except asyncio.CancelledError:
+            if scope.get("path") != "/stream":
+                raise
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class Streams:
