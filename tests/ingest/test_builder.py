@@ -353,3 +353,41 @@ def test_a_world_of_two_thousand_series_is_cheap(otlp: Any) -> None:
     for extra in range(5):
         builder.world(otlp.start + 1203 + extra)
     assert (time.perf_counter() - began) / 5 < 0.1  # 20 ms where nothing else runs
+
+
+def test_the_entry_is_the_service_behind_the_proxy(otlp: Any) -> None:
+    builder = WorldBuilder()
+    for at in range(20):
+        edge = otlp.span("haproxy", SERVER, at, 100)
+        call = otlp.span("haproxy", CLIENT, at, 100, edge, peer__service="gateway", server__address="gateway-eu-1")
+        served = otlp.span("gateway", SERVER, at + 0.01, 80, call)
+        refused = otlp.span("haproxy", SERVER, at, 5, error="503", http__response__status_code=503)
+        lost = otlp.span(
+            "haproxy", CLIENT, at, 5, refused, error="503", http__response__status_code=503,
+            peer__service="gateway", server__address="gateway-eu-1",
+        )  # fmt: skip
+        shed = otlp.span("haproxy", SERVER, at, 0, http__response__status_code=503)
+        shed_call = otlp.span("haproxy", CLIENT, at, 0, shed, http__response__status_code=503, peer__service="gateway")
+        builder.add(otlp.batch(edge, call, served, refused, lost, shed, shed_call), otlp.start + at + 0.3)
+    world = builder.world(otlp.start + 30)
+    assert world.entries == ("service:gateway",)
+    assert total(world, "service:gateway", sig.REQUESTS) == 40
+    assert total(world, "service:gateway", sig.ERRORS) == 20
+    assert total(world, "instance:gateway-eu-1", sig.ERRORS) == 20
+    assert total(world, "service:gateway>service:gateway", sig.ROOT_ERRORS) == 20
+    assert total(world, "service:gateway>service:gateway", sig.ROOT_SELF_MS) == pytest.approx(20 * 85)
+
+
+def test_a_container_that_is_measured_is_not_a_process_that_lives(otlp: Any) -> None:
+    builder = WorldBuilder()
+    who = otlp.resource("recommend")
+    for at in range(0, 100, 5):
+        rows = [otlp.gauge(who, "container.memory.limit", at, 1e9), otlp.span("other", SERVER, at, 1)]
+        if at < 40:
+            rows.append(otlp.gauge(who, "process.memory.usage", at, 1e8))
+        rows.append(otlp.counter(who, "container.restarts", at, 3.0 if at < 60 else 4.0))
+        builder.add(otlp.batch(*rows), otlp.start + at + 0.1)
+    world = builder.world(otlp.start + 101.5)
+    up = world.series.get("instance:recommend-eu-1", sig.UP)
+    assert up is not None and up[0] == 1 and up[-1] == 0
+    assert total(world, "service:recommend", sig.RESTARTS) == 1

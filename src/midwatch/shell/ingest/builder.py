@@ -34,6 +34,8 @@ from midwatch.shell.ingest.templates import Templates
 from midwatch.shell.ingest.traces import TraceBuffer
 
 WARN: Final = 13
+# What a container runtime says of a process is no sign that the process lives.
+_TOLD_BY_OTHERS: Final = ("container.", "container_", "k8s.", "kube_")
 _SWEEP_SECONDS: Final = 0.25
 _MAX_PATTERNS: Final = 5000
 
@@ -105,12 +107,17 @@ class WorldBuilder:
     def _reporter(self, resource: Resource, seen_at: float, at: float) -> Reporter | None:
         reporter = self._registry.reporter(resource, at)
         if reporter is not None:
-            ring = self._ring
-            ring.hear(reporter.service_owner, seen_at)
-            if reporter.instance_owner != reporter.service_owner:
-                ring.hear(reporter.instance_owner, seen_at)
-            ring.hear(ANYONE, seen_at)
+            self._hear(reporter, seen_at, at)
         return reporter
+
+    def _hear(self, reporter: Reporter, seen_at: float, at: float) -> None:
+        ring = self._ring
+        reporter.heard_at = max(reporter.heard_at, at)
+        reporter.service.heard_at = max(reporter.service.heard_at, at)
+        ring.hear(reporter.service_owner, seen_at)
+        if reporter.instance_owner != reporter.service_owner:
+            ring.hear(reporter.instance_owner, seen_at)
+        ring.hear(ANYONE, seen_at)
 
     def _add_spans(self, batch: Batch, at: float) -> None:
         ring, believed = self._ring, self._believed
@@ -140,7 +147,7 @@ class WorldBuilder:
         ring = self._ring
         resource: Resource | None = None
         reporter: Reporter | None = None
-        seen_step = -1
+        seen_step, heard = -1, False
         for point in batch.points:
             when = self._believed(point.at, at)
             if ring.column(when) == LATE:
@@ -149,9 +156,12 @@ class WorldBuilder:
             point.at = when
             step = int(when // ring.step_seconds)
             if point.resource is not resource or step != seen_step:
-                resource, seen_step = point.resource, step
-                reporter = self._reporter(resource, when, at)
+                resource, seen_step, heard = point.resource, step, False
+                reporter = self._registry.reporter(resource, at)
             if reporter is not None:
+                if not heard and not (reporter.instance and point.name.startswith(_TOLD_BY_OTHERS)):
+                    self._hear(reporter, when, at)
+                    heard = True
                 self._measures.add(point, reporter, when)
 
     def _add_logs(self, batch: Batch, at: float) -> None:

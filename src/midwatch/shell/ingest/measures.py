@@ -116,7 +116,9 @@ class Measures:
                 across: Combine = "sum" if semconv.is_partitioned(attributes) else "max"
                 self._put(subject, signal, _key(attributes) or reporter.instance, value, at, column, across)
                 return
-        if signal == sig.UP and reporter.entity.startswith("proxy:") and self._backend(attributes, value, column):
+        if signal == sig.UP and attributes and reporter.entity.startswith("proxy:"):
+            if not self._backend(attributes, value, column):
+                self._other(point, reporter, at)
             return
         who = reporter.instance or reporter.entity
         if rule.combine == "pool":
@@ -166,6 +168,10 @@ class Measures:
     def _count(self, point: Point, signal: str, reporter: Reporter) -> None:
         increase = self.streams.increase(point)
         if increase is None:
+            return
+        if signal == sig.RESTARTS:
+            if increase.value > 0:
+                self._registry.restarted(reporter, increase.at, increase.value, "counter")
             return
         subjects = [(reporter.entity, reporter.service_owner)]
         if reporter.instance:

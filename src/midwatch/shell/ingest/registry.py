@@ -17,6 +17,7 @@ from midwatch.shell.ingest.rows import Limits, Resource
 
 _SAME_CHANGE_SECONDS = 120.0
 _STARTED_TOLERANCE_SECONDS = 2.0
+_SAME_RESTART_SECONDS = 30.0
 
 
 @dataclass(slots=True)
@@ -35,7 +36,8 @@ class Reporter:
     first_at: float = 0.0
     heard_at: float = 0.0
     started_at: float = 0.0
-    has_parts: bool = False
+    restart_source: str = ""
+    restarted_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -91,8 +93,6 @@ class Registry:
             self._version(found, resource.version, at)
             if found.instance:
                 self._label(found, resource)
-        found.heard_at = max(found.heard_at, at)
-        found.service.heard_at = max(found.service.heard_at, at)
         return found
 
     def known(self, resource: Resource) -> Reporter | None:
@@ -190,12 +190,17 @@ class Registry:
             reporter.started_at = started_at
 
     def _restart_rows(self, reporter: Reporter) -> tuple[int, int]:
+        # Whoever tells of a restart, it counts, even while the process itself is silent.
         return (
-            self._ring.row(reporter.entity, sig.RESTARTS, reporter.service_owner),
-            self._ring.row(reporter.instance or reporter.entity, sig.RESTARTS, reporter.instance_owner),
+            self._ring.row(reporter.entity, sig.RESTARTS, ANYONE),
+            self._ring.row(reporter.instance or reporter.entity, sig.RESTARTS, ANYONE),
         )
 
-    def restarted(self, reporter: Reporter, at: float, count: float = 1.0) -> None:
+    def restarted(self, reporter: Reporter, at: float, count: float = 1.0, source: str = "process") -> None:
+        """Count a restart once, though the process and what runs it may both tell of it."""
+        if source != reporter.restart_source and at - reporter.restarted_at < _SAME_RESTART_SECONDS:
+            return
+        reporter.restart_source, reporter.restarted_at = source, at
         column = self._ring.column(at)
         if column >= 0:
             for row in set(self._restart_rows(reporter)):

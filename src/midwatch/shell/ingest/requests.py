@@ -330,13 +330,24 @@ class Requests:
         if reporter.region:
             self._add(reporter.region, signal, ANYONE, column, amount)
 
+    def _refused(self, root: Root, owner: int, column: int) -> None:
+        """A request that a proxy could not hand over is a failing request of the service that it was for."""
+        milliseconds = root.span.duration_ms
+        bucket = bisect_left(LATENCY_BOUNDS_MS, milliseconds)
+        self._one(self._red(self._registry.ensure(root.entry), owner), column, milliseconds, bucket, True)
+        instance = f"instance:{self._names(root.span)[1]}"
+        if instance in self._registry.entities:
+            self._one(self._red(instance, ANYONE), column, milliseconds, bucket, True)
+
     def _entered(self, root: Root, now: float) -> None:
-        entry = root.span.resource.entity
+        entry = root.entry
         column = self._column(root.span, now)
         if column == LATE or entry in self._registry.called:
             return
         self.entries[entry] = self.entries.get(entry, 0) + 1
         owner = self._registry.owner_of(entry)
+        if root.refused:
+            self._refused(root, owner, column)
         for entity, milliseconds in root.self_ms.items():
             self._add(edge_key(entry, entity), sig.ROOT_SELF_MS, owner, column, milliseconds)
         if root.failed and root.origin:

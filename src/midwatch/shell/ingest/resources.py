@@ -46,10 +46,10 @@ def resource_of(attributes: dict[str, Any]) -> Resource:
     if system:
         kind = database_kind(system)
         service = service or _first(attributes, ("server.address", "db.namespace")) or str(system)
-    elif not service and host:
+    elif not service and host and "messaging.system" not in attributes:
         kind, service = "host", host
-    elif "messaging.system" in attributes and "messaging.destination.name" in attributes and not service:
-        kind, service = "queue", str(attributes["messaging.destination.name"])
+    elif "messaging.system" in attributes:
+        kind, service = "queue", str(attributes.get("messaging.destination.name") or service or "unknown")
     elif service.lower() in PROXIES:
         kind = "proxy"
     service = service or "unknown"

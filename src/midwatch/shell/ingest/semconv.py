@@ -126,6 +126,7 @@ _TABLE: Final[tuple[tuple[str, str, How, Combine, Combine, float], ...]] = (
      "count", "sum", "sum", 1),
     (r"process_uptime(_seconds)?|.*process_runtime_uptime|runtime_uptime", sig.RESTARTS, "uptime", "max", "sum", 1),
     (r"process_start_time(_seconds)?", sig.RESTARTS, "start", "max", "sum", 1),
+    (r"(haproxy|envoy|nginx|traefik)_(server|backend|upstream)_up", sig.UP, "gauge", "min", "max", 1),
     (r"up|redis_up|pg_up|postgresql_up|mysql_up|valkey_up|probe_success", sig.UP, "gauge", "min", "max", 1),
 )  # fmt: skip
 _COMPILED: Final = tuple((re.compile(row[0]), row[1:]) for row in _TABLE)

@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from midwatch.shell.ingest.critical import exclusive_ms, is_async
-from midwatch.shell.ingest.rows import CLIENT, CONSUMER, INTERNAL, PRODUCER, SERVER, Limits, Resource, Span
+from midwatch.shell.ingest.rows import (
+    CLIENT,
+    CONSUMER,
+    INTERNAL,
+    PRODUCER,
+    SERVER,
+    STATUS_ERROR,
+    Limits,
+    Resource,
+    Span,
+)
 from midwatch.shell.ingest.spans import callers_own_fault, failed, gave_up, http_status, is_database, trouble
 
 QUIET_SECONDS: Final = 0.6  # a trace that looks complete is finished after this
@@ -125,15 +135,18 @@ class Call:
 
 @dataclass(slots=True)
 class Root:
-    """A request where it entered. ``self_ms`` by entity key; ``origin`` (entity key) and ``origin_span`` when it
-    failed; ``path`` leads from the entry to the origin, or to the entity with the longest self time."""
+    """A request where it entered: at ``entry`` (entity key), which is the first service behind a proxy. ``self_ms`` by
+    entity key; ``origin`` is where its error began, or the entity with the longest self time; ``path`` leads from the
+    entry there. ``refused``: the proxy could not hand it over, the entry itself knows nothing of it."""
 
     span: Span
+    entry: str
     failed: bool
     self_ms: dict[str, float]
     origin: str = ""
     message: str = ""
     path: tuple[str, ...] = ()
+    refused: bool = False
 
 
 @dataclass(slots=True)
@@ -231,7 +244,7 @@ def judge(trace: OpenTrace, callee_of: Callable[[Span, Span | None], str]) -> Ju
             by_entity[entity] = by_entity.get(entity, 0.0) + milliseconds
         span = tree.spans[top]
         if span.kind == SERVER and tree.parent[top] < 0 and not trace.late:
-            found.roots.append(_root(tree, top, by_entity))
+            found.roots.extend(_roots(tree, top, by_entity))
     return found
 
 
@@ -317,8 +330,38 @@ def _whose_time(tree: _Tree, number: int) -> tuple[str, Resource | None]:
     return (tree.callee(number) or span.resource.entity), None
 
 
+def _roots(tree: _Tree, top: int, self_ms: dict[str, float]) -> list[Root]:
+    """The request as the first service saw it. A proxy is where requests pass, not what they are for."""
+    if tree.spans[top].resource.kind != "proxy":
+        return [_root(tree, top, self_ms)]
+    roots: list[Root] = []
+    level, seen = [top], {top}
+    while level:
+        number = level.pop()
+        for child in tree.children[number]:
+            if child in seen:
+                continue
+            seen.add(child)
+            span = tree.spans[child]
+            if span.kind == SERVER and span.resource.kind != "proxy":
+                own: dict[str, float] = {}
+                for each, milliseconds in exclusive_ms(tree.spans, tree.children, child).items():
+                    entity, _ = _whose_time(tree, each)
+                    own[entity] = own.get(entity, 0.0) + milliseconds
+                roots.append(_root(tree, child, own))
+            elif span.kind == CLIENT and tree.server[child] < 0 and span.status == STATUS_ERROR:
+                # 503 without an error is load shed on purpose; this is a request that found nobody.
+                entry = tree.callee(child)
+                if entry:
+                    time = {entry: span.duration_ms}
+                    roots.append(Root(span, entry, True, time, entry, trouble(span)[:300], (entry,), refused=True))
+            else:
+                level.append(child)
+    return roots
+
+
 def _root(tree: _Tree, top: int, self_ms: dict[str, float]) -> Root:
-    root = Root(tree.spans[top], tree.failed[top], self_ms)
+    root = Root(tree.spans[top], tree.spans[top].resource.entity, tree.failed[top], self_ms)
     number = top
     if root.failed:
         for _ in range(len(tree.spans)):
