@@ -474,7 +474,8 @@ class DarkServer:
     async def targets(self) -> dict[str, Any]:
         services: dict[str, dict[str, Any]] = {
             name: {"database": bool(spec.pool), "pool": spec.pool, "cache": spec.cache, "consumer": bool(spec.consumes),
-                   "tls": spec.tls, "tables": list(spec.tables), "calls": [c for c in spec.calls if c in self.supervisor.states],
+                   "tls": spec.tls, "tables": list(spec.tables),
+                   "calls": [callee for callee in spec.calls if callee in self.supervisor.states],
                    "flags": sorted(spec.flags), "version": self.supervisor.states[name].versions[-1]}
             for name, spec in BY_NAME.items() if name in self.supervisor.states
         }  # fmt: skip

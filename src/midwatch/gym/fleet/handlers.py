@@ -256,8 +256,14 @@ async def order_post(service: Service, request: Request, parts: list[str]) -> An
         user, int(body["cents"]), json.dumps({"products": products, "note": "n" * 120}),
     )  # fmt: skip
     order = rows[0]["id"]
-    attributes = {"messaging.system": "valkey", "messaging.destination.name": "orders", "messaging.operation.type": "send",
-                  "messaging.operation.name": "XADD", "peer.service": "orders", "server.address": "valkey-queue.gym"}  # fmt: skip
+    attributes = {
+        "messaging.system": "valkey",
+        "messaging.destination.name": "orders",
+        "messaging.operation.type": "send",
+        "messaging.operation.name": "XADD",
+        "peer.service": "orders",
+        "server.address": "valkey-queue.gym",
+    }
     assert service.out.broker is not None
     with service.telemetry.span("send orders", PRODUCER, attributes) as span:
         fields = {"order": order, "user": user, "traceparent": span.traceparent}
@@ -297,7 +303,8 @@ async def inventory_reserve(service: Service, request: Request, parts: list[str]
 async def shipping_parcels(service: Service, request: Request, parts: list[str]) -> Any:
     rows = await service.out.query(
         "SELECT", "shipments",
-        "SELECT o AS order_id, (SELECT status FROM shipments WHERE order_id = o LIMIT 1) AS status FROM unnest(%s::bigint[]) o",
+        "SELECT o AS order_id, (SELECT status FROM shipments WHERE order_id = o LIMIT 1) AS status"
+        " FROM unnest(%s::bigint[]) o",
         _ids(request),
     )  # fmt: skip
     return {str(row["order_id"]): row["status"] or "preparing" for row in rows}

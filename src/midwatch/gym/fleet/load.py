@@ -82,8 +82,15 @@ class Load:
                 except (aiohttp.ClientError, OSError, TimeoutError) as failure:
                     error = type(failure).__name__
                 ok = 200 <= status < 400
-                record = {"at": round(at, 4), "journey": journey, "ok": ok, "status": status,
-                          "latency_ms": round((time.perf_counter() - begun) * 1000, 2), "shed": shed, "error": error}  # fmt: skip
+                record = {
+                    "at": round(at, 4),
+                    "journey": journey,
+                    "ok": ok,
+                    "status": status,
+                    "latency_ms": round((time.perf_counter() - begun) * 1000, 2),
+                    "shed": shed,
+                    "error": error,
+                }
                 self.log.write(json.dumps(record) + "\n")
                 if ok or shed:
                     break

@@ -1,7 +1,9 @@
 """HAProxy of the fleet: one loopback frontend per service and region, and the public one over both regions.
 
 Behind each frontend the region's own instances come first and the other region's are backups. Health checks run once
-per instance (in its home backend); the other places follow it. Envoy, for systems without this wheel, is planned and not there yet.
+per instance (in its home backend); the other places follow it.
+
+Envoy, for systems without this wheel, is planned and not there yet.
 """
 
 from __future__ import annotations
@@ -14,6 +16,10 @@ from pathlib import Path
 from midwatch.gym.fleet.os_tools import die_with_parent, free_ports
 from midwatch.gym.fleet.topology import BY_NAME, SLOTS, instance_name
 
+EDGE_LOG = (  # read back by Monitor.edge
+    "%Ts %ms %[var(txn.trace)] %[var(txn.server)] %[var(txn.client)] %HM %[var(txn.path)]"
+    " %ST %ts %Ta %[var(txn.shed)] %s"
+)
 HEADER = """
 global
   nbthread 1
@@ -86,7 +92,7 @@ class Proxy:
             "  http-request set-header traceparent 00-%[var(txn.trace)]-%[var(txn.client)]-01",
             "  http-request set-var(txn.path) path",
             "  log global",
-            '  log-format "%Ts %ms %[var(txn.trace)] %[var(txn.server)] %[var(txn.client)] %HM %[var(txn.path)] %ST %ts %Ta %[var(txn.shed)] %s"',
+            f'  log-format "{EDGE_LOG}"',
             "  http-response set-var(txn.shed) res.hdr(X-Shed)",
             "  default_backend b_public",
             "backend b_public",

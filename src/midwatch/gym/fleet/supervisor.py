@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import signal
@@ -12,13 +13,14 @@ import socket
 import sys
 import time
 import traceback
+from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from midwatch.gym.fleet import handlers, load, monitor, record, service, workers, zygote
+from midwatch.gym.fleet import handlers, load, monitor, record, sdk, service, workers, zygote
 from midwatch.gym.fleet.certs import Authority
 from midwatch.gym.fleet.os_tools import drop_privileges, free_ports
 from midwatch.gym.fleet.proxy import Proxy
@@ -26,7 +28,7 @@ from midwatch.gym.fleet.stores import VOLUME_BYTES, Postgres, Valkey
 from midwatch.gym.fleet.telemetry import resident_bytes
 from midwatch.gym.fleet.topology import BY_NAME, SERVICES, default_config, instance_name, split_instance
 
-IMPORTED = (handlers, load, monitor, record, service, workers)  # before the fork, so that children share them
+IMPORTED = (handlers, load, monitor, record, sdk, service, workers)  # before the fork, so that children share them
 MEMORY_LIMIT_BYTES = 192 * 2**20
 HELLO_SECONDS = 8.0
 CERTIFICATE_SECONDS = 20 * 86400.0
@@ -93,6 +95,7 @@ class Supervisor:
         self.processes: dict[int, Process] = {}
         self.instances: dict[str, Process] = {}
         self.restarts: dict[str, int] = {}
+        self.crashes: dict[str, deque[float]] = {}
         self.throttle: dict[str, float] = {}  # stopped seconds since the last report
         self.drained: set[str] = set()
         self.overrides: dict[tuple[str, str, str], int] = {}  # (caller, callee, region) -> port of a path with a fault
@@ -273,7 +276,9 @@ class Supervisor:
 
     async def _restart_after_crash(self, process: Process, status: int) -> None:
         print(f"{process.name} ended with {status}; starting it again", file=sys.stderr, flush=True)
-        pause = 0.5
+        self.crashes.setdefault(process.name, deque(maxlen=8)).append(time.monotonic())
+        recent = sum(time.monotonic() - at < 90.0 for at in self.crashes[process.name])
+        pause = min(0.5 * 2 ** (recent - 1), 16.0)  # a crash loop waits longer each time, as container runtimes do
         while not self.closing and self.instances.get(process.name) is process:
             await asyncio.sleep(pause)
             try:
@@ -283,7 +288,7 @@ class Supervisor:
                 return
             except OperationFailed:
                 self.restarts[process.name] = self.restarts.get(process.name, 0) + 1
-                pause = min(pause * 2, 4.0)
+                pause = min(pause * 2, 16.0)
 
     def lock(self, name: str) -> asyncio.Lock:
         return self.locks.setdefault(name, asyncio.Lock())
@@ -459,6 +464,9 @@ def main() -> None:
         "ascii",
     ):  # looked up now: after the drop their files may be unreadable
         "fleet".encode(codec)
+    logging.disable(logging.ERROR)  # the warm-up has nobody to send to
+    sdk.warm_up()
+    logging.disable(logging.NOTSET)
     drop_privileges(directory)
     ours, theirs = socket.socketpair()
     if os.fork() == 0:
