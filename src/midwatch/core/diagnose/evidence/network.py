@@ -102,12 +102,12 @@ def _moved_share(case: Case, blame: Blame, edge: str, caller: str) -> float:
 
 def _place(case: Case, caller: str, callee: str) -> dict[str, str]:
     """The one instance of the caller (and its region) from which the calls break, where it is one."""
-    harm = {i: _harm(case, edge_key(i.key, callee)) for i in case.instances(caller)}
-    total = sum(harm.values())
+    harm = [(_harm(case, edge_key(i.key, callee)), i) for i in case.instances(caller)]
+    total = sum(amount for amount, _ in harm)
     if len(harm) < 2 or total <= 0:
         return {}
-    worst = max(harm, key=lambda i: harm[i])
-    if harm[worst] < 0.8 * total:
+    most, worst = max(harm, key=lambda pair: (pair[0], pair[1].name))
+    if most < 0.8 * total:
         return {}
     region = worst.labels.get("region", "")
     return {"instance": worst.name, **({"region": region} if region else {})}
