@@ -21,7 +21,7 @@ from midwatch.model.errors import ActuatorError, InDoubt
 _OPERATIONAL_UP: Final = 2
 _DRAINED_HERE: Final = 0x08  # by a command on this very server
 _DRAINED: Final = 0x08 | 0x10  # ... or because the server that it tracks was
-_MAINTENANCE: Final = 0x01 | 0x02 | 0x04 | 0x20  # forced, inherited, by the configuration, by DNS
+_MAINTENANCE: Final = 0x01 | 0x02 | 0x20  # forced, inherited, by DNS; 0x04 only recalls how it was configured
 _SERVERS_ONLY: Final = "-1 4 -1"
 _MAX_ANSWER_BYTES: Final = 4 << 20
 
