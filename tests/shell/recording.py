@@ -19,8 +19,9 @@ def _attributes(values: dict[str, Any]) -> list[dict[str, Any]]:
     return [{"key": key, "value": typed(value)} for key, value in values.items()]
 
 
-def _resource(service: str) -> dict[str, Any]:
-    return {"attributes": _attributes({"service.name": service, "service.instance.id": f"{service}-eu-1"})}
+def _resource(service: str, version: str) -> dict[str, Any]:
+    said = {"service.name": service, "service.instance.id": f"{service}-eu-1", "service.version": version}
+    return {"attributes": _attributes(said)}
 
 
 def _span(
@@ -64,7 +65,10 @@ def write_recording(folder: Path, seed: int = 1, per_second: int = 20, failing: 
             )
             spans["payment"].append(_span(trace, served, call, 2, at + 0.002, ms, failed, **{"http.route": "/pay"}))
         resources = [
-            {"resource": _resource(service), "scopeSpans": [{"scope": {"name": "t"}, "spans": many}]}
+            {
+                "resource": _resource(service, "v2" if service == "payment" and second >= NORMAL_SECONDS - 2 else "v1"),
+                "scopeSpans": [{"scope": {"name": "t"}, "spans": many}],
+            }
             for service, many in spans.items()
         ]
         lines.append(json.dumps({"resourceSpans": resources}))

@@ -153,6 +153,21 @@ def test_no_action_when_the_lease_may_end_first(tmp_path: Path) -> None:
     run(go)
 
 
+def test_a_half_spent_lease_is_renewed_before_it_is_held_against_an_action(tmp_path: Path) -> None:
+    async def go() -> None:
+        left = [1.0]
+
+        async def renew() -> bool:
+            left[0] = 15.0
+            return True
+
+        bench = Bench(tmp_path, held=lambda margin: left[0] > margin, renew=renew)
+        await bench.act()
+        assert bench.hands.applied == ["key-1"] and bench.ends() == [("done", False)]
+
+    run(go)
+
+
 @pytest.mark.parametrize(
     ("said", "truth", "ends"),
     [

@@ -34,6 +34,9 @@ def test_the_incident_and_its_cause_are_found(report: Report) -> None:
     assert all(set(c) == {"entity", "kind", "probability", "evidence"} for c in incident["causes"])
     assert sum(c["probability"] for c in incident["causes"]) + incident["unknown"] <= 1.01
     assert all(isinstance(line, str) and line for c in incident["causes"] for line in c["evidence"])
+    assert ("rollback_deploy", "payment", "rehearse") in {
+        (a["verb"], a["target"], a["verdict"]) for a in incident["actions"]
+    }
     for action in incident["actions"]:
         assert set(action) == {"verb", "target", "verdict", "why"} and action["verdict"] != "run"
 

@@ -84,13 +84,14 @@ class Effects:
         state: Callable[[], State],
         hands_off_file: Path,
         held: Held = lambda _: True,
+        renew: Callable[[], Awaitable[object]] | None = None,
         limits: Limits | None = None,
         crash_point: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._hands, self._channels = hands, dict(channels)
         self._record, self._state = record, state
         self._hands_off_file = hands_off_file
-        self._held = held
+        self._held, self._renew = held, renew
         self.limits = limits or Limits()
         self._crash_point = crash_point
         self._action_slots = asyncio.Semaphore(self.limits.actions_at_once)
@@ -150,9 +151,12 @@ class Effects:
             return "the HANDS-OFF file cannot be looked for: nothing was touched"
         if stopped:
             return "hands off (the HANDS-OFF file is there): nothing was touched"
-        if not self._held(action.timeout_seconds + self.limits.lease_margin_seconds):
+        if not self._held(self._margin(action)):
             return "the lease may end before the effect does: nothing was touched"
         return ""
+
+    def _margin(self, action: Action) -> float:
+        return action.timeout_seconds + self.limits.lease_margin_seconds
 
     async def _act(self, action_id: str) -> None:
         async with self._action_slots:
@@ -160,6 +164,8 @@ class Effects:
             if record is None or record.status != "ordered":
                 return
             action = record.action
+            if self._renew is not None and not self._held(self._margin(action)):
+                await self._renew()  # a lease that is merely half spent is no reason to refuse
             if stop := self._why_not(action):
                 self.counters["actions_stopped"] += 1
                 await self._record(ActionEnded(action_id, Outcome("failed", stop)))

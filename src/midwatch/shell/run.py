@@ -35,6 +35,7 @@ from midwatch.shell.health import Health, health_report, prometheus_text
 from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.intake import Intake
 from midwatch.shell.journal import Head, Journal, JournalReader
+from midwatch.shell.leader import LEASE_SECONDS
 from midwatch.shell.servers import AsgiServer, bind
 from midwatch.shell.timeline import Chronicle
 
@@ -100,6 +101,7 @@ class Watch:
             state=lambda: self.books.state,
             hands_off_file=settings.hands_off_file,
             held=self.books.held,
+            renew=self.books.renew,
             limits=limits,
             crash_point=self.crash_point,
         )
@@ -157,7 +159,13 @@ class Watch:
             return self._given_journal
         from midwatch.shell.journal.sqlite import SqliteJournal
 
-        return SqliteJournal(self.settings.journal_file)
+        return SqliteJournal(self.settings.journal_file, lease_seconds=self._lease_seconds())
+
+    def _lease_seconds(self) -> float:
+        """Longer than the longest effect, with room: a lease is renewed once a third of it is gone, and what is left then
+        must still cover an effect and its margin. A restart on this machine does not wait for it."""
+        longest = max((spec.timeout_seconds for spec in self.hands.verbs.values()), default=0.0)
+        return max(LEASE_SECONDS, 1.5 * (longest + self.effects.limits.lease_margin_seconds) + 2.0)
 
     def _bind(self, listeners: list[socket.socket]) -> None:
         s = self.settings
