@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
 import pytest
+import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from midwatch.model.errors import IngestError, StoreError
@@ -201,3 +203,44 @@ def test_changes_ours_and_in_envelopes() -> None:
         assert told[3][1:4] == (1_700_000_000.0, "deploy", "service:x")
 
     talk(conversation)
+
+
+@pytest.mark.integration
+def test_over_a_socket_with_the_official_exporter() -> None:
+    """uvicorn on a free port: the SDK's exporter is understood, and a body that is too large is told so."""
+    http_exporter = pytest.importorskip("opentelemetry.exporter.otlp.proto.http.trace_exporter")
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+    def export(url: str) -> None:
+        exporter = http_exporter.OTLPSpanExporter(f"{url}{PATH}", compression=Compression.Gzip)
+        provider = TracerProvider()
+        provider.add_span_processor(SimpleSpanProcessor(exporter))
+        with provider.get_tracer("t").start_as_current_span("work"):
+            pass
+        provider.shutdown()
+
+    async def run() -> None:
+        sink = Sink()
+        listener = socket.socket()
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        app = otlp_app(sink.take, on_change=sink.change, limits=Limits(body_bytes=1_000_000))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        try:
+            async with httpx.AsyncClient(base_url=url) as client:
+                for _ in range(100):
+                    if server.started:
+                        break
+                    await asyncio.sleep(0.05)
+                answer = await client.post(PATH, content=b"x" * 3_000_000, headers=PROTOBUF)
+                assert answer.status_code == 413
+                await asyncio.to_thread(export, url)
+            assert [(len(batch.spans), signal) for batch, signal in sink.batches] == [(1, "traces")]
+        finally:
+            server.should_exit = True
+            await serving
+
+    asyncio.run(run())

@@ -35,6 +35,7 @@ OnRaw = Callable[[str, bytes, str, str], None]
 _RETRY_AFTER_SECONDS: Final = 5
 _BODY_SECONDS: Final = 30.0  # a sender slower than this is cut off
 _LOG_LINES_PER_MINUTE: Final = 10
+_DISCARDED_BODIES: Final = 4  # how many times the limit is read before a sender is cut off
 _CHANGE_BYTES: Final = 1024 * 1024
 _THREAD_BYTES: Final = 256 * 1024  # larger bodies are decoded off the event loop
 _PATHS: Final = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1/traces": "traces"}
@@ -135,8 +136,9 @@ class Receiver:
     async def _body(self, headers: dict[str, str], receive: Receive, limit: int) -> bytes:
         """The whole body, at most ``limit`` bytes (413), within a bounded time (408)."""
         length = headers.get("content-length", "")
-        if length.isdigit() and int(length) > limit:
-            raise IngestError(f"the body has more than {limit} bytes", status=413)
+        too_large = IngestError(f"the body has more than {limit} bytes", status=413)
+        if length.isdigit() and int(length) > _DISCARDED_BODIES * limit:
+            raise too_large
         pieces: list[bytes] = []
         size = 0
         try:
@@ -147,10 +149,15 @@ class Receiver:
                         raise _Gone
                     piece = message.get("body", b"")
                     size += len(piece)
-                    if size > limit:
-                        raise IngestError(f"the body has more than {limit} bytes", status=413)
-                    pieces.append(piece)
+                    if size <= limit:
+                        pieces.append(piece)
+                    else:  # read on without keeping it: a sender that is cut off in the middle never sees why
+                        pieces.clear()
+                        if size > _DISCARDED_BODIES * limit:
+                            raise too_large
                     if not message.get("more_body", False):
+                        if size > limit:
+                            raise too_large
                         return b"".join(pieces)
         except TimeoutError as problem:
             raise IngestError("the body took too long", status=408) from problem
