@@ -332,3 +332,16 @@ def test_a_large_fleet_is_a_list_of_the_worst() -> None:
     assert "too many to draw" in page and "<table" in page and 'class="map' not in page
     assert page.count('<tr><th scope="row">') == 24
     assert page.index("no data") < page.index("svc-")
+
+
+def test_what_could_not_be_done_is_said() -> None:
+    async def go() -> None:
+        watch = watch_in("asking")
+        async with browser(watch) as client:
+            await press(client, "/", "undo", "A-12")
+            text = text_of((await client.get("/actions")).text)
+            assert "Undo A-12 (someone) was not done:" in text and "not known to have taken effect" in text
+            watch.now += 3600
+            assert "was not done" not in (await client.get("/actions")).text
+
+    asyncio.run(go())

@@ -37,6 +37,7 @@ class JournalProjection:
         self.seq = 0
         self.stories: OrderedDict[str, Story] = OrderedDict()
         self._common: deque[Recorded] = deque(maxlen=MAX_COMMON)  # findings, changes, hands: of no one incident
+        self.refusals: deque[Recorded] = deque(maxlen=10)  # commands that could not be obeyed
         self.hands: Recorded | None = None  # the newest hands off / hands on that took effect
         self._owner: OrderedDict[str, str] = OrderedDict()  # action and page ids -> incident
         self._lock = asyncio.Lock()
@@ -69,6 +70,8 @@ class JournalProjection:
         event = recorded.event
         if isinstance(event, e.ChangeSeen | e.FindingOpened | e.FindingClosed | e.HandsOffChanged):
             self._common.append(recorded)
+        if isinstance(event, e.CommandRefused):
+            self.refusals.append(recorded)
         if isinstance(event, e.HandsOffChanged):
             self.hands = recorded
         incident = self._incident_of(event)

@@ -19,6 +19,7 @@ from midwatch.faces.console.view import WatchView
 TEMPLATES = Path(__file__).parent / "templates"
 PENDING_SECONDS = 60.0
 LATE_SECONDS = 15.0
+REFUSAL_SECONDS = 90.0
 
 FILTERS = (
     *("number", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso"),
@@ -124,6 +125,7 @@ class Renderer:
             "csrf": self.sessions.csrf(session),
             "said": said,
             "pending_hands": self.pending_hands(now),
+            "refusals": [r.event for r in self.projection.refusals if 0 <= now - r.at < REFUSAL_SECONDS][-3:],
             "needs_login": self.sessions.needs_login,
             "seq": view.state.seq,
         }
