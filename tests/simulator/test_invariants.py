@@ -15,6 +15,7 @@ from midwatch.core.loop import tick
 from midwatch.core.memory import Memory
 from midwatch.gym.simulator import main, simulate
 from midwatch.gym.simulator.checkers import check
+from midwatch.gym.simulator.conditions import Conditions
 from midwatch.gym.simulator.fleet import draw_fleet
 from midwatch.gym.simulator.policy import policy_of
 from midwatch.gym.simulator.run import run
@@ -72,6 +73,7 @@ def test_a_run_is_the_same_twice() -> None:
 @pytest.mark.parametrize("seed", [21, 22])
 def test_an_hour_of_health_is_quiet(seed: int) -> None:
     scenario = replace(draw(seed, 720), faults=(), crash_at=(), jumps={}, mode="auto", people=0.0, nonsense=0.0)
+    scenario = replace(scenario, blackouts=(), hands_off=())
     trace = run(scenario)
     assert len(trace.ticks) == 720
     assert not [w for c in check(trace) for w in c.wrong]
@@ -115,6 +117,32 @@ def _folded(state: State, events: tuple[Event, ...], now: float) -> State:
     return state
 
 
+def test_a_lull_right_after_a_loss_of_memory_ends_no_burn_rate() -> None:
+    """One good step after ten minutes of errors: whoever remembers the last minute does not call that calm, and whoever
+    has forgotten it has no right to."""
+    scenario = replace(draw(2), warm_steps=0, mode="shadow")
+    policy = policy_of(replace(scenario, written_slos=True))
+    telemetry = Telemetry(scenario.fleet, np.random.default_rng(1), 1e9, 300, 5.0)
+    state, memory = fold_all([Recorded(1, 1e9, PolicyLoaded(policy))]), Memory()
+    well, ill = Conditions(scenario.fleet), Conditions(scenario.fleet)
+    ill.failing[0] = 0.9
+    for number, conditions in enumerate([well] * 40 + [ill] * 120 + [well]):
+        telemetry.advance(conditions)
+        if number < 160:
+            events, memory = tick(state, memory, telemetry.world(telemetry.now, 120), (), telemetry.now)
+            state = _folded(state, events, telemetry.now)
+    burning = {f for f in state.findings if f.startswith("burn_rate|service:gateway|gateway-avail")}
+    burning |= {f for f in state.findings if f.startswith("burn_rate|service:gateway|service:gateway-avail")}
+    assert burning
+    for remembered, world in (
+        (memory, telemetry.world(telemetry.now, 120)),
+        (Memory(), telemetry.world(telemetry.now, 1)),
+    ):
+        events, _ = tick(state, remembered, world, (), telemetry.now)
+        closed = {e.finding_id for e in events if isinstance(e, FindingClosed)}
+        assert not closed & burning, "with its memory" if remembered is memory else "after the loss"
+
+
 def test_nothing_seen_is_never_well() -> None:
     """An incident stays open through a blackout, however long: no data is not calm."""
     trace, _ = _mid_incident(LOUD_SEEDS[0])
@@ -140,8 +168,6 @@ def test_worlds_of_a_cold_start_are_survived() -> None:
     scenario = draw(0)
     telemetry = Telemetry(fleet, np.random.default_rng(0), 1e9, 10, 5.0)
     state, memory = State(), Memory()
-    from midwatch.gym.simulator.conditions import Conditions
-
     for step in range(6):
         now = 1e9 + 5.0 * step
         world: World = telemetry.world(now, 10) if step else empty_world(now)

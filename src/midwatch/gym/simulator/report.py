@@ -17,7 +17,7 @@ from midwatch.gym.simulator.trace import Trace
 from midwatch.gym.simulator.watch import Tick
 from midwatch.model.events import ActionOrdered, IncidentOpened, PageOrdered
 
-ENOUGH: Final = 100
+ENOUGH: Final = 300
 Progress = Callable[[int, int], None]
 
 
