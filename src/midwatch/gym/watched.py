@@ -138,8 +138,13 @@ def catalogue() -> dict[str, str]:
 
 
 def gym_policy(policy: Policy, permissions: Sequence[str]) -> Policy:
-    """``policy`` with every permission that the hands need: the fleet is there to be touched."""
-    return replace(policy, limits=replace(policy.limits, permissions=tuple(sorted(permissions))))
+    """``policy`` with every permission that the hands need, and every playbook on auto: the fleet is there to be touched
+    and nobody is there to be asked."""
+    return replace(
+        policy,
+        limits=replace(policy.limits, permissions=tuple(sorted(permissions))),
+        playbooks=tuple(replace(book, autonomy="auto") for book in policy.playbooks),
+    )
 
 
 async def serve(folder: Path) -> None:
