@@ -57,7 +57,7 @@ def test_killed_at_every_point_of_an_incident(seed: int) -> None:
     scenario = replace(draw(seed, 60), crash_at=())
     points = run(scenario).crash_points
     assert points > 20
-    step = max(1, points // 40)
+    step = max(1, points // 20)
     for point in range(1 + seed % step, points + 1, step):
         trace, result = simulate(seed, 60, crash_at=(point,))
         assert [at for at, _, _ in trace.crashes], f"point {point} of {points} was never reached"
