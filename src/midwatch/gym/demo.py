@@ -22,7 +22,7 @@ from rich.text import Text
 from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import FAULTS, Case, draw_case, named
 from midwatch.gym.faults.truth import Truth
-from midwatch.gym.fleet import Fleet
+from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchError, WatchProcess, free_port
 from midwatch.model import events as e
@@ -136,6 +136,7 @@ class Demo:
         try:
             await fleet.start()
             self.narrator.say(f"the fleet is up after {fleet.started_in_seconds:.1f} s")
+            await Witness(fleet).settled()
             await watch.start()
             self.narrator.say(f"midwatch is on watch, mode auto: http://127.0.0.1:{watch.console_port}", "bold green")
             return await self._play(fleet, watch, once)
@@ -248,7 +249,7 @@ def run(folder: Path | str = "demo-data", seed: int = 1, once: bool = False, as_
     demo = Demo(Path(folder), seed, console)
     try:
         seen = asyncio.run(_until_interrupted(demo, once))
-    except (WatchError, OSError) as error:
+    except (WatchError, FleetError, OSError) as error:
         raise MidwatchError(f"the demo stopped: {error}") from error
     if seen is None:
         return 0

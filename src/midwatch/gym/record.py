@@ -19,11 +19,9 @@ from msgspec.structs import replace
 from midwatch.gym.faults import background
 from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import Case, draw_case, named
-from midwatch.gym.fleet import Fleet, FleetError
+from midwatch.gym.fleet import Fleet
 from midwatch.gym.score.users import bad_share, first_harm
 from midwatch.gym.score.witness import Witness
-
-SETTLED_SECONDS = 8.0
 
 
 class Recording(msgspec.Struct, frozen=True):
@@ -75,7 +73,7 @@ async def record(
             )
             await named(fault).prepare(fleet, case.truth)
             witness = Witness(fleet)
-            await settled(witness)
+            await witness.settled()
             cold = _sizes(directory)
             started = time.time()
             planned = started + case.normal_seconds
@@ -107,18 +105,6 @@ async def record(
     beside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
     say(f"{case.name}: bad requests {found.bad_before:.1%} before, {found.bad_after:.1%} after the injection")
     return found
-
-
-async def settled(witness: Witness, patience_seconds: float = 120.0) -> None:
-    """Wait until users are served well: processes, pools and caches are cold at first. Raises FleetError."""
-    deadline = time.time() + patience_seconds
-    while time.time() < deadline:
-        since = time.time()
-        await witness.watch(SETTLED_SECONDS)
-        requests = witness.requests(since)
-        if len(requests) > 20 and bad_share(requests, since, time.time()) <= 0.005:
-            return
-    raise FleetError("users are not served well, before anything was broken: is the machine too busy?")
 
 
 def _sizes(directory: Path) -> dict[Path, int]:

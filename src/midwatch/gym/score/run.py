@@ -22,13 +22,12 @@ from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.fleet.dark import DarkError
 from midwatch.gym.score.judge import Score, judge
 from midwatch.gym.score.report import CaseFile, page, read_cases
-from midwatch.gym.score.users import RECOVERED_SECONDS, Request, bad_share, first_harm, recovered_at
+from midwatch.gym.score.users import RECOVERED_SECONDS, Request, first_harm, recovered_at
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchError, WatchProcess, free_port
 
 GIVE_UP_SECONDS = 300.0
 CONTROL_SECONDS = 150.0
-HEALTHY_SECONDS = 10.0
 Say = Callable[[str], None]
 
 
@@ -183,6 +182,7 @@ class Bench:
         await self._healthy()
         self.played += 1
         await fault.prepare(self.fleet, case.truth)
+        await self.witness.settled()
         watch = WatchProcess(self.work / f"watch-{self.played}", self.fleet.directory, otlp_port=self.port)
         await watch.start()
         routine: asyncio.Task[None] | None = None
@@ -222,19 +222,12 @@ class Bench:
                 break
         return time.time()
 
-    async def _healthy(self, patience_seconds: float = 90.0) -> None:
+    async def _healthy(self) -> None:
         """Put everything back and wait until users are served well. Raises FleetError when that does not come."""
         await self.fleet.dark.call("clear")
         await self.fleet.dark.call("reset")
         self.witness.forget()
-        deadline = time.time() + patience_seconds
-        while time.time() < deadline:
-            await self.witness.watch(HEALTHY_SECONDS + 1.0)
-            until = time.time() - 1.0
-            requests = self.requests(until - HEALTHY_SECONDS)
-            if len(requests) >= 20 and bad_share(requests, until - HEALTHY_SECONDS, until) <= 0.005:
-                return
-        raise FleetError("the fleet is not healthy after a reset")
+        await self.witness.settled()
 
     def requests(self, since_at: float) -> list[Request]:
         return self.witness.requests(since_at)

@@ -11,11 +11,12 @@ import asyncio
 import time
 from typing import Any, Final
 
-from midwatch.gym.fleet import Fleet
-from midwatch.gym.score.users import Request
+from midwatch.gym.fleet import Fleet, FleetError
+from midwatch.gym.score.users import Request, bad_share
 
 STREAM: Final = "orders"
 LATE_SECONDS: Final = 15.0
+SETTLED_SECONDS: Final = 8.0
 
 
 class Witness:
@@ -48,6 +49,18 @@ class Witness:
                 await asyncio.sleep(min(1.0, left))
         finally:
             await client.aclose()
+
+    async def settled(self, patience_seconds: float = 120.0) -> None:
+        """Wait until users are served well: processes, pools and caches are cold at first, and after a reset. Raises
+        FleetError when that does not come."""
+        deadline = time.time() + patience_seconds
+        while time.time() < deadline:
+            since = time.time()
+            await self.watch(SETTLED_SECONDS)
+            requests = self.requests(since)
+            if len(requests) > 20 and bad_share(requests, since, time.time()) <= 0.005:
+                return
+        raise FleetError("users are not served well, and nothing was broken: is this machine too busy?")
 
     def requests(self, since_at: float = 0.0) -> list[Request]:
         """Everything since a time, in order."""
