@@ -95,6 +95,25 @@ def test_when_the_store_is_down_the_sender_tries_again_but_the_world_sees_it_onc
     asyncio.run(go())
 
 
+def test_a_slow_store_does_not_hold_senders_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(FlakyStore):
+        async def write(self, batch: Any) -> None:
+            await asyncio.sleep(0.5)
+            raise StoreError("and then it failed")
+
+    async def go() -> None:
+        monkeypatch.setattr("midwatch.shell.intake.STORE_SECONDS", 0.05)
+        watch = watch_of(make_settings(tmp_path), Script())
+        await watch.start()
+        watch.intake.store = Slow()
+        assert await post(watch, request_lines(tmp_path / "r")[0]) == 503
+        assert watch.intake.builder is not None and watch.intake.builder.stats["spans"] == 60
+        await asyncio.sleep(0.6)
+        await watch.stop()
+
+    asyncio.run(go())
+
+
 def test_a_store_that_does_not_start_is_said_and_the_watch_goes_on(tmp_path: Path) -> None:
     async def go() -> None:
         watch = watch_of(make_settings(tmp_path, store="clickhouse://u:p@127.0.0.1:1/db"), Script())

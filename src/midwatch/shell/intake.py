@@ -34,6 +34,8 @@ log = logging.getLogger("midwatch.intake")
 
 MAX_REMEMBERED_BATCHES = 2000
 WARM_SECONDS = 15.0
+STORE_SECONDS = 10.0
+REQUESTS_AT_ONCE = 128  # a hundred exporters, each waiting for a group commit
 WINDOW_SECONDS = 600.0  # of the World that a restart reads back: enough for a baseline, quick to read
 
 
@@ -116,8 +118,9 @@ class Intake:
     def app(self, on_change: Callable[[Change], Awaitable[Any]]) -> Any:
         """The ASGI app for port 4318."""
         from midwatch.shell.ingest.receiver import otlp_app
+        from midwatch.shell.ingest.rows import Limits
 
-        return otlp_app(self.take, on_change=on_change)
+        return otlp_app(self.take, on_change=on_change, limits=Limits(requests_in_flight=REQUESTS_AT_ONCE))
 
     async def take(self, batch: Batch, signal: str) -> None:
         """One decoded payload; returns when it is stored. Raises IngestError 503 when it is not."""
@@ -136,7 +139,7 @@ class Intake:
         from midwatch.shell.store.writer import BadRows
 
         try:
-            await self.store.write(batch)
+            await self._store(batch)
         except BadRows as error:  # trying again would not help
             health.batches_not_stored += 1
             raise IngestError(str(error)) from error
@@ -150,6 +153,16 @@ class Intake:
         health.trouble("store", "")
         if again:
             self._seen_unstored.pop(_digest(batch, signal), None)
+
+    async def _store(self, batch: Batch) -> None:
+        """Raises StoreError, also when the store is merely slow: a sender must not wait for ever, and what waits here takes
+        the place of telemetry that paging needs."""
+        writing = asyncio.ensure_future(self.store.write(batch))
+        writing.add_done_callback(_seen)
+        done, _ = await asyncio.wait({writing}, timeout=STORE_SECONDS)
+        if not done:
+            raise StoreError(f"the telemetry store did not take data within {STORE_SECONDS:g} s")
+        writing.result()
 
     async def add_change(self, change: Change) -> None:
         """Show it to the World, and keep it in the store when that is up (the journal has it already)."""
@@ -174,6 +187,12 @@ class Intake:
     def counters(self) -> dict[str, float]:
         """The builder's own counters (drops, bounds reached), flattened."""
         return {f"world_{name}": float(value) for name, value in self.builder.stats.items()} if self.builder else {}
+
+
+def _seen(task: asyncio.Future[None]) -> None:
+    """Take note of how a write ended that nobody waits for any more."""
+    if not task.cancelled():
+        task.exception()
 
 
 def _digest(batch: Batch, signal: str) -> str:
