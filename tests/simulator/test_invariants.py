@@ -176,3 +176,19 @@ def test_worlds_of_a_cold_start_are_survived() -> None:
         state = _folded(state, events, now)
         telemetry.advance(Conditions(fleet))
     assert scenario.fleet is not fleet
+
+
+def test_the_command_prints_how_to_repeat_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    from midwatch.gym.simulator.cli import simulate as command
+
+    report = command(seed=5, incidents=2)
+    assert report["incidents"] == 2
+    printed = capsys.readouterr().out
+    assert "ordered_only_after_run" in printed
+    broken = main([3], tick=_raises)
+    assert not broken.ok
+    assert any("midwatch gym simulate --seed 3 --incidents 1" in line for line in broken.lines())
+
+
+def _raises(*_: object) -> tuple[tuple[Event, ...], Memory]:
+    raise KeyError("boom")

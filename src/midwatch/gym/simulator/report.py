@@ -106,7 +106,10 @@ class Report:
             found.append(f"{kind:<24}{f['runs']:>5}{f['detected']:>7}{median:>10}{f['first']:>7}{f['top_three']:>7}")
         found += [f"never put to the test: {name}" for name in self.vacuous]
         for failure in self.failures[:20]:
-            found += ["", f"seed {failure.seed} ({failure.kind}): midwatch gym simulate --seed {failure.seed}"]
+            found += [
+                "",
+                f"seed {failure.seed} ({failure.kind}): midwatch gym simulate --seed {failure.seed} --incidents 1",
+            ]
             found += [f"  {sentence}" for sentence in failure.wrong[:6]]
         return found
 
