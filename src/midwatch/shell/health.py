@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,6 +102,27 @@ def health_report(watch: Watch) -> dict[str, Any]:
         if pulse.ok is None
         else pulse.why,
     }
+
+
+def metrics_text(watch: Watch) -> str:
+    """Everything about ``watch`` as Prometheus text."""
+    state, world = watch.state, watch.world
+    gauges = {
+        "journal_seq": float(state.seq),
+        "journal_epoch": float(state.epoch),
+        "incidents_open": float(len(state.open_incidents)),
+        "findings_open": float(len(state.findings)),
+        "hands_off": float(watch.hands_off),
+        "effects_waiting": float(watch.effects.waiting),
+        "inputs_waiting": float(watch.inputs_waiting),
+        "outcomes_unrecorded": float(watch.books.unrecorded),
+        "entities": float(len(world.entities)),
+        "series": float(len(world.series.index)),
+        "heartbeat_ok": float(watch.heartbeat.pulse.ok is True) if watch.heartbeat else math.nan,
+        **watch.intake.gauges(),
+    }
+    counters = {f"effects_{name}": float(count) for name, count in watch.effects.counters.items()}
+    return prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters()})
 
 
 def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:

@@ -31,7 +31,7 @@ from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.crash import CrashPoints
 from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.folder import load_policy, open_folder, remove_running, write_running
-from midwatch.shell.health import Health, health_report, prometheus_text
+from midwatch.shell.health import Health, health_report, metrics_text
 from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.intake import Intake
 from midwatch.shell.journal import Head, Journal, JournalReader
@@ -395,22 +395,12 @@ class Watch:
 
     def metrics(self) -> str:
         """Prometheus text."""
-        gauges = {
-            "journal_seq": float(self.state.seq),
-            "journal_epoch": float(self.state.epoch),
-            "incidents_open": float(len(self.state.open_incidents)),
-            "findings_open": float(len(self.state.findings)),
-            "hands_off": float(self.hands_off),
-            "effects_waiting": float(self.effects.waiting),
-            "inputs_waiting": float(len(self._inputs)),
-            "outcomes_unrecorded": float(self.books.unrecorded),
-            "entities": float(len(self.world.entities)),
-            "series": float(len(self.world.series.index)),
-            "heartbeat_ok": float(self.heartbeat.pulse.ok is True) if self.heartbeat else math.nan,
-            **self.intake.gauges(),
-        }
-        counters = {f"effects_{name}": float(count) for name, count in self.effects.counters.items()}
-        return prometheus_text(self.vitals, gauges, {**counters, **self.intake.counters()})
+        return metrics_text(self)
+
+    @property
+    def inputs_waiting(self) -> int:
+        """Commands and changes that the next turn will see."""
+        return len(self._inputs)
 
     def health(self) -> dict[str, Any]:
         """About midwatch itself, for people; ``degraded`` are sentences."""

@@ -1,0 +1,66 @@
+"""Settings: what is wrong is said with file, line and key; secrets are references."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from midwatch.model.errors import ConfigError
+from midwatch.shell.config import folder_token, load_settings, resolve
+from midwatch.shell.hands import build_channels
+
+
+def written(folder: Path, text: str) -> Path:
+    (folder / "settings.yaml").write_text(text)
+    return folder
+
+
+def test_the_command_line_overrides_the_file_and_paths_are_relative_to_it(tmp_path: Path) -> None:
+    settings = load_settings(
+        written(tmp_path, "tick_seconds: 2\npolicy: [slos]\n"), {"tick_seconds": 3.0, "mode": None}
+    )
+    assert settings.tick_seconds == 3.0 and settings.policy == (tmp_path / "slos",) and settings.mode is None
+    assert load_settings(tmp_path / "empty").otlp_port == 4318
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("tick_seconds: 5\notlp_port: 99999\n", 2, "otlp_port"),
+        ("colour: red\n", 1, "colour"),
+        ("otlp_host: 0.0.0.0\n", 1, "otlp_host"),
+        ("channels:\n  chat:\n    type: apprise\n    url: slack://T/B/hunter2\n", 4, "channels.chat.apprise.url"),
+        ("channels: {chat: {type: pigeon}}\n", 1, "channels.chat"),
+        ("a: [\n", 2, ""),
+        ("- a\n", 1, ""),
+    ],
+)
+def test_wrong_settings_name_file_line_and_key(tmp_path: Path, text: str, line: int, key: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load_settings(written(tmp_path, text))
+    assert (caught.value.line, caught.value.key) == (line, key)
+    assert str(tmp_path / "settings.yaml") in str(caught.value) and "hunter2" not in str(caught.value)
+
+
+def test_references(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAGE_SECRET", "hunter2")
+    (tmp_path / "s.json").write_text('{"token": "t-1"}')
+    assert resolve("env:PAGE_SECRET") == "hunter2" and resolve("plain") == "plain"
+    assert resolve(f"file:{tmp_path / 's.json'}#token") == "t-1"
+    for wrong in ("env:NOT_SET_ANYWHERE", "file:/nowhere/at/all", f"file:{tmp_path / 's.json'}#no"):
+        with pytest.raises(ConfigError):
+            resolve(wrong)
+    text = "channels: {phone: {type: webhook, url: http://x, secret: {env: PAGE_SECRET}}, here: {type: console}}\n"
+    settings = load_settings(written(tmp_path, text))
+    assert [c.name for c in build_channels(settings)] == ["phone", "here"] and "hunter2" not in repr(settings)
+    assert [c.name for c in build_channels(load_settings(tmp_path / "none"))] == ["console"]
+
+
+def test_the_token_is_kept_for_oneself(tmp_path: Path) -> None:
+    assert folder_token(tmp_path, create=False) == ""
+    token = folder_token(tmp_path, create=True)
+    assert len(token) >= 32 and folder_token(tmp_path, create=True) == token
+    (tmp_path / "token").chmod(0o644)
+    assert folder_token(tmp_path, create=False) == "", "others may have read it"
+    assert folder_token(tmp_path, create=True) not in ("", token)
