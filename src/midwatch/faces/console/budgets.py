@@ -79,6 +79,7 @@ def _budget(slo: Slo, ledger: Ledger | None, state: State, fleet: Fleet, now: fl
     good, total = sums(ledger, slo.period_seconds, now)
     recent_total = sums(ledger, 300.0, now)[1]
     spent = budget_spent(ledger, slo, now)
+    now_burn = burn_rate(ledger, slo, 300.0, now)
     burns = tuple(
         Burn(t, burn_rate(ledger, slo, t.long_seconds, now), burn_rate(ledger, slo, t.short_seconds, now))
         for t in state.policy.tiers
@@ -90,8 +91,8 @@ def _budget(slo: Slo, ledger: Ledger | None, state: State, fleet: Fleet, now: fl
     elif spent >= 1:
         standing, tone = "spent", "bad"
     elif any(b.firing and b.tier.pages for b in burns):
-        standing, tone = "burning", "bad"
-    elif any(b.short >= b.tier.factor and b.tier.pages for b in burns):
+        standing, tone = ("burning", "bad") if now_burn >= 1 else ("burnt fast lately", "warn")
+    elif any(min(b.short, now_burn) >= b.tier.factor and b.tier.pages for b in burns):
         standing, tone = "burning now", "warn"
     elif any(b.firing for b in burns):
         standing, tone = "burning slowly", "warn"
@@ -103,7 +104,6 @@ def _budget(slo: Slo, ledger: Ledger | None, state: State, fleet: Fleet, now: fl
     shown = charts.spark(rates, limit=1.0, top=2.0, width=220, height=40)
     sli = good / total if total > 0 else nan
     covered = min(slo.period_seconds, now - ledger.first_at)
-    now_burn = burn_rate(ledger, slo, 300.0, now)
     return Budget(slo, standing, tone, sli, good, total, 1 - spent, burns, covered, shown, now_burn)
 
 

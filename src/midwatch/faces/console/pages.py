@@ -92,7 +92,9 @@ def banner(view: View) -> Banner:
         return Banner(
             "quiet", "Watching", f"{bad} of {len(view.fleet.pulses)} entities are not quite well. No incident."
         )
-    return Banner("quiet", "All quiet", f"{len(view.fleet.pulses)} entities are well, and no incident is open.")
+    idle = view.fleet.count("idle")
+    rest = f", {idle} without traffic" if idle else ""
+    return Banner("quiet", "All quiet", f"{view.fleet.count('ok')} entities are well{rest}. No incident is open.")
 
 
 def by_urgency(state: State) -> list[Incident]:
@@ -271,7 +273,10 @@ def budgets_page(view: View, watch: WatchView) -> dict[str, Any]:
     for budget in budgets[:40]:
         ledger = watch.memory.ledgers.get(budget.slo.name)
         if ledger is not None:
-            plots[budget.slo.name] = budget_plot(ledger, budget.slo, view.now)
+            drawn = budget_plot(ledger, budget.slo, view.now)
+            if drawn["summary"] == words.NO_DATA:
+                drawn["summary"] = budget.standing
+            plots[budget.slo.name] = drawn
     return {"budgets": budgets, "plots": plots}
 
 
