@@ -242,8 +242,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--entity")
     parser.add_argument("--no-restart", action="store_true")
+    parser.add_argument("--rate", type=float, default=25.0)
     given = parser.parse_args()
-    done = asyncio.run(selfcheck(given.faults, given.seed, entity=given.entity, restart=not given.no_restart))
+    done = asyncio.run(
+        selfcheck(given.faults, given.seed, entity=given.entity, restart=not given.no_restart, rate=given.rate)
+    )
     return 1 if any(one.problems for one in done) else 0
 
 
