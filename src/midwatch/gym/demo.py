@@ -124,6 +124,7 @@ class Demo:
         self.seed, self.console = seed, console
         self.narrator = Narrator(console, self.folder)
         self.number = 0
+        self._met_at: dict[str, float] = {}
 
     async def run(self, once: bool) -> Seen | None:
         """Until the first fault is over (``once``), or until stopped."""
@@ -218,7 +219,6 @@ class Demo:
 
     async def _read(self, watch: WatchProcess) -> None:
         """Follow the journal as anybody may: read-only."""
-        self._met_at: dict[str, float] = {}
         seq = 0
         while True:
             if not watch.running:
