@@ -41,9 +41,8 @@ def _send(
         if as_json:
             print_json(answer)
         else:
-            out.print(
-                said.format(target=answer["target"]) + f" [dim](journal entry {answer['seq']})[/]", soft_wrap=True
-            )
+            words = escape(said.replace("{target}", answer["target"]))
+            out.print(f"{words} [dim](journal entry {answer['seq']})[/]", soft_wrap=True)
 
 
 def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:

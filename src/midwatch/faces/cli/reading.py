@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markdown import Markdown
@@ -21,7 +21,6 @@ from midwatch.faces.cli.common import (
     AsJson,
     Folder,
     Running,
-    Unreachable,
     clock_words,
     err,
     folder_of,
@@ -36,8 +35,10 @@ from midwatch.model.errors import MidwatchError, UsageError
 from midwatch.model.state import State
 from midwatch.shell import queries
 from midwatch.shell.folder import read_running
-from midwatch.shell.journal.reader import SqliteReader
 from midwatch.shell.timeline import Chronicle
+
+if TYPE_CHECKING:
+    from midwatch.shell.journal.reader import SqliteReader  # imports SQLAlchemy: half of a command's start
 
 
 @contextmanager
@@ -238,4 +239,4 @@ def verify(folder: Folder = None, as_json: AsJson = False) -> None:
             raise typer.Exit(BAD)
 
 
-__all__ = ["Unreachable", "incidents", "journal_of", "postmortem", "read_all", "read_state", "show", "status", "verify"]
+__all__ = ["incidents", "journal_of", "postmortem", "read_all", "read_state", "show", "status", "verify"]
