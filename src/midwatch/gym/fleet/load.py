@@ -25,7 +25,7 @@ FIRST_HOP = {"browse": "storefront", "search": "search", "product": "storefront"
              "account": "user"}  # fmt: skip
 TERMS = ("lamp", "chair", "desk", "shelf", "rug", "vase", "clock", "mirror")
 TIMEOUT_SECONDS = 5.0
-MAX_INFLIGHT = 3000
+MAX_INFLIGHT = 600
 LOW_PRIORITY = ("browse", "search", "product")
 
 

@@ -58,6 +58,7 @@ class Service:
         self.inflight = 0
         self.gate = asyncio.Semaphore(int(self.config["workers"]))
         self.waiting = 0
+        self.last_overload = 0.0
         self.consumed = 0
         self.port = 0
         self.stopping = asyncio.Event()
@@ -138,6 +139,7 @@ class Service:
             span.set("gym.shed", rejected.shed)
             if not rejected.shed:
                 error = rejected
+                self._say_overloaded(template, rejected)
         except (Dropped, asyncio.CancelledError):
             self.telemetry.end_span(span)
             raise
@@ -176,7 +178,7 @@ class Service:
                 raise Rejected("overloaded: the queue of requests is full")
             self.waiting += 1
             try:
-                await asyncio.wait_for(self.gate.acquire(), 2.0)
+                await asyncio.wait_for(self.gate.acquire(), 1.0)
             except TimeoutError:
                 raise Rejected("overloaded: no worker in time") from None
             finally:
@@ -188,6 +190,13 @@ class Service:
             return await handler(self, request, parts)
         finally:
             self.gate.release()
+
+    def _say_overloaded(self, template: str, why: Rejected) -> None:
+        """One log line in half a second says it."""
+        now = time.monotonic()
+        if now - self.last_overload > 0.5:
+            self.last_overload = now
+            self.telemetry.log("WARN", str(why), None, **{"http.route": template})
 
     def _maybe_shed(self, template: str) -> None:
         """Turn away ``shed_ratio`` of all requests, the least important first: browse and search, then product pages."""

@@ -394,11 +394,24 @@ class Supervisor:
             "seed": self.settings["seed"], "services": self.services, "control": self.control,
             "log": str(self.dark_directory / "load.jsonl"),
         }  # fmt: skip
+        await self.warm_up(gateway)
         if self.settings["rate"] > 0:
             self.load = await self.fork("load", "load", load_spec)
             await asyncio.wait_for(self.load.hello.wait(), HELLO_SECONDS)
         self.spawn(self.watch_memory())
         self.spawn(self.report_containers())
+
+    async def warm_up(self, gateway: str) -> None:
+        """Ask once for what everybody asks for, so that users do not meet cold caches and unopened connections."""
+        assert self.http is not None
+        urls = [f"{gateway}/?category={number}" for number in range(handlers.CATEGORIES)]
+        if "search" in self.services:
+            urls += [f"{gateway}/search?q={term}" for term in load.TERMS]
+        for _ in range(2):  # the second round finds the other region
+            for start in range(0, len(urls), 4):
+                for reply in await asyncio.gather(*map(self.http.get, urls[start : start + 4]), return_exceptions=True):
+                    if isinstance(reply, aiohttp.ClientResponse):
+                        reply.release()
 
     def certificate(self, name: str, seconds: float) -> str:
         return self.authority.issue([f"{name}.{region}.gym" for region in self.regions], seconds)

@@ -33,7 +33,7 @@ SERVICES: Final[tuple[ServiceSpec, ...]] = (
         "gateway",
         calls=("storefront", "search", "cart", "checkout", "user", "order", "notification"),
         version="5.2.0",
-        config={"workers": 64, "request_timeout_ms": 2500},
+        config={"workers": 24, "queue_limit": 24, "request_timeout_ms": 2500},
         flags={"compact_responses": False},
     ),
     ServiceSpec(
