@@ -42,6 +42,7 @@ LOUD_SEEDS = (1, 2, 4)
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_invariants_hold_in_every_simulated_incident() -> None:
     report = main(range(SIMULATIONS))
     assert report.ok, "\n".join(report.lines())
@@ -51,6 +52,7 @@ def test_invariants_hold_in_every_simulated_incident() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize("seed", LOUD_SEEDS)
 def test_killed_at_every_point_of_an_incident(seed: int) -> None:
     """Before and after every append, before and after every effect: one run per point."""
