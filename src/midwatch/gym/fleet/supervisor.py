@@ -407,11 +407,13 @@ class Supervisor:
         urls = [f"{gateway}/?category={number}" for number in range(handlers.CATEGORIES)]
         if "search" in self.services:
             urls += [f"{gateway}/search?q={term}" for term in load.TERMS]
-        for _ in range(2):  # the second round finds the other region
-            for start in range(0, len(urls), 4):
-                for reply in await asyncio.gather(*map(self.http.get, urls[start : start + 4]), return_exceptions=True):
-                    if isinstance(reply, aiohttp.ClientResponse):
-                        reply.release()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(3.0):
+                for start in range(0, 2 * len(urls), 4):  # the second round finds the other region
+                    some = (urls + urls)[start : start + 4]
+                    for reply in await asyncio.gather(*map(self.http.get, some), return_exceptions=True):
+                        if isinstance(reply, aiohttp.ClientResponse):
+                            reply.release()
 
     def certificate(self, name: str, seconds: float) -> str:
         return self.authority.issue([f"{name}.{region}.gym" for region in self.regions], seconds)
