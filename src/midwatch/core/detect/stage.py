@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from midwatch.core.detect.gaps import gaps
 from midwatch.core.detect.resources import resources
 from midwatch.core.detect.symptoms import recovered, symptoms
 from midwatch.core.turn import Turn
@@ -26,7 +27,8 @@ def warming_up(turn: Turn) -> bool:
 
 
 def detect(turn: Turn) -> Turn:
-    """Open findings that are new, close those whose condition has been gone for a while."""
+    """Say what cannot be read, open findings that are new, close those whose condition has been gone for a while."""
+    turn = gaps(turn)
     if warming_up(turn):
         return turn
     seen = {finding.id: finding for detector in DETECTORS for finding in detector(turn)}

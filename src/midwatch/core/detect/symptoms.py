@@ -9,7 +9,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from midwatch.core.detect.drop import drops
+from midwatch.core.detect.drop import WIDTH, drops
+from midwatch.core.detect.gaps import blind
 from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
 from midwatch.core.slo.discover import latency_thresholds
 from midwatch.core.slo.measure import measure, total
@@ -36,7 +37,7 @@ def symptoms(turn: Turn) -> Iterator[Finding]:
         counts = np.nan_to_num(requests) * _ordinary(turn)
         yield from _errors(turn, names, counts)
         yield from _slowness(turn)
-        yield from _drops(turn, names, np.nan_to_num(requests))
+        yield from _drops(turn, names, requests)
     yield from _lags(turn)
 
 
@@ -152,19 +153,22 @@ def _entry(world: World, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 
 
 def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
+    """Entry points whose requests stay away. ``requests`` keeps its NaN: where nobody at all was heard in the newest steps
+    there is a gap, and a gap is no drop; where others were heard, an entry that says nothing serves nothing."""
     world = turn.world
     keep = [row for row, name in enumerate(names) if name in world.entries]
-    if not keep or turn.state.open_incidents:
+    heard = bool(np.isfinite(requests[:, -WIDTH:]).any(axis=0).all())
+    if not keep or not heard or blind(turn) or turn.state.open_incidents:
         return
-    rows, now, before = drops(requests[keep])
+    rows, now, before = drops(np.nan_to_num(requests[keep]))
+    step = world.series.step_seconds
     for row, after, usual in zip(rows, now, before, strict=True):
         name = names[keep[int(row)]]
-        step = world.series.step_seconds
         yield Finding(
             id=f"traffic_drop|{name}|",
             kind="traffic_drop",
             entity=name,
-            since_at=world.series.end_at - 3 * step,
+            since_at=world.series.end_at - WIDTH * step,
             value=float(after) / step,
             baseline=float(usual) / step,
             unit="requests/s",

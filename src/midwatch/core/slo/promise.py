@@ -21,6 +21,7 @@ from midwatch.model.findings import Finding
 from midwatch.model.slo import BurnTier, Slo
 
 MIN_BAD: Final = 5.0
+RELEARN_SECONDS: Final = 60.0  # a ledger that begins anew says nothing about what was burning before
 Z: Final = 2.33  # one-sided 1 %
 
 
@@ -62,7 +63,7 @@ def _judge(turn: Turn, slo: Slo, ledger: Ledger) -> Turn:
         ident = f"burn_rate|{slo.entity}|{slo.name}/{tier.name}"
         calm = _calm(slo, tier, ledger, turn.now)
         if ident in turn.state.findings:
-            if calm:
+            if calm and turn.now - turn.memory.started_at >= RELEARN_SECONDS:
                 turn = turn.emit(FindingClosed(ident, "burns no faster than it may"))
         elif not calm and (burns := _burns(slo, tier, ledger, turn.now)) is not None:
             turn = turn.emit(FindingOpened(_finding(ident, slo, tier, ledger, burns, turn.now)))

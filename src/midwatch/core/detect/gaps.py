@@ -1,0 +1,22 @@
+"""What could not be read, said out loud: gaps are journaled when they open and when they close."""
+
+from __future__ import annotations
+
+from midwatch.core.turn import Turn
+from midwatch.model.events import GapClosed, GapOpened
+
+MAX_GAPS = 200
+
+
+def gaps(turn: Turn) -> Turn:
+    """GapOpened for every gap of the World that the journal does not know, GapClosed for those that are over."""
+    seen = {gap.subject: gap.reason for gap in turn.world.gaps}
+    known = turn.state.gaps
+    opened = [GapOpened(subject, reason) for subject, reason in seen.items() if subject not in known]
+    closed = [GapClosed(subject) for subject in known if subject not in seen]
+    return turn.emit(*opened[: max(0, MAX_GAPS - len(known))], *closed)
+
+
+def blind(turn: Turn) -> bool:
+    """Whether nothing at all arrives: then no absence means anything."""
+    return any(gap.subject == "telemetry" and "nothing" in gap.reason for gap in turn.world.gaps)
