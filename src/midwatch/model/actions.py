@@ -100,11 +100,13 @@ class Verdict(Struct, frozen=True):
 
 class Outcome(Struct, frozen=True):
     """What the actuator reported. ``in_doubt`` means nobody knows whether it took effect; ``undo_parameters`` is what
-    the undo verb needs (the value before). ``result`` is short, without secrets."""
+    the undo verb needs (the value before). ``result`` is short, without secrets. ``untouched``: it failed because nothing
+    was ever done (it was stopped right before, or a crash came first), so it was not tried."""
 
     status: Literal["done", "failed", "in_doubt"]
     result: str = ""
     undo_parameters: dict[str, Scalar] = field(default_factory=dict)
+    untouched: bool = False
 
 
 class ParameterRule(Struct, frozen=True):

@@ -168,7 +168,7 @@ class Effects:
                 await self._renew()  # a lease that is merely half spent is no reason to refuse
             if stop := self._why_not(action):
                 self.counters["actions_stopped"] += 1
-                await self._record(ActionEnded(action_id, Outcome("failed", stop)))
+                await self._record(ActionEnded(action_id, Outcome("failed", stop, untouched=True)))
                 return
             self.counters["actions"] += 1
             self._crash_point("before_effect")
@@ -213,7 +213,9 @@ class Effects:
             return
         if record.status == "in_doubt" and answer.status == "in_doubt":
             return  # nothing new to write down
-        outcome = Outcome(answer.status, redact(answer.result), answer.undo_parameters)
+        # A request that was seen to leave may still arrive: only an order whose process died counts as not tried.
+        untouched = answer.untouched and record.status == "ordered"
+        outcome = Outcome(answer.status, redact(answer.result), answer.undo_parameters, untouched)
         await self._record(ActionEnded(action.id, outcome, reconciled=True))
 
     # -- pages --

@@ -51,11 +51,16 @@ def propose(state: State, world: World, incident: Incident, now: float) -> tuple
     return tuple(found)
 
 
+def not_tried(record: ActionRecord) -> bool:
+    """It was ordered and never reached its target: a crash or a last look came first. The limits per hour bound it."""
+    return record.status == "failed" and record.outcome is not None and record.outcome.untouched
+
+
 def exhausted(state: State, incident: Incident) -> frozenset[tuple[str, str]]:
     """Causes (entity, kind) of which a fix was tried in this incident without success, and none with success."""
     tried: dict[tuple[str, str], set[str]] = {}
     for record in state.actions_of(incident.id):
-        if record.ordered_at is not None and not record.action.undo_of:
+        if record.ordered_at is not None and not record.action.undo_of and not not_tried(record):
             cause = (record.action.hypothesis_entity, record.action.hypothesis_kind)
             tried.setdefault(cause, set()).add(record.status)
     return frozenset(cause for cause, how in tried.items() if how <= {"missed", "failed"})
@@ -115,6 +120,8 @@ def _spent(world: World, record: ActionRecord, playbook: Playbook, parameters: d
     What did not help is not done again. What helped may be done again once what it had mended is broken again: a restart
     as it was, but what still stands (a rollback, a drain) only with other parameters.
     """
+    if not_tried(record):
+        return False
     same = record.action.parameters == parameters
     if record.status != "met":
         return same or record.action.playbook == playbook.name

@@ -76,7 +76,7 @@ class PlatformActuator:
         except (TimeoutError, httpx.HTTPError) as error:
             return Outcome("in_doubt", f"the platform does not answer: {type(error).__name__}")
         if answer.status_code == 404:
-            return Outcome("failed", "the platform never saw it")
+            return Outcome("failed", "the platform never saw it", untouched=True)
         if answer.status_code != 200:
             return Outcome("in_doubt", f"the platform answered {answer.status_code}")
         try:
