@@ -138,13 +138,9 @@ def catalogue() -> dict[str, str]:
 
 
 def gym_policy(policy: Policy, permissions: Sequence[str]) -> Policy:
-    """``policy`` with every permission that the hands need, and every playbook on auto: the fleet is there to be touched
-    and nobody is there to be asked."""
-    return replace(
-        policy,
-        limits=replace(policy.limits, permissions=tuple(sorted(permissions))),
-        playbooks=tuple(replace(book, autonomy="auto") for book in policy.playbooks),
-    )
+    """``policy`` with every permission that the hands need: the fleet is there to be touched. Playbooks keep the levels
+    that they ship with, so what needs a person stays undone here."""
+    return replace(policy, limits=replace(policy.limits, permissions=tuple(sorted(permissions))))
 
 
 async def serve(folder: Path) -> None:

@@ -153,14 +153,15 @@ class Checker:
 
     async def _fixed(self, case: Case) -> tuple[str, float | None, str]:
         fixes = [fix for fix in case.truth.fixes if fix.verb != "restart"] or list(case.truth.fixes)
-        fix = fixes[0]
-        words = f"{fix.verb} {fix.target}"
+        chosen = [fix for fix in fixes if fix.verb == fixes[0].verb]
+        words = ", ".join(f"{fix.verb} {fix.target}" for fix in chosen)
         begun = time.time()
-        try:
-            said = await self._apply(fix)
-        except ActuatorError as error:
-            return words, None, f"{words} failed: {error}"
-        self.say(f"  {words}: {said}")
+        for fix in chosen:
+            try:
+                said = await self._apply(fix)
+            except ActuatorError as error:
+                return words, None, f"{fix.verb} {fix.target} failed: {error}"
+            self.say(f"  {fix.verb} {fix.target}: {said}")
         seconds = await self._cured()
         return (
             words,

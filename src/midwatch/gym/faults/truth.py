@@ -23,7 +23,8 @@ class Truth(Struct, frozen=True):
     ``fault`` is the gym's name (``bad_deploy_latency``), ``kind`` the taxonomy's (``bad_deploy``; empty on a control).
     ``aliases`` are entities that name the very same place (a bad instance's service). ``by_kind`` are entities that
     name it only together with the right kind ("calls to fraud break on the way" said of fraud). ``kinds`` are the kinds
-    that describe it truly. ``fixes`` each cure it on their own. ``strength`` holds what was drawn.
+    that describe it truly. ``fixes`` cure it: each verb on its own, on all of its targets. ``strength`` holds what was
+    drawn.
     """
 
     fault: str
