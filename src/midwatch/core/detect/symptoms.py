@@ -153,12 +153,19 @@ def _entry(world: World, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 
 
 def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
-    """Entry points whose requests stay away. ``requests`` keeps its NaN: where nobody at all was heard in the newest steps
-    there is a gap, and a gap is no drop; where others were heard, an entry that says nothing serves nothing."""
+    """Entry points whose requests stay away. ``requests`` keeps its NaN: where nobody was heard in the newest steps there is
+    a gap, and a gap is no drop. An entry that says nothing serves nothing only if what it calls is called less as well."""
     world = turn.world
-    keep = [row for row, name in enumerate(names) if name in world.entries]
-    heard = bool(np.isfinite(requests[:, -WIDTH:]).any(axis=0).all())
-    if not keep or not heard or blind(turn) or turn.state.open_incidents:
+    if blind(turn) or turn.state.open_incidents:
+        return
+    heard = np.isfinite(requests[:, -WIDTH:]).all(axis=1)
+    less = {names[row] for row in drops(np.nan_to_num(requests))[0] if heard[row]}
+    keep = [
+        row
+        for row, name in enumerate(names)
+        if name in world.entries and (heard[row] or not less.isdisjoint(world.callees.get(name, ())))
+    ]
+    if not keep:
         return
     rows, now, before = drops(np.nan_to_num(requests[keep]))
     step = world.series.step_seconds
