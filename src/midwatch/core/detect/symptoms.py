@@ -158,7 +158,7 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     world = turn.world
     if blind(turn) or turn.state.open_incidents:
         return
-    heard = np.isfinite(requests[:, -WIDTH:]).all(axis=1)
+    heard = np.asarray(np.isfinite(requests[:, -WIDTH:]).all(axis=1))
     less = {names[row] for row in drops(np.nan_to_num(requests))[0] if heard[row]}
     keep = [
         row
