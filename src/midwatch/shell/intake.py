@@ -1,4 +1,4 @@
-"""What comes in: OTLP to the store and the World, change events, and the warm start of the working set.
+"""What comes in: OTLP to the store and the World, and change events.
 
 A payload is acknowledged only once it is stored. When the store is down the sender is told to try again (503), but the
 World gets the data at once: paging must not depend on the store. The sender's second try is recognised, so that
@@ -16,15 +16,13 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-from midwatch.core.memory import Ledger, Memory
-from midwatch.core.slo import ledger as books
-from midwatch.model.entity import kind_of
+from midwatch.core.memory import Memory
 from midwatch.model.errors import IngestError, StoreError
-from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
 from midwatch.shell.health import Health
+from midwatch.shell.warm import WINDOW_SECONDS, warm_up
 
 if TYPE_CHECKING:
     from midwatch.shell.ingest.builder import WorldBuilder
@@ -33,10 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("midwatch.intake")
 
 MAX_REMEMBERED_BATCHES = 2000
-WARM_SECONDS = 15.0
 STORE_SECONDS = 10.0
 REQUESTS_AT_ONCE = 128  # a hundred exporters, each waiting for a group commit
-WINDOW_SECONDS = 600.0  # of the World that a restart reads back: enough for a baseline, quick to read
 
 
 class Intake:
@@ -47,6 +43,7 @@ class Intake:
         self.builder: WorldBuilder | None = None
         self.store: Any = None
         self._seen_unstored: OrderedDict[str, None] = OrderedDict()
+        self._partial_until = 0.0  # the window holds less than it should since the start
 
     async def start(self, settings: Settings) -> None:
         """The builder always; the store when it is wanted and installed (else it says so, and goes on without)."""
@@ -69,8 +66,8 @@ class Intake:
         self.store = store
 
     async def warm(self, state: State, now: float) -> Memory:
-        """The working set after a restart. From the store: the World's window, and the ledgers' good and total; without
-        one it is empty, and the loop says that it is warming up. Takes WARM_SECONDS at most."""
+        """The working set after a restart: the World's window and the ledgers from the store, or nothing without one. Even
+        with both it warms up: while nobody watched, nothing was seen, and that is not an outage."""
         builder = self.builder
         if builder is None:
             return Memory()
@@ -78,37 +75,12 @@ class Intake:
             builder.add_change(change)
         if self.store is None:
             return Memory()
-        ledgers: dict[str, Ledger] = {}
-        first = 0.0
-        try:
-            async with asyncio.timeout(WARM_SECONDS):
-                async for at, batch in self.store.rows_since(now - WINDOW_SECONDS, now, slice_seconds=15.0):
-                    builder.add(batch, at)
-                    first = first or at
-                for slo in state.slos:
-                    if slo.sli != "freshness" and kind_of(slo.entity) == "service":
-                        ledgers[slo.name] = await self._ledger(slo, now)
-        except (StoreError, TimeoutError) as error:
-            log.warning(
-                "only part of what was seen before the start could be read back: %s", error or "it took too long"
-            )
-        return Memory(ledgers=ledgers, started_at=first)
-
-    async def _ledger(self, slo: Slo, now: float) -> Ledger:
-        """Counts of the whole period: coarse far back, at ledger resolution for the last six hours."""
-        until = math.floor(now / books.LEVELS[0][0]) * books.LEVELS[0][0]
-        recent = until - books.LEVELS[0][0] * books.LEVELS[0][1]
-        threshold = slo.threshold_ms if slo.sli == "latency" else None
-        old = await self.store.slo_history(slo.entity, until - slo.period_seconds, recent, threshold, 300)
-        new = await self.store.slo_history(slo.entity, recent, until, threshold, int(books.LEVELS[0][0]))
-        found = [float(part.at[0]) for part in (old, new) if len(part.at)]
-        if not found:
-            return books.new_ledger(until)
-        ledger = books.new_ledger(found[0])
-        for part, seen_until in ((old, recent), (new, until)):
-            if len(part.at):
-                ledger = books.add(ledger, part.at, part.good, part.total, max(seen_until, ledger.seen_until))
-        return ledger
+        found = await warm_up(self.store, builder, state.slos, now)
+        if found.notes:
+            self._health.trouble("warm start", "; ".join(found.notes))
+            self._partial_until = now + WINDOW_SECONDS
+            log.warning("%s", "; ".join(found.notes))
+        return Memory(ledgers=found.ledgers)
 
     async def stop(self) -> None:
         if self.store is not None:
@@ -173,6 +145,9 @@ class Intake:
                 await self.store.write_changes([change])
 
     def world(self, now: float) -> World:
+        if self._partial_until and now > self._partial_until:
+            self._partial_until = 0.0
+            self._health.trouble("warm start", "")
         return self.builder.world(now) if self.builder is not None else empty_world(now)
 
     def store_words(self) -> str:

@@ -143,10 +143,10 @@ class Watch:
             async with self.books.turn:
                 await self.books.append([WatchStarted(product_version(), epoch, reason)], self.now())
                 await self._load_policy()
+            self.effects.reconcile(self.state)  # before the store: pages under way do not wait for it
             await self.intake.start(self.settings)
             self.memory = await self.intake.warm(self.state, self.now())
             await self._serve(listeners)
-            self.effects.reconcile(self.state)
             self._background()
         except BaseException:
             await self.stop()
