@@ -22,7 +22,8 @@ from rich.text import Text
 from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import FAULTS, Case, draw_case, named
 from midwatch.gym.faults.truth import Truth
-from midwatch.gym.fleet import Fleet, FleetError
+from midwatch.gym.fleet import DarkError, Fleet, FleetError
+from midwatch.gym.score.reset import put_back
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchError, WatchProcess, free_port
 from midwatch.model import events as e
@@ -159,7 +160,7 @@ class Demo:
                 self.narrator.say(
                     f"the next fault comes in about {BETWEEN_SECONDS / 60:.0f} minutes; Ctrl-C ends it all"
                 )
-                await fleet.dark.call("clear")
+                await put_back(fleet, known.regions)
                 await self._quiet(witness, BETWEEN_SECONDS * rng.uniform(0.8, 1.2))
                 self.number += 1
                 case = draw_case(self.seed, self.number, rng.choice(FAULTS), known)
@@ -249,7 +250,7 @@ def run(folder: Path | str = "demo-data", seed: int = 1, once: bool = False, as_
     demo = Demo(Path(folder), seed, console)
     try:
         seen = asyncio.run(_until_interrupted(demo, once))
-    except (WatchError, FleetError, OSError) as error:
+    except (WatchError, FleetError, DarkError, OSError) as error:
         raise MidwatchError(f"the demo stopped: {error}") from error
     if seen is None:
         return 0

@@ -22,6 +22,7 @@ from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import BY_NAME, Case, draw_case, named
 from midwatch.gym.faults.truth import Fix
 from midwatch.gym.fleet import Fleet
+from midwatch.gym.score.reset import put_back
 from midwatch.gym.score.users import Request, bad_share, first_harm
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import catalogue
@@ -115,8 +116,7 @@ class Checker:
         )
 
     async def _calm(self) -> None:
-        await self.fleet.dark.call("clear")
-        await self.fleet.dark.call("reset")
+        await put_back(self.fleet, Map.read(await self.fleet.dark.call("targets")).regions)
         self.witness.forget()
         if not await self._good(90.0):
             raise RuntimeError("the fleet is not healthy after a reset")

@@ -22,9 +22,11 @@ from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.fleet.dark import DarkError
 from midwatch.gym.score.judge import Score, judge
 from midwatch.gym.score.report import CaseFile, page, read_cases
+from midwatch.gym.score.reset import put_back
 from midwatch.gym.score.users import RECOVERED_SECONDS, Request, first_harm, recovered_at
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchError, WatchProcess, free_port
+from midwatch.model.errors import ActuatorError
 
 GIVE_UP_SECONDS = 300.0
 CONTROL_SECONDS = 150.0
@@ -114,7 +116,7 @@ async def _worker(
                 if bench is None:
                     bench = await Bench.open(one.seed, rate)
                 file = await bench.play(one, give_up_seconds)
-            except (FleetError, DarkError, WatchError, LookupError, OSError) as error:
+            except (FleetError, DarkError, WatchError, ActuatorError, LookupError, OSError) as error:
                 empty = Case(one.seed, one.number, named(one.fault).draw_nothing())
                 file = CaseFile(
                     empty, Score(), begun, time.time(), versions(), f"{type(error).__name__}: {error}"[:500]
@@ -224,8 +226,7 @@ class Bench:
 
     async def _healthy(self) -> None:
         """Put everything back and wait until users are served well. Raises FleetError when that does not come."""
-        await self.fleet.dark.call("clear")
-        await self.fleet.dark.call("reset")
+        await put_back(self.fleet, self.known.regions)
         self.witness.forget()
         await self.witness.settled()
 
