@@ -20,7 +20,7 @@ from midwatch.model.actions import VerbSpec
 from midwatch.model.entity import is_edge, kind_of, name_of, split_edge
 from midwatch.model.errors import UsageError
 from midwatch.model.events import ChangeSeen, PolicyLoaded, Recorded, WatchStarted
-from midwatch.model.findings import Evidence, Incident
+from midwatch.model.findings import Evidence, Hypothesis, Incident
 from midwatch.model.policy import Policy
 from midwatch.model.state import ActionRecord, State, fold
 from midwatch.model.world import Change, World, empty_world
@@ -68,7 +68,7 @@ class Report:
                     "probability": round(h.probability, 4),
                     "evidence": [_words(e) for e in h.evidence],
                 }
-                for h in one.hypotheses
+                for h in _by_entity(one.hypotheses)
             ],
             "unknown": round(one.unknown, 4),
             "actions": [self._action(r) for r in self.state.actions_of(one.id)],
@@ -93,6 +93,15 @@ class Report:
             if entity is not None and entity.labels.get("service"):
                 return entity.labels["service"]
         return name_of(key)
+
+
+def _by_entity(hypotheses: Iterable[Hypothesis]) -> list[Hypothesis]:
+    """One line per entity: its most probable kind, with the probability that it is this entity, whatever the kind."""
+    best: dict[str, Hypothesis] = {}
+    for h in hypotheses:
+        known = best.get(h.entity)
+        best[h.entity] = replace(known, probability=known.probability + h.probability) if known else h
+    return sorted(best.values(), key=lambda h: -h.probability)
 
 
 def replay(
