@@ -8,6 +8,7 @@ from typing import Final
 from midwatch.core.diagnose.blame import Blame, concentrated
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.core.diagnose.evidence.network import well
 from midwatch.model import faults, signals
 from midwatch.model.entity import entity_key, name_of, split_edge
 
@@ -43,8 +44,8 @@ def _one_instance(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
         by_region = {i.labels.get("region", ""): i.name for i in case.instances(service)}
         parts = {by_region.get(region, region): amount for region, amount in unanswered.items()}
     place, share = concentrated(parts)
-    if len(case.instances(service)) < 2 or share < ONE_PLACE:
-        return
+    if len(case.instances(service)) < 2 or share < ONE_PLACE or well(case, f"instance:{place}"):
+        return  # an instance that answers all that reaches it is not the bad one: the way to it is
     text = f"{share:.0%} of the trouble of {name_of(service)} is on {place}"
     region = next((i.labels.get("region", "") for i in case.instances(service) if i.name == place), "")
     scope = {"instance": place, **({"region": region} if region else {})}

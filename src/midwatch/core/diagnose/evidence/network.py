@@ -39,7 +39,7 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
         from_caller = [e for e in lossy if e != edge and split_edge(e)[0] == caller]
         if not _answers(case, callee):
             continue
-        weight = 2.5 + (1.0 if siblings and not beside else 0.0) - (2.0 if from_caller else 0.0) - 1.5 * bool(beside)
+        weight = 3.5 + (1.0 if siblings and not beside else 0.0) - (2.0 if from_caller else 0.0) - 1.5 * bool(beside)
         gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
         lost = case.excess(edge, signals.UNANSWERED_ERRORS)
         text = f"calls from {name_of(caller)} to {name_of(callee)}"
@@ -77,16 +77,20 @@ def _harm(case: Case, edge: str) -> float:
 
 
 def _answers(case: Case, callee: str) -> bool:
-    """Whether the callee still serves, and its own work takes no longer than usual."""
+    """Whether the callee still serves what reaches it, as fast as usual by its own account."""
     served = case.sum(callee, signals.REQUESTS, case.bad)
     if served < MIN_CALLS or case.sum(callee, signals.RESTARTS, case.bad) >= 1:
         return False
-    now = case.per(callee, signals.SELF_MS, signals.REQUESTS, case.bad)
-    before = case.per(callee, signals.SELF_MS, signals.REQUESTS, case.normal)
-    if math.isnan(now) or math.isnan(before):
-        now = case.per(callee, signals.TIME_MS, signals.REQUESTS, case.bad)
-        before = case.per(callee, signals.TIME_MS, signals.REQUESTS, case.normal)
-    return not now > 2 * before + 10
+    return well(case, callee)
+
+
+def well(case: Case, subject: str) -> bool:
+    """Whether a service or instance is heard, takes no longer and fails no more than usual by its own account (its server
+    spans, and not what its callers waited)."""
+    now = case.per(subject, signals.TIME_MS, signals.REQUESTS, case.bad)
+    before = case.per(subject, signals.TIME_MS, signals.REQUESTS, case.normal)
+    failing = case.per(subject, signals.ERRORS, signals.REQUESTS, case.bad)
+    return now <= 2 * before + 10 and failing < 0.05
 
 
 def _moved_share(case: Case, blame: Blame, edge: str, caller: str) -> float:
