@@ -17,10 +17,9 @@ import pytest
 from tests.conftest import missing
 from tests.store import rows
 
-from midwatch.model.errors import StoreError
+from midwatch.model.errors import BadRows, StoreError
 from midwatch.model.world import Change
 from midwatch.shell.ingest.rows import Batch
-from midwatch.shell.store import store as store_module
 from midwatch.shell.store.engine import Caps
 from midwatch.shell.store.schema import Retention
 from midwatch.shell.store.store import Store
@@ -295,7 +294,7 @@ def test_bad_rows_hurt_nobody_else(tmp_path: Path) -> None:
             store.write(Batch([rows.span(at)])),
             return_exceptions=True,
         )
-        assert [type(result) for result in results] == [type(None), store_module.BadRows, type(None)]
+        assert [type(result) for result in results] == [type(None), BadRows, type(None)]
         old = Batch([rows.span(at - 100 * 86400 * 5), rows.span(at + 10 * 86400)], [], [])
         await store.write(old)
         assert store.status.out_of_range == 2

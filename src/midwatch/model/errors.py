@@ -3,15 +3,16 @@
 MidwatchError
  +-- ConfigError        a file says something that cannot be honoured (path, line, key, hint)
  +-- JournalError       the journal cannot be read or written
- |    +-- ChainBroken   an entry does not follow from the one before it
  |    +-- Deposed       this process no longer holds the lease
  +-- StoreError         the telemetry store does not answer
+ |    +-- BadRows       it answers that these rows cannot be stored
  +-- IngestError        a payload cannot be accepted (HTTP status, reason)
  +-- ActuatorError      an effect failed
  |    +-- InDoubt       nobody knows whether it took effect
  +-- ChannelError       a page could not be handed over (retryable or not)
  +-- UsageError         a command makes no sense as it was given
-      +-- NotFound      there is no such incident, action or post-mortem
+ |    +-- NotFound      there is no such incident, action or post-mortem
+ +-- Unreachable        no watch runs on this folder, or it does not answer
 """
 
 from __future__ import annotations
@@ -41,16 +42,16 @@ class JournalError(MidwatchError):
     """The journal cannot be read or written."""
 
 
-class ChainBroken(JournalError):
-    """An entry does not follow from the one before it: the journal was altered or is damaged."""
-
-
 class Deposed(JournalError):
     """Another process holds the lease, with a later epoch."""
 
 
 class StoreError(MidwatchError):
     """The telemetry store does not answer."""
+
+
+class BadRows(StoreError):
+    """The rows themselves cannot be stored: trying again is pointless, and others must not suffer for them."""
 
 
 class IngestError(MidwatchError):
@@ -83,3 +84,7 @@ class UsageError(MidwatchError):
 
 class NotFound(UsageError):
     """There is no such incident, action or post-mortem."""
+
+
+class Unreachable(MidwatchError):
+    """No watch runs on this folder, or it does not answer."""

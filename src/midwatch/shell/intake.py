@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from midwatch.core.memory import Memory
-from midwatch.model.errors import IngestError, StoreError
+from midwatch.model.errors import BadRows, IngestError, StoreError
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
@@ -108,8 +108,6 @@ class Intake:
             self.builder.add(batch, now)
         if self.store is None:
             return
-        from midwatch.shell.store.writer import BadRows
-
         try:
             await self._store(batch)
         except BadRows as error:  # trying again would not help

@@ -13,7 +13,6 @@ from midwatch.faces.cli.common import (
     By,
     Folder,
     Running,
-    Unreachable,
     err,
     folder_of,
     friendly,
@@ -22,7 +21,7 @@ from midwatch.faces.cli.common import (
     print_json,
 )
 from midwatch.model.actions import AUTONOMY_LADDER
-from midwatch.model.errors import UsageError
+from midwatch.model.errors import Unreachable, UsageError
 from midwatch.model.faults import FAULT_KINDS
 from midwatch.shell.config import HANDS_OFF_FILE
 

@@ -21,7 +21,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from midwatch.model.errors import ConfigError, IngestError, MidwatchError, UsageError
+from midwatch.model.errors import ConfigError, IngestError, MidwatchError, Unreachable, UsageError
 from midwatch.shell.config import FOLDER_VARIABLE, default_folder, folder_token
 from midwatch.shell.folder import read_running
 
@@ -38,10 +38,6 @@ By = Annotated[str, typer.Option("--by", help="Who says so, for the journal. Def
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
-
-
-class Unreachable(MidwatchError):
-    """No watch runs on this folder, or it does not answer."""
 
 
 def folder_of(given: Path | None) -> Path:

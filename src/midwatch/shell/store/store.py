@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from midwatch.model.entity import name_of
-from midwatch.model.errors import StoreError
+from midwatch.model.errors import BadRows, StoreError
 from midwatch.model.world import Change, Floats
 from midwatch.shell.ingest.rows import Batch, LogLine, Span
 from midwatch.shell.store import columns
@@ -27,7 +27,7 @@ from midwatch.shell.store.engine import Caps
 from midwatch.shell.store.native import native
 from midwatch.shell.store.schema import Retention, ddl, new_retention
 from midwatch.shell.store.supervisor import Address, Supervisor
-from midwatch.shell.store.writer import BadRows, GroupWriter
+from midwatch.shell.store.writer import GroupWriter
 
 REQUEST_SECONDS = 30
 CONNECT_SECONDS = 3

@@ -5,15 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from midwatch.model.errors import StoreError
+from midwatch.model.errors import BadRows, StoreError
 from midwatch.shell.ingest.rows import Batch
 
 GROUP_SECONDS = 0.2  # at 0.1 the engine takes 13 % of a core for its small parts, at 0.25 it takes 7 %
 MAX_PENDING_ROWS = 200_000
-
-
-class BadRows(StoreError):
-    """The rows themselves cannot be stored: trying again is pointless, and others must not suffer for them."""
 
 
 class GroupWriter:
