@@ -146,8 +146,15 @@ def _watch_started(state: State, event: e.WatchStarted, at: float) -> State:
 
 @_on(e.PolicyLoaded)
 def _policy_loaded(state: State, event: e.PolicyLoaded, at: float) -> State:
-    known = state.playbooks
-    playbooks = {p.name: known.get(p.name, PlaybookRecord(level=p.autonomy)) for p in event.policy.playbooks}
+    before = {p.name: p.autonomy for p in state.policy.playbooks}
+    playbooks: dict[str, PlaybookRecord] = {}
+    for book in event.policy.playbooks:
+        known = state.playbooks.get(book.name)
+        if known is None:
+            known = PlaybookRecord(level=book.autonomy)
+        elif before.get(book.name) != book.autonomy:  # its file says another level now: a person's word, like any other
+            known = replace(known, level=book.autonomy, why="its file says so", streak=0)
+        playbooks[book.name] = known
     return replace(state, policy=event.policy, playbooks=playbooks)
 
 
