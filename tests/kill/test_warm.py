@@ -1,0 +1,152 @@
+"""A restart keeps the budgets: what was good and what was bad for days is read back from the real store, once."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import missing
+from tests.kill.fleet import Fleet
+from tests.shell.conftest import make_settings
+from tests.shell.test_watch import watch_of
+
+from midwatch.core.loop import tick
+from midwatch.core.slo.ledger import budget_spent, sums
+from midwatch.model.errors import StoreError
+from midwatch.model.policy import Policy
+from midwatch.model.slo import Slo
+from midwatch.shell.health import Health
+from midwatch.shell.ingest.builder import WorldBuilder
+from midwatch.shell.ingest.decode import decode
+from midwatch.shell.ingest.rows import Limits
+from midwatch.shell.intake import Intake
+from midwatch.shell.run import Watch
+from midwatch.shell.warm import warm_up
+
+SLOS = (
+    Slo("availability", "service:gateway", "ratio", 0.99),
+    Slo("latency", "service:payment", "latency", 0.9, 10.0),
+)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.at = math.floor(time.time() / 10) * 10 - 300.0 + 3.0
+
+    def __call__(self) -> float:
+        return self.at
+
+
+def batch(fleet: Fleet, since_at: float, until_at: float) -> Any:
+    return decode("traces", fleet.traces(since_at, until_at), "application/x-protobuf", "", Limits())
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -> None:
+    if importlib.util.find_spec("chdb") is None:
+        missing("chdb: pip install 'midwatch[store]'")
+    clock = Clock()
+    fleet = Fleet(clock)
+    settings = make_settings(tmp_path, store="embedded")
+
+    def watch() -> Watch:
+        return watch_of(settings, tick, policy=Policy(slos=SLOS, discover_slos=False), clock=clock)
+
+    def counts(one: Watch) -> dict[str, tuple[float, float, float, float]]:
+        """Good, total, budget spent, and the total of the last ten minutes, per SLO."""
+        found = {}
+        for slo in SLOS:
+            ledger = one.memory.ledgers[slo.name]
+            good, total = sums(ledger, slo.period_seconds, clock.at)
+            spent = budget_spent(ledger, slo, clock.at)
+            found[slo.name] = good, total, round(spent, 6), sums(ledger, 600.0, clock.at)[1]
+        return found
+
+    async def live(one: Watch, seconds: float) -> None:
+        until = clock.at + seconds
+        while clock.at < until:
+            clock.at += 2.0
+            await one.intake.take(batch(fleet, clock.at - 2.0, clock.at), "traces")
+            await one.tick_once()
+
+    async def go() -> None:
+        first = watch()
+        await first.start()
+        for days in (5, 2):  # long before: only the store has it
+            old = clock.at - days * 86_400
+            fleet.broken_at, fleet.fixed_at = old + 60, old + 90
+            await first.intake.store.write(batch(fleet, old, old + 120))
+        await live(first, 40)
+        await first.stop()
+
+        second = watch()
+        await second.start()
+        await second.tick_once()
+        assert second.memory.started_at == clock.at, "it warms up"
+        before = counts(second)
+        assert before["availability"][1] == 12 * (120 + 120 + 37), "every request of a complete step, once"
+        assert 12 * 60 * 0.4 < before["availability"][1] - before["availability"][0] < 12 * 60 * 0.8
+        await live(second, 30)
+        clock.at += 8.0  # until the last step is complete
+        await second.tick_once()
+        before = counts(second)
+        assert before["availability"][1] == 12 * (120 + 120 + 40 + 30)
+        await second.stop()
+
+        third = watch()
+        await third.start()
+        await third.tick_once()
+        assert counts(third) == before
+        await third.stop()
+
+    asyncio.run(go())
+
+
+class SlowStore:
+    """Each question takes a while; the telemetry of the newest minutes is there."""
+
+    def __init__(self, fleet: Fleet, wait: float, fails: bool = False) -> None:
+        self.fleet, self.wait, self.fails = fleet, wait, fails
+
+    async def rows_since(self, since_at: float, until_at: float, slice_seconds: float) -> Any:
+        await asyncio.sleep(self.wait)
+        if self.fails:
+            raise StoreError("down")
+        yield until_at, batch(self.fleet, since_at, until_at)
+
+    async def slo_history(self, *_: Any) -> Any:
+        await asyncio.sleep(3600)
+
+
+def test_a_slow_store_does_not_hold_up_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest minutes are read first, and what is missing is said."""
+    monkeypatch.setattr("midwatch.shell.warm.READ_SECONDS", 0.3)
+    monkeypatch.setattr("midwatch.shell.warm.LEDGER_SECONDS", 0.5)
+    clock, builder = Clock(), WorldBuilder()
+    found = asyncio.run(warm_up(SlowStore(Fleet(clock), 0.12), builder, SLOS, clock.at))
+    assert found.ledgers == {} and any("availability" in note for note in found.notes)
+    assert any("s of telemetry" in note for note in found.notes)
+    world = builder.world(clock.at)
+    assert world.series.end_at > clock.at - 10 and 60 <= clock.at - found.since_at <= 240
+
+    broken = asyncio.run(warm_up(SlowStore(Fleet(clock), 0.0, fails=True), WorldBuilder(), (), clock.at))
+    assert broken.since_at == clock.at and "down" in broken.notes[0]
+
+
+def test_what_could_not_be_read_back_is_said_until_the_window_is_full_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from midwatch.model.state import State
+
+    clock, health = Clock(), Health()
+    intake = Intake(health, clock)
+    intake.builder, intake.store = WorldBuilder(), SlowStore(Fleet(clock), 0.0, fails=True)
+    asyncio.run(intake.warm(State(), clock.at))
+    intake.world(clock.at)
+    assert "down" in health.troubles["warm start"]
+    intake.world(clock.at + 1300)
+    assert "warm start" not in health.troubles
