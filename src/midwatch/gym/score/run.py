@@ -162,6 +162,7 @@ class Bench:
     @classmethod
     async def open(cls, seed: int, rate: float) -> Bench:
         work = Path(tempfile.mkdtemp(prefix="midwatch-gym-"))
+        work.chmod(0o711)  # as root the fleet becomes another user, who must be able to enter
         port = free_port()
         fleet = Fleet(work / "fleet", f"http://127.0.0.1:{port}", rate=rate, seed=seed)
         try:
