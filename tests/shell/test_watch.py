@@ -208,6 +208,51 @@ def test_the_hands_off_file_is_honoured_before_any_turn_saw_it(settings: Setting
     asyncio.run(go())
 
 
+def test_hands_off_holds_at_once_even_when_neither_file_nor_journal_can_say_so(settings: Settings) -> None:
+    class Full(MemoryJournal):
+        def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
+            if any(isinstance(event, CommandGiven) for event in events):
+                raise JournalError("no room")
+            return super().append(events, at)
+
+    async def go() -> None:
+        script = Script([ActionJudged(ACTION, Verdict("run", "all", "")), ActionOrdered("ACT-1")])
+        hands = RecordingHands()
+        watch = watch_of(settings, script, actuators=[hands], journal=Full())
+        await watch.start()
+        settings.hands_off_file.mkdir()  # the file cannot be written
+        with pytest.raises(JournalError):
+            await watch.command("hands_off", "alice", via="page")
+        settings.hands_off_file.rmdir()
+        assert watch.hands_off
+        await watch.tick_once()
+        await watch.effects.drain(5)
+        assert hands.done == {}, "what a person said holds, written down or not"
+        assert "alice" in str(watch.state.actions["ACT-1"].outcome)
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_hands_on_is_written_down_before_the_file_goes(settings: Settings) -> None:
+    class Full(MemoryJournal):
+        def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
+            if any(isinstance(event, CommandGiven) and event.verb == "hands_on" for event in events):
+                raise JournalError("no room")
+            return super().append(events, at)
+
+    async def go() -> None:
+        watch = watch_of(settings, journal=Full())
+        await watch.start()
+        settings.hands_off_file.touch()
+        with pytest.raises(JournalError):
+            await watch.command("hands_on", "alice")
+        assert settings.hands_off_file.exists() and watch.hands_off
+        await watch.stop()
+
+    asyncio.run(go())
+
+
 def test_the_hands_off_command_holds_at_once_and_outlives_the_process(settings: Settings) -> None:
     async def go() -> None:
         watch = watch_of(settings)

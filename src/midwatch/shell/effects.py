@@ -83,6 +83,7 @@ class Effects:
         record: Callable[[Event], Awaitable[None]],
         state: Callable[[], State],
         hands_off_file: Path,
+        halted_by: Callable[[], str] = lambda: "",
         held: Held = lambda _: True,
         renew: Callable[[], Awaitable[object]] | None = None,
         limits: Limits | None = None,
@@ -90,7 +91,7 @@ class Effects:
     ) -> None:
         self._hands, self._channels = hands, dict(channels)
         self._record, self._state = record, state
-        self._hands_off_file = hands_off_file
+        self._hands_off_file, self._halted_by = hands_off_file, halted_by
         self._held, self._renew = held, renew
         self.limits = limits or Limits()
         self._crash_point = crash_point
@@ -143,8 +144,8 @@ class Effects:
     def _why_not(self, action: Action) -> str:
         """The last look before the effect: why it must not happen, or "" when it may."""
         state = self._state()
-        if state.hands_off:
-            return f"hands off (by {state.hands_off_by or 'a person'}): nothing was touched"
+        if state.hands_off or self._halted_by():
+            return f"hands off (by {state.hands_off_by or self._halted_by() or 'a person'}): nothing was touched"
         try:
             stopped = self._hands_off_file.exists()
         except OSError:

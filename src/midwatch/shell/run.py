@@ -100,6 +100,7 @@ class Watch:
             record=self.books.record,
             state=lambda: self.books.state,
             hands_off_file=settings.hands_off_file,
+            halted_by=lambda: self._halted_by,
             held=self.books.held,
             renew=self.books.renew,
             limits=limits,
@@ -109,6 +110,9 @@ class Watch:
         self._given_journal, self._tick_function = journal, tick
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
         self._inputs: list[Recorded] = []
+        self._halted_by = (
+            ""  # who said hands off, from that moment on: neither file nor journal can keep it from holding
+        )
         self._paged_unjournaled: dict[str, float] = {}
         self._stopping = asyncio.Event()
         self._servers: list[AsgiServer] = []
@@ -239,17 +243,18 @@ class Watch:
             began = time.perf_counter()
             await self._look_for_hands_off_file(now)
             await self.books.record_late()
-            self.world = self.intake.world(now)
             inputs = tuple(recorded.event for recorded in self._inputs)
             try:
+                self.world = self.intake.world(now)
                 events, memory = await asyncio.get_running_loop().run_in_executor(
                     self._tick_thread, self._tick(), self.state, self.memory, self.world, inputs, now
                 )
             except Exception as error:
                 self.vitals.tick_errors += 1
+                first = "loop" not in self.vitals.troubles
                 self.vitals.trouble("loop", f"a turn of the loop failed: {type(error).__name__}")
                 log.exception("a turn of the loop failed; the next one tries again")
-                if self.vitals.tick_errors > 1:
+                if not first:
                     self._inputs.clear()  # a command that breaks the loop must not break it for ever
                 return ()
             self.vitals.trouble("loop", "")
@@ -276,15 +281,19 @@ class Watch:
 
     async def _look_for_hands_off_file(self, now: float) -> None:
         """The file is the switch that works even when nothing else does; its word is journaled like any other."""
-        try:
-            there = self.settings.hands_off_file.exists()
-        except OSError:
-            there = True
+        there = bool(self._halted_by) or self._hands_off_file_is_there()
         pending = any(isinstance(r.event, CommandGiven) and r.event.verb == "hands_off" for r in self._inputs)
         if there and not self.state.hands_off and not pending:
-            await self._input(CommandGiven("hands_off", "file", via="file"), now)
+            await self._input(CommandGiven("hands_off", self._halted_by or "file", via="file"), now)
         elif not there and self.state.hands_off and self.state.hands_off_by == "file":
             await self._input(CommandGiven("hands_on", "file", via="file"), now)
+
+    def _hands_off_file_is_there(self) -> bool:
+        """A folder that cannot be looked into counts as yes."""
+        try:
+            return self.settings.hands_off_file.exists()
+        except OSError:
+            return True
 
     async def _input(self, event: Event, now: float) -> Recorded | None:
         try:
@@ -344,18 +353,30 @@ class Watch:
         if any(len(text) > 2000 for text in (by, target, value, note)):
             raise UsageError("that is too long: 2,000 characters at most")
         if verb == "hands_off":
-            # The file first: effects look at it, so it holds from this moment on and outlives this process.
+            # Before anything is waited for: effects look at both. The file outlives this process.
+            self._halted_by = by or "a person"
             with contextlib.suppress(OSError):
                 self.settings.hands_off_file.write_text(f"{by} via {via}\n", "utf-8")
         async with self.books.turn:
             if len(self._inputs) >= MAX_INPUTS:
                 raise UsageError("too many commands are waiting", hint="try again in a few seconds")
-            if verb == "hands_on":
-                self.settings.hands_off_file.unlink(missing_ok=True)
             (recorded,) = await self.books.append([CommandGiven(verb, by, target, value, note, via)], self.now())
             self._inputs.append(recorded)
+            if verb == "hands_off":
+                self._halted_by = by or "a person"  # a hands_on that was waiting before it may have released it
+            elif verb == "hands_on":  # only now: nothing releases the switch that is not written down
+                self._release()
         self.vitals.commands += 1
         return recorded
+
+    def _release(self) -> None:
+        """Raises UsageError when the file stays: then hands stay off."""
+        try:
+            self.settings.hands_off_file.unlink(missing_ok=True)
+        except OSError as error:
+            file = self.settings.hands_off_file
+            raise UsageError(f"{file} cannot be removed: {error.strerror}", hint="remove it by hand") from error
+        self._halted_by = ""
 
     async def change(self, change: Change) -> Recorded:
         """Journal a change event (a deploy, a flag) and show it to the World."""
@@ -386,8 +407,8 @@ class Watch:
 
     @property
     def hands_off(self) -> bool:
-        """State or file: what the next effect will find."""
-        return self.state.hands_off or self.settings.hands_off_file.exists()
+        """State, word or file: what the next effect will find."""
+        return self.state.hands_off or bool(self._halted_by) or self._hands_off_file_is_there()
 
     async def wait_changed(self, after_seq: int, timeout_seconds: float = 15.0) -> int:
         """Wait until the journal has an entry after ``after_seq`` (or time is up); the newest seq. For live pages."""
