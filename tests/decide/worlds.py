@@ -131,7 +131,14 @@ LIMITS = GuardLimits(permissions=("platform.*", "proxy.drain"))
 
 
 def policy(**changes: object) -> Policy:
-    base = Policy(mode="auto", playbooks=BOOKS, verbs=VERBS, limits=LIMITS, paging=PagePolicy(channels=("phone",)))
+    base = Policy(
+        mode="auto",
+        settle_seconds=0,
+        playbooks=BOOKS,
+        verbs=VERBS,
+        limits=LIMITS,
+        paging=PagePolicy(channels=("phone",)),
+    )
     return replace(base, **changes)
 
 

@@ -131,3 +131,8 @@ def test_no_page_is_lost_whenever_somebody_answers(ack_at: int, severity: int) -
         keys = [p.key for _, p in made.pages() if p.channel == channel]
         assert len(set(keys)) == len(keys)
     assert made.now >= START
+
+
+def test_the_first_look_comes_before_the_first_page_and_the_first_action() -> None:
+    made = scene(settle_seconds=9.0).run(until=30)
+    assert min(at for at, _ in made.pages()) == 10

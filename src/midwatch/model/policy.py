@@ -70,4 +70,5 @@ class Policy(Struct, frozen=True):
     limits: GuardLimits = GuardLimits()
     paging: PagePolicy = PagePolicy()
     resolve_after_seconds: float = 60.0  # calm for so long: resolved
+    settle_seconds: float = 9.0  # an incident is looked at so long before anybody is woken or anything touched
     rehearse: bool = False  # replay: judge everything, touch nothing

@@ -299,7 +299,8 @@ def _action_judged(state: State, event: e.ActionJudged, at: float) -> State:
         at,
         approved_by=before.approved_by if before else (),
     )
-    state = _freeze_first_rank(state, event.action.incident)
+    if event.verdict.decision != "refuse":
+        state = _freeze_first_rank(state, event.action.incident)
     return replace(
         state,
         actions={**state.actions, event.action.id: record},

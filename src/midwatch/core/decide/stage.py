@@ -20,7 +20,10 @@ MAX_REFUSED: Final = 12
 
 def decide(turn: Turn) -> Turn:
     """Propose, judge and order for every open incident, the worst first. One action at a time per incident."""
+    settled = turn.now - turn.state.policy.settle_seconds
     for incident in sorted(turn.state.open_incidents, key=lambda i: (i.severity, i.opened_at, i.id)):
+        if incident.opened_at > settled:
+            continue  # the first look at a fault is at half a step of it: wait for a whole one
         if harm(turn.state, incident) and not any(under_way(r) for r in turn.state.actions_of(incident.id)):
             turn = _decide_one(turn, incident)
     return turn

@@ -53,18 +53,28 @@ def measure(world: World, subject: str, signal: str, window_seconds: float, end_
         count = total(world, subject, requests, window_seconds, end_at)
         return _ratio(float(np.nansum(window(world, slow, window_seconds, end_at))), count)
     if signal == "request_rate":
-        return total(world, subject, requests, window_seconds, end_at) / window_seconds
+        return _rate(world, subject, requests, window_seconds, end_at)
     if signal == "mean_ms":
         spent = total(world, subject, signals.CALL_MS if edge else signals.TIME_MS, window_seconds, end_at)
         return _ratio(spent, total(world, subject, requests, window_seconds, end_at))
     if signal in signals.SUMMED:
-        return total(world, subject, signal, window_seconds, end_at) / window_seconds
+        return _rate(world, subject, signal, window_seconds, end_at)
     series = world.series.get(subject, signal)
     if series is None:
         return float("nan")
     seen = window(world, series, window_seconds, end_at)
     seen = seen[np.isfinite(seen)]
     return float(seen[-1]) if seen.size else float("nan")
+
+
+def _rate(world: World, subject: str, signal: str, window_seconds: float, end_at: float | None) -> float:
+    """Per second of the steps that were looked at: a World younger than the window, or a window that is no multiple of
+    a step, must not look like less traffic."""
+    series = world.series.get(subject, signal)
+    if series is None:
+        return float("nan")
+    steps = len(window(world, series, window_seconds, end_at))
+    return total(world, subject, signal, window_seconds, end_at) / (steps * world.series.step_seconds or 1.0)
 
 
 def _ratio(part: float, whole: float) -> float:

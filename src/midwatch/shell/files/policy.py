@@ -65,6 +65,7 @@ class PolicyFile(Part):
     discover_slos: bool | None = None
     shipped_playbooks: bool | None = None
     resolve_after: Seconds | None = Field(None, ge=0)
+    settle: Seconds | None = Field(None, ge=0, le=120)
     limits: _Limits | None = None
     paging: _Paging | None = None
     severities: list[_Severity] | None = Field(None, min_length=1)
@@ -84,6 +85,7 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         "mode": file.mode,
         "discover_slos": file.discover_slos,
         "resolve_after_seconds": file.resolve_after,
+        "settle_seconds": file.settle,
         "limits": _limits(file.limits) if file.limits else None,
         "paging": _paging(file.paging) if file.paging else None,
         "severities": tuple(
