@@ -8,6 +8,7 @@ from tests.decide.worlds import BOOKS, START, Scene, blind, broken, policy, traf
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.decide.stage import decide
+from midwatch.core.learn.timeline import sentence
 from midwatch.core.memory import Memory
 from midwatch.core.verify.closing import close
 from midwatch.core.verify.expect import verify
@@ -135,6 +136,14 @@ def test_harm_that_comes_back_ends_the_calm() -> None:
     made.state = replace(made.state, findings=findings)
     made.run(until=90)
     assert [e.calm for _, e in made.log if isinstance(e, IncidentCalmed)] == [True, False]
+
+
+def test_losing_sight_ends_the_calm_and_is_not_called_harm() -> None:
+    made = scene().at(30, traffic(0.0)).at(80, blind()).run(until=60)
+    made.heal().run(until=110)
+    calm, lost = [e for _, e in made.log if isinstance(e, IncidentCalmed)]
+    assert calm.calm and not lost.calm and "no data" in lost.why
+    assert "feel it" not in sentence(lost) and "no data" in sentence(lost)
 
 
 def test_it_heals_by_itself() -> None:

@@ -148,10 +148,11 @@ class CauseConfirmed(Base, frozen=True, tag="cause_confirmed"):
 
 
 class IncidentCalmed(Base, frozen=True, tag="incident_calmed"):
-    """Users no longer feel it (``calm`` true), or feel it again (false)."""
+    """Users no longer feel it (``calm`` true), or that cannot be said any more (false): they feel it again, or ``why``."""
 
     incident: str
     calm: bool
+    why: str = ""
     v: int = 1
 
 

@@ -193,7 +193,9 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.CauseConfirmed: lambda v, a: (
         f"cause confirmed: {DESCRIPTIONS.get(v.kind, v.kind)} in {place(v.entity)} (by {v.by})"
     ),
-    e.IncidentCalmed: lambda v, a: "users no longer feel it" if v.calm else "users feel it again",
+    e.IncidentCalmed: lambda v, a: (
+        "users no longer feel it" if v.calm else f"calm is not certain: {v.why}" if v.why else "users feel it again"
+    ),
     e.IncidentMitigated: lambda v, a: f"mitigated by {_name(v.by, a)}",
     e.IncidentResolved: lambda v, a: f"resolved: {v.why}",
     e.UpdateWritten: lambda v, a: f"update: {v.text}",

@@ -23,10 +23,12 @@ def close(turn: Turn) -> Turn:
 
 
 def _close_one(turn: Turn, incident: Incident) -> Turn:
-    calm = not harm(turn.state, incident) and sees_incident(turn.world, incident, SIGHT_SECONDS)
+    hurts = bool(harm(turn.state, incident))
+    calm = not hurts and sees_incident(turn.world, incident, SIGHT_SECONDS)
     since = incident.calm_since_at
     if calm != (since is not None):
-        return turn.emit(IncidentCalmed(incident.id, calm))
+        why = "" if calm or hurts else "there is no data of what hurt"
+        return turn.emit(IncidentCalmed(incident.id, calm, why))
     if since is None or turn.now - since < turn.state.policy.resolve_after_seconds:
         return turn
     if any(under_way(r) for r in turn.state.actions_of(incident.id)):
