@@ -7,7 +7,7 @@ import re
 import pytest
 from tests.decide.worlds import GATEWAY, PAYMENT, act, broken
 
-from midwatch.core.oncall.words import phone, update
+from midwatch.core.oncall.words import percent, phone, update
 from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
 from midwatch.model.events import (
     ActionEnded,
@@ -110,3 +110,7 @@ def test_the_phone_says_what_was_done_and_how_to_take_it_back() -> None:
     assert "Acknowledge: midwatch ack INC-1." in text
     asked = stories()["asked"]
     assert "midwatch approve ACT-1" in phone(asked, asked.incidents["INC-1"])
+
+
+def test_what_is_not_known_is_not_zero() -> None:
+    assert (percent(float("nan")), percent(0.0), percent(0.004), percent(0.15)) == ("unknown", "0", "0.4", "15")

@@ -74,7 +74,9 @@ def clock(at: float) -> str:
 
 
 def percent(ratio: float) -> str:
-    """``15`` for 0.15, ``0.4`` for 0.004: as many digits as help."""
+    """``15`` for 0.15, ``0.4`` for 0.004: as many digits as help. What is not known is not 0."""
+    if math.isnan(ratio):
+        return "unknown"
     value = 100 * ratio
     return f"{value:.0f}" if value >= 2 else f"{value:.1g}" if value > 0 else "0"
 
