@@ -10,7 +10,6 @@ from midwatch.gym.faults.truth import Fix, Truth
 from midwatch.model import faults
 from midwatch.model.actions import Scalar
 
-
 # Measured: without one of these a user waits; without the others a scan of a table of this size costs 20 to 40 ms more,
 # which nobody feels.
 FELT = frozenset({"reviews_product"})

@@ -72,6 +72,4 @@ HOLD_MS: dict[str, int] = {
     "review": 95,
     "inventory": 125,
     "user": 140,
-    "cart": 200,
-    "order": 220,
 }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-SLOW_MS: Final = 500.0
+SLOW_MS: Final = 300.0  # six times what the slowest route takes at its 99th percentile while all is well
 HARM_WINDOW_SECONDS: Final = 10.0
 HARM_BAD: Final = 3  # a route is harmed when so many of its requests are bad within the window ...
 HARM_RATIO: Final = 0.05  # ... and at least this share of them
