@@ -15,7 +15,7 @@ class BadDeployErrors(DeployFault):
     kind = faults.BAD_DEPLOY
     summary = "a new version fails a share of its requests with an exception"
 
-    def defect(self, rng: Random) -> dict[str, Scalar]:
+    def defect(self, rng: Random, entity: str) -> dict[str, Scalar]:
         return {"error_ratio": rounded(rng, 0.25, 0.8), "exception": rng.choice(EXCEPTIONS)}
 
 
@@ -24,5 +24,5 @@ class BadDeployLatency(DeployFault):
     kind = faults.BAD_DEPLOY
     summary = "a new version is slow"
 
-    def defect(self, rng: Random) -> dict[str, Scalar]:
+    def defect(self, rng: Random, entity: str) -> dict[str, Scalar]:
         return {"delay_ms": rng.randrange(700, 1600, 50)}

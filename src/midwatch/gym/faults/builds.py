@@ -26,11 +26,11 @@ class DeployFault(Fault):
         return services(fleet.reached)
 
     @abstractmethod
-    def defect(self, rng: Random) -> dict[str, Scalar]:
+    def defect(self, rng: Random, entity: str) -> dict[str, Scalar]:
         """Knobs of the build."""
 
     def strength(self, rng: Random, fleet: Map, entity: str) -> dict[str, Scalar]:
-        return {"version": version(rng), **self.defect(rng)}
+        return {"version": version(rng), **self.defect(rng, entity)}
 
     def fixes(self, entity: str, strength: Mapping[str, Scalar], fleet: Map) -> tuple[Fix, ...]:
         return (Fix("rollback_deploy", entity),)

@@ -6,15 +6,11 @@ from collections.abc import Mapping, Sequence
 from random import Random
 
 from midwatch.gym.faults.base import LEASE_SECONDS, Fault, Map, Target, rounded, services
+from midwatch.gym.faults.traffic import BUSY
 from midwatch.gym.faults.truth import Fix, Truth
 from midwatch.model import faults
 from midwatch.model.actions import Scalar
 from midwatch.model.entity import name_of
-
-# Services that see at least a fifth of all requests. Measured: a tenth of a core is plenty for the others.
-BUSY = frozenset(
-    {"gateway", "storefront", "catalog", "pricing", "recommend", "review", "inventory", "user", "cart", "search"}
-)
 
 
 class CpuStarved(Fault):
@@ -24,6 +20,7 @@ class CpuStarved(Fault):
     restart_cures = True
 
     def eligible(self, fleet: Map) -> Sequence[str]:
+        # Measured: a twentieth of a core is plenty for the others.
         return services([name for name in fleet.reached if name in BUSY])
 
     def strength(self, rng: Random, fleet: Map, entity: str) -> dict[str, Scalar]:

@@ -15,5 +15,5 @@ class CrashLoop(DeployFault):
     also = (faults.BAD_DEPLOY,)
     summary = "a new version exits after a few requests, comes back, and exits again"
 
-    def defect(self, rng: Random) -> dict[str, Scalar]:
+    def defect(self, rng: Random, entity: str) -> dict[str, Scalar]:
         return {"crash_after_requests": rng.randrange(3, 15)}
