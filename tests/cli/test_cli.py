@@ -81,9 +81,9 @@ def test_reading_commands_work_without_a_running_watch(folder: Path) -> None:
 
 def test_people_can_read_it_too(folder: Path) -> None:
     assert "Nobody is on watch" in midwatch("status", "--folder", folder).stdout
-    assert "connection pool exhausted at payment (93%)" in midwatch("incidents", "--folder", folder).stdout
+    assert "connection pool exhausted in payment (93%)" in midwatch("incidents", "--folder", folder).stdout
     shown = midwatch("show", "inc-1", "--folder", folder).stdout
-    assert "18 wait on 5 connections" in shown and "waits for a yes" in shown
+    assert "18 wait on 5 connections" in shown and "ACT-1: wants to resize the pool of payment (size 20) and asks" in shown
     assert midwatch("postmortem", "2", "--folder", folder).stdout == "# Post-mortem INC-2\n\nIt was slow.\n"
     assert "The chain holds" in midwatch("journal", "verify", "--folder", folder).stdout
 

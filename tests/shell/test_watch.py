@@ -91,7 +91,7 @@ def test_orders_are_journaled_before_they_are_carried_out_and_so_is_what_became_
         assert watch.state.actions["ACT-1"].status == "done"
         assert watch.state.pages[page.page].status == "delivered"
         texts = [entry.text for entry in watch.chronicle.of("INC-1")]
-        assert any("restart payment: carried out" in text for text in texts)
+        assert any("ACT-1: restarted payment" in text for text in texts)
         await watch.stop()
         assert fold_all(journal_of(settings)) == watch.state, "state is the fold of the journal"
 

@@ -10,10 +10,9 @@ from typing import Any
 
 import msgspec
 
-from midwatch.model.entity import name_of
+from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
-from midwatch.model.faults import DESCRIPTIONS
-from midwatch.model.findings import Hypothesis, Incident
+from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
 from midwatch.shell.timeline import Chronicle
 
@@ -66,11 +65,6 @@ def incident_row(incident: Incident) -> dict[str, Any]:
         "probability": first.probability if first else None,
         "unknown": incident.unknown,
     }
-
-
-def cause_words(hypothesis: Hypothesis) -> str:
-    """``connection pool exhausted at payment``."""
-    return f"{DESCRIPTIONS.get(hypothesis.kind, hypothesis.kind)} at {name_of(hypothesis.entity)}"
 
 
 def action_row(record: ActionRecord) -> dict[str, Any]:

@@ -129,7 +129,8 @@ def _ranked(event: e.CauseRanked, actions: dict[str, Action]) -> str:
 
 def _judged(event: e.ActionJudged, actions: dict[str, Action]) -> str:
     action, verdict = event.action, event.verdict
-    what = f"{to_do(action.verb)}{at_target(action.verb, action.target)}"
+    given = ", ".join(f"{name} {value}" for name, value in sorted(action.parameters.items()))
+    what = f"{to_do(action.verb)}{at_target(action.verb, action.target)}" + (f" ({given})" if given else "")
     match verdict.decision:
         case "run":
             return f"{action.id}: {what} may run ({verdict.why})"
