@@ -95,7 +95,9 @@ class JournalProjection:
         if isinstance(event, e.PageOrdered):
             self._own(event.page, event.incident)
             return event.incident
-        if isinstance(event, e.ActionOrdered | e.ActionEnded | e.ActionDropped | e.ExpectationJudged):
+        if isinstance(
+            event, e.ActionApproved | e.ActionOrdered | e.ActionEnded | e.ActionDropped | e.ExpectationJudged
+        ):
             return self._owner.get(event.action_id, "")
         if isinstance(event, e.PageEnded):
             return self._owner.get(event.page, "")
