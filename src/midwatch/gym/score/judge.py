@@ -9,6 +9,7 @@ from msgspec import Struct, field
 from midwatch.gym.faults.truth import Truth
 from midwatch.gym.score.users import Request, bad_share, first_harm, recovered_at
 from midwatch.model import events as e
+from midwatch.model.actions import Scalar
 from midwatch.model.findings import Hypothesis, Incident
 from midwatch.model.state import ActionRecord, State, fold_all
 
@@ -27,10 +28,13 @@ class Deed(Struct, frozen=True):
     undo: bool
     bad_before: float
     bad_after: float
+    parameters: dict[str, Scalar] = field(default_factory=dict)
+    result: str = ""
+    failed: bool = False  # known to have had no effect
 
     @property
     def worsened(self) -> bool:
-        return not self.accepted and self.bad_after - self.bad_before > WORSE_BY
+        return not self.accepted and not self.failed and self.bad_after - self.bad_before > WORSE_BY
 
 
 class Score(Struct, frozen=True):
@@ -83,7 +87,7 @@ def judge(
     recovered = recovered_at(requests, harm, end_at) if harm is not None else None
     first = min(opened, key=lambda i: i.opened_at, default=None)
     ranking = first.first_ranked if first else ()
-    fixed = min((d.after_seconds for d in deeds if d.accepted and not d.undo), default=None)
+    fixed = min((d.after_seconds for d in deeds if d.accepted and not d.failed and not d.undo), default=None)
     origin = injected if harm is None else harm
     ordered_before = [
         a for a in state.actions.values() if a.ordered_at is not None and start_at <= a.ordered_at < injected
@@ -144,10 +148,13 @@ def _deed(truth: Truth, record: ActionRecord, requests: Sequence[Request]) -> De
         action.target,
         at - truth.injected_at,
         record.status,
-        truth.cured_by(action.verb, action.target, action.parameters) and not failed,
+        truth.cured_by(action.verb, action.target, action.parameters),
         bool(action.undo_of),
         bad_share(requests, at - WORSE_WINDOW_SECONDS, at),
         bad_share(requests, at + 5.0, at + 5.0 + WORSE_WINDOW_SECONDS),
+        dict(action.parameters),
+        record.outcome.result[:300] if record.outcome else "",
+        failed,
     )
 
 
