@@ -82,13 +82,20 @@ class Books:
 
     async def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
         """Journal and fold. The caller holds ``turn``. Raises JournalError (nothing was written, state is as before)
-        and its kind Deposed."""
+        and its kind Deposed. Who is cancelled meanwhile ends here all the same: what is on disk is folded."""
         if not events:
             return []
         journal = self.journal
         self._crash_point("before_append")
+        writing = asyncio.ensure_future(self._on_thread(self._write, journal, list(events), at))
+        cancelled: asyncio.CancelledError | None = None
+        while not writing.done():
+            try:
+                await asyncio.wait({writing})
+            except asyncio.CancelledError as error:
+                cancelled = error
         try:
-            recorded, self.head = await self._on_thread(lambda: (journal.append(list(events), at), journal.head()))
+            recorded, self.head = writing.result()
         except JournalError as error:
             self._health.append_failures += 1
             if self._health.trouble("journal", str(error)):
@@ -103,7 +110,16 @@ class Books:
             self.chronicle.add(one)
         self._changed.set()
         self._changed = asyncio.Event()
+        if cancelled is not None:
+            raise cancelled
         return recorded
+
+    def _write(self, journal: Journal, events: list[Event], at: float) -> tuple[list[Recorded], Head]:
+        recorded = journal.append(events, at)
+        try:
+            return recorded, journal.head()
+        except JournalError:  # written all the same
+            return recorded, self.head
 
     async def record(self, event: Event) -> None:
         """Journal the outcome of an effect. When that fails it is kept and tried again at each turn; if the process
