@@ -64,4 +64,4 @@ def tick(
 
 def _awake(memory: Memory, now: float) -> Memory:
     """A fresh working set starts its warm-up now."""
-    return replace(memory, started_at=memory.started_at or now, last_tick_at=now)
+    return replace(memory, started_at=memory.started_at or now)

@@ -36,4 +36,3 @@ class Memory:
     told: Mapping[str, str] = field(default_factory=dict)
     held_since: Mapping[str, float] = field(default_factory=dict)  # action id -> since when its expectation holds
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it
-    last_tick_at: float = 0.0

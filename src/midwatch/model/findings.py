@@ -77,8 +77,7 @@ class Hypothesis(Struct, frozen=True):
 
 class Impact(Struct, frozen=True):
     """What users feel: ``affected_ratio`` of the requests at ``entry`` since ``since_at``; ``budget_spent`` is the
-    share
-    of the period's error budget that this incident has used (0..1 and above)."""
+    share of the period's error budget that this incident has used (0..1 and above)."""
 
     entry: str
     affected_ratio: float
@@ -112,7 +111,6 @@ class Incident(Struct, frozen=True):
     resolved_at: float | None = None
     calm_since_at: float | None = None
     confirmed_cause: str = ""
-    commander: str = ""
     first_ranked: tuple[Hypothesis, ...] = ()  # as journaled at the first page or action: what is scored
     diagnosed_at: float | None = None
     acknowledged_at: float | None = None

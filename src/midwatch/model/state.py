@@ -37,7 +37,6 @@ class ActionRecord(Struct, frozen=True):
     outcome: Outcome | None = None
     approved_by: tuple[str, ...] = ()
     result_why: str = ""
-    held_since_at: float | None = None
 
 
 class PageRecord(Struct, frozen=True):
@@ -282,7 +281,7 @@ def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> St
 
 @_on(e.IncidentAcknowledged)
 def _incident_acknowledged(state: State, event: e.IncidentAcknowledged, at: float) -> State:
-    return _incident(state, event.incident, acknowledged_by=event.by, acknowledged_at=at, commander=event.by)
+    return _incident(state, event.incident, acknowledged_by=event.by, acknowledged_at=at)
 
 
 _JUDGED_STATUS = {"run": "approved", "rehearse": "rehearsed", "ask": "asked", "refuse": "refused"}

@@ -93,10 +93,6 @@ class SeriesSet:
             return (), np.empty((0, self.steps))
         return self.index.subjects_by_signal[signal], self.values[rows]
 
-    def step_at(self, at: float) -> int:
-        """The column that holds time ``at`` (unix seconds), clipped to the window."""
-        return int(np.clip((at - self.start_at) // self.step_seconds, 0, max(self.steps - 1, 0)))
-
 
 @dataclass(frozen=True)
 class LatencySet:

@@ -20,7 +20,7 @@ from midwatch.model.actions import VerbSpec
 from midwatch.model.entity import is_edge, kind_of, name_of, split_edge
 from midwatch.model.errors import UsageError
 from midwatch.model.events import ChangeSeen, PolicyLoaded, Recorded, WatchStarted
-from midwatch.model.findings import Evidence, Hypothesis, Incident
+from midwatch.model.findings import Hypothesis, Incident
 from midwatch.model.policy import Policy
 from midwatch.model.state import ActionRecord, State, fold
 from midwatch.model.world import Change, World, empty_world
@@ -66,7 +66,7 @@ class Report:
                     "entity": self.name(h.entity),
                     "kind": h.kind,
                     "probability": round(h.probability, 4),
-                    "evidence": [_words(e) for e in h.evidence],
+                    "evidence": [e.text for e in h.evidence],
                 }
                 for h in _by_entity(one.hypotheses)
             ],
@@ -239,7 +239,3 @@ def _ticks(due: float, until: float, every: float) -> Iterator[float]:
 def rfc3339(at: float) -> str:
     """UTC, with milliseconds."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _words(evidence: Evidence) -> str:
-    return evidence.text

@@ -15,13 +15,22 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, get_args
 
 from msgspec.structs import replace
 
 from midwatch.core.memory import Memory
 from midwatch.model.errors import Deposed, JournalError, UsageError
-from midwatch.model.events import ChangeSeen, CommandGiven, Event, PageOrdered, PolicyLoaded, Recorded, WatchStarted
+from midwatch.model.events import (
+    ChangeSeen,
+    CommandGiven,
+    CommandVerb,
+    Event,
+    PageOrdered,
+    PolicyLoaded,
+    Recorded,
+    WatchStarted,
+)
 from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
@@ -43,9 +52,7 @@ log = logging.getLogger("midwatch.watch")
 
 Tick = Callable[[State, Memory, World, tuple[Event, ...], float], tuple[tuple[Event, ...], Memory]]
 ConsoleFactory = Callable[["Watch"], Any]
-COMMANDS = frozenset(
-    {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
-)
+COMMANDS: frozenset[str] = frozenset(get_args(CommandVerb))
 MAX_INPUTS = 1000
 MAX_UNJOURNALED = 1000
 UNJOURNALED_REPEAT_SECONDS = 300.0

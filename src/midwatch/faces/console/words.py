@@ -38,7 +38,6 @@ ACTION_STATUS: dict[str, tuple[str, str]] = {
     "dropped": ("dropped", "idle"),
 }
 TOUCHED = frozenset({"ordered", "done", "failed", "in_doubt", "met", "missed", "unknown"})
-UNDOABLE = frozenset({"done", "met", "missed", "unknown"})
 
 AUTONOMY = {
     "shadow": "watches and writes down what it would do; touches nothing",

@@ -11,7 +11,6 @@ from midwatch.model.slo import Slo
 from midwatch.shell.files.parts import EntityKey, Part, Seconds
 from midwatch.shell.files.yaml_lines import Document, Problem, validate
 
-API_VERSION: Final = "openslo/v1"
 DEFAULT_PERIOD_SECONDS: Final = 30 * 86400.0
 MAX_PERIOD_SECONDS: Final = 33 * 86400.0
 _OTHER_KINDS: Final = ("SLI", "Service", "DataSource", "AlertPolicy", "AlertCondition", "AlertNotificationTarget")

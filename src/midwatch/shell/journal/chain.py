@@ -11,7 +11,6 @@ import hashlib
 import secrets
 import struct
 
-HASH_BYTES = 32
 GENESIS = hashlib.sha256(b"midwatch journal, format 1").digest()
 NO_TEXT = b""
 

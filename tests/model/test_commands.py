@@ -1,0 +1,13 @@
+"""What a person can say is one list."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+from midwatch.core.decide.obey import _VERBS
+from midwatch.model.events import CommandVerb
+from midwatch.shell.run import COMMANDS
+
+
+def test_every_command_that_is_taken_is_obeyed_and_the_other_way_round() -> None:
+    assert set(get_args(CommandVerb)) == COMMANDS == set(_VERBS)
