@@ -23,6 +23,7 @@ from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import World
 
 HOUR_SECONDS: Final = 3600.0
+HARMLESS_SEVERITY: Final = 4
 
 
 @dataclass(frozen=True)
@@ -290,6 +291,16 @@ def confidence(action: Action, context: Context) -> Verdict | None:
     return None
 
 
+def felt(action: Action, context: Context) -> Verdict | None:
+    """What no user feels is no reason to touch production without a person. It is judged again when it gets worse."""
+    incident = context.incident
+    if incident is None or context.hypothesis is None or context.approved_by or context.state.policy.rehearse:
+        return None
+    if incident.severity < HARMLESS_SEVERITY:
+        return None
+    return Verdict("refuse", "felt", f"SEV{incident.severity}: users barely feel it, so a person decides")
+
+
 def error_budget(action: Action, context: Context) -> Verdict | None:
     """A spent budget blocks what is risky, never a reversible or transient mitigation of the incident spending it."""
     if not risky(action, context):
@@ -391,6 +402,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     unknown_effect,
     one_at_a_time,
     confidence,
+    felt,
     error_budget,
     rehearsal,
     shadow,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from midwatch.core.detect.drop import WIDTH, drops
 from midwatch.core.detect.gaps import blind
 from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
-from midwatch.core.slo.discover import latency_thresholds
+from midwatch.core.slo.discover import NOTICED_MS, latency_thresholds
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
 from midwatch.model import signals
@@ -24,6 +24,7 @@ MIN_RISE: Final = 0.01  # of the requests at an entry point
 MIN_RISE_INSIDE: Final = 0.03  # of the requests at a service that only other services call
 MIN_SLOW_RISE: Final = 0.03
 MIN_SLOW_RISE_INSIDE: Final = 0.10
+NOTICED_INSIDE_MS: Final = 25.0
 LAG_SECONDS: Final = 8.0
 CHECK_SECONDS: Final = 15.0
 JUDGED: Final = ("service",)
@@ -117,7 +118,8 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
     limits = np.maximum(_baselines(turn, names) - recent, 0)
     until = np.arange(counts.shape[1])[None, :] < np.maximum(limits - 2, 0)[:, None]
     history = np.einsum("rsb,rs->rb", counts, until * ordinary)
-    thresholds = latency_thresholds(history)
+    entry = _entry(world, names)
+    thresholds = latency_thresholds(history, np.where(entry, NOTICED_MS, NOTICED_INSIDE_MS))
     promised = _promised(turn)
     for row in (row for row, name in enumerate(names) if name in promised):
         thresholds[row] = promised[names[row]]
@@ -125,7 +127,6 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
     judged = np.isfinite(thresholds)[:, None] * ordinary
     counted = counts.sum(axis=2) * judged
     slow = np.einsum("rsb,rb->rs", counts, above.astype(np.float64)) * judged
-    entry = _entry(world, names)
     found = shift(slow, counted, baseline_until=limits)
     floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
     for row in found.fired(np.maximum(floor, found.before), np.where(entry, THRESHOLD, THRESHOLD_INSIDE)):

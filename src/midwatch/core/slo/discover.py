@@ -24,6 +24,7 @@ MIN_TIMED: Final = 20.0
 TARGETS: Final = (0.999, 0.995, 0.99, 0.95, 0.90)
 LATENCY_TARGET: Final = 0.99
 FRESHNESS_MS: Final = 30_000.0
+NOTICED_MS: Final = 100.0  # what is faster feels instant (Miller 1968, Nielsen 1993)
 
 
 def discover(turn: Turn) -> Turn:
@@ -70,7 +71,7 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
         )
     ]
     if latency is not None and latency.sum() >= MIN_REQUESTS:
-        threshold = float(latency_thresholds(latency.sum(axis=0)[None, :])[0])
+        threshold = float(latency_thresholds(latency.sum(axis=0)[None, :], NOTICED_MS)[0])
         if np.isfinite(threshold):
             proposals.append(
                 (
@@ -81,12 +82,12 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
     return proposals
 
 
-def latency_thresholds(buckets: Floats) -> Floats:
+def latency_thresholds(buckets: Floats, floor_ms: Floats | float) -> Floats:
     """Per row of ``buckets`` (counts, shape (rows, latency buckets)): the bound in ms that is at least twice the 99th
-    percentile and 50 ms; infinite where it would lie above the last bound, or with too few requests to say."""
+    percentile and ``floor_ms``; infinite where it would lie above the last bound, or with too few requests to say."""
     bounds = np.asarray(signals.LATENCY_BOUNDS_MS)
     whole = buckets.sum(axis=1)
     p99 = (np.cumsum(buckets, axis=1) < 0.99 * whole[:, None] - 1e-9).sum(axis=1)
-    wanted = np.maximum(2 * np.append(bounds, np.inf)[np.minimum(p99, len(bounds))], 50.0)
+    wanted = np.maximum(2 * np.append(bounds, np.inf)[np.minimum(p99, len(bounds))], floor_ms)
     found = np.append(bounds, np.inf)[np.searchsorted(bounds, wanted)]
     return np.asarray(np.where(whole >= MIN_TIMED, found, np.inf))

@@ -52,8 +52,15 @@ def _suspect(case: Case, change: Change) -> str:
 
 
 def _flag(change: Change) -> str:
-    """The flag's name, which changes of flags announce as ``name`` or ``name=on``."""
-    return change.summary.split("=")[0].split()[-1] if change.kind == "flag" and change.summary else ""
+    """The flag's name, from ``name=on`` (after or before the flip), else the last word of the summary."""
+    if change.kind != "flag":
+        return ""
+    for value in (change.after, change.before):
+        name, mark, _ = value.partition("=")
+        if mark and name.strip():
+            return name.strip()
+    words = change.summary.split("=")[0].split()
+    return words[-1] if words else ""
 
 
 def _versions(case: Case, service: str, change: Change) -> Iterator[Clue]:
