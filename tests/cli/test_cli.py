@@ -10,10 +10,11 @@ import pytest
 from tests.shell.recording import write_recording
 from typer.testing import CliRunner, Result
 
+from midwatch.faces.cli import commands
 from midwatch.faces.cli.app import app
 from midwatch.faces.cli.common import code_of, length_words
 from midwatch.model.actions import Action, Verdict
-from midwatch.model.errors import ChannelError, ConfigError, JournalError, NotFound
+from midwatch.model.errors import ChannelError, ConfigError, JournalError, MidwatchError, NotFound
 from midwatch.model.events import (
     ActionJudged,
     CauseRanked,
@@ -83,7 +84,9 @@ def test_people_can_read_it_too(folder: Path) -> None:
     assert "Nobody is on watch" in midwatch("status", "--folder", folder).stdout
     assert "connection pool exhausted in payment (93%)" in midwatch("incidents", "--folder", folder).stdout
     shown = midwatch("show", "inc-1", "--folder", folder).stdout
-    assert "18 wait on 5 connections" in shown and "ACT-1: wants to resize the pool of payment (size 20) and asks" in shown
+    assert (
+        "18 wait on 5 connections" in shown and "ACT-1: wants to resize the pool of payment (size 20) and asks" in shown
+    )
     assert midwatch("postmortem", "2", "--folder", folder).stdout == "# Post-mortem INC-2\n\nIt was slow.\n"
     assert "The chain holds" in midwatch("journal", "verify", "--folder", folder).stdout
 
@@ -132,6 +135,20 @@ def test_hands_off_works_when_nobody_is_on_watch(tmp_path: Path) -> None:
     assert answer["hands_off"] and not answer["watch_told"] and (where / "HANDS-OFF").exists()
     assert midwatch("hands-off", "--release", "--folder", where).exit_code == 3
     assert not (where / "HANDS-OFF").exists()
+
+
+def test_hands_off_holds_though_the_watch_cannot_write_it_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def __init__(self, folder: Path) -> None: ...
+
+        def post(self, path: str, body: dict[str, str]) -> dict[str, int]:
+            raise MidwatchError("the journal is full")
+
+    monkeypatch.setattr(commands, "Running", Full)
+    told = midwatch("hands-off", "--folder", tmp_path)
+    assert told.exit_code == 0 and "Hands off." in told.stdout and "the journal is full" in told.stdout
+    assert midwatch("hands-off", "--release", "--folder", tmp_path).exit_code == 4
+    assert (tmp_path / "HANDS-OFF").exists(), "nothing is released that is not written down"
 
 
 def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from midwatch.faces.cli.common import (
     print_json,
 )
 from midwatch.model.actions import AUTONOMY_LADDER
-from midwatch.model.errors import Unreachable, UsageError
+from midwatch.model.errors import MidwatchError, Unreachable, UsageError
 from midwatch.model.faults import FAULT_KINDS
 from midwatch.shell.config import HANDS_OFF_FILE
 
@@ -119,26 +119,30 @@ def hands_off(
                 err.print(
                     f"[yellow]{file} cannot be written ({error.strerror}); asking the watch itself[/]", soft_wrap=True
                 )
-        elif file.exists():
-            try:
-                file.unlink()
-            except OSError as error:
-                raise UsageError(f"{file} cannot be removed: {error.strerror}") from error
         verb = "hands_on" if release else "hands_off"
-        told, sequence = True, None
+        untold, sequence = "", None
         try:
             body = {"verb": verb, "by": me(by), "note": note, "via": "cli"}
             sequence = Running(where).post("/api/v1/commands", body)["seq"]
-        except Unreachable:
-            told = False
+        except MidwatchError as error:  # the file is the switch: whatever the watch says, or does not, it holds
+            if release and isinstance(
+                error, Unreachable
+            ):  # a running watch takes it away itself, once that is journaled
+                _take_away(file)
             if release or not file.exists():
                 raise
+            untold = "No watch is running." if isinstance(error, Unreachable) else f"The watch says: {error}."
         if as_json:
-            print_json({"hands_off": not release, "file": str(file), "watch_told": told, "seq": sequence})
+            print_json({"hands_off": not release, "file": str(file), "watch_told": not untold, "seq": sequence})
         elif release:
             out.print("Hands on: midwatch may act again.")
         else:
-            out.print(
-                "[bold]Hands off.[/] No action will be carried out." + ("" if told else " (No watch is running.)")
-            )
+            out.print("[bold]Hands off.[/] No action will be carried out." + escape(f" ({untold})" if untold else ""))
             out.print(f"[dim]{file} is the switch; release it with: midwatch hands-off --release[/]", soft_wrap=True)
+
+
+def _take_away(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be removed: {error.strerror}", hint="remove it by hand") from error
