@@ -54,3 +54,12 @@ def test_no_history_no_verdict() -> None:
     bad = np.zeros((1, 6))
     bad[0, 2:] = 90
     assert fired(bad, total) == 0
+
+
+def test_a_single_stall_is_no_sustained_shift() -> None:
+    total = np.full((2, 40), 125.0)
+    bad = np.zeros((2, 40))
+    bad[0, -2:] = 20, 2  # a stall of one step, over already
+    bad[1, -2:] = 20, 20
+    found = shift(bad, total, floor=0.03, sustained=True)
+    assert found.fired(0.03).tolist() == [1]

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import betaln
 
 from midwatch.model.world import Floats, Ints
@@ -52,17 +53,26 @@ class Shift:
 
 
 def shift(
-    bad: Floats, total: Floats, *, floor: float = 0.0, baseline_until: Ints | None = None, min_bad: float = MIN_BAD
+    bad: Floats,
+    total: Floats,
+    *,
+    floor: Floats | float = 0.0,
+    baseline_until: Ints | None = None,
+    min_bad: float = MIN_BAD,
+    sustained: bool = False,
 ) -> Shift:
     """Compare the newest steps with the ones before, row by row.
 
     ``bad`` and ``total`` have shape (rows, steps) without NaN. ``floor`` is a share below which nothing counts as a rise.
-    ``baseline_until[row]`` ends the history early (the column where a known trouble began).
+    ``baseline_until[row]`` ends the history early (the column where a known trouble began). ``sustained`` asks that
+    two of the newest steps, the very newest among them, each exceed the floor: one stall of a machine is no shift.
     """
     if total.shape[1] > HISTORY:
         cut = total.shape[1] - HISTORY
         moved = None if baseline_until is None else np.maximum(baseline_until - cut, 0)
-        recent = shift(bad[:, cut:], total[:, cut:], floor=floor, baseline_until=moved, min_bad=min_bad)
+        recent = shift(
+            bad[:, cut:], total[:, cut:], floor=floor, baseline_until=moved, min_bad=min_bad, sustained=sustained
+        )
         return Shift(recent.log_bayes, recent.now, recent.before, recent.width, recent.began + cut)
     rows, steps = total.shape
     best = np.full(rows, -np.inf)
@@ -80,7 +90,11 @@ def shift(
         k0, n0 = sum_bad[at, end], sum_total[at, end]
         k1 = sum_bad[:, -1] - sum_bad[:, steps - width]
         n1 = sum_total[:, -1] - sum_total[:, steps - width]
-        split = ((bad[:, -width:] > 0).sum(axis=1) >= 2) | (k1 >= 4 * min_bad)
+        split = (
+            _above(bad, total, width, floor)
+            if sustained
+            else ((bad[:, -width:] > 0).sum(axis=1) >= 2) | (k1 >= 4 * min_bad)
+        )
         usable = (end >= MIN_BASELINE_STEPS) & (n0 >= MIN_BASELINE_TOTAL) & (n1 > 0) & (k1 >= min_bad) & split
         with np.errstate(divide="ignore", invalid="ignore"):
             p0, p1 = k0 / n0, k1 / n1
@@ -91,6 +105,15 @@ def shift(
         now, before = np.where(better, p1, now), np.where(better, p0, before)
         width_of = np.where(better, width, width_of)
     return Shift(best, now, before, width_of, _began(bad, total, width_of, now, before))
+
+
+def _above(bad: Floats, total: Floats, width: int, floor: Floats | float) -> npt.NDArray[np.bool_]:
+    """Rows in which the newest step and one more of the newest ``width`` exceed the floor."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        high = np.nan_to_num(bad[:, -width:] / total[:, -width:]) > np.reshape(
+            np.broadcast_to(floor, len(bad)), (-1, 1)
+        )
+    return np.asarray(high[:, -1] & (high.sum(axis=1) >= 2))
 
 
 def _log_bayes(k0: Floats, n0: Floats, k1: Floats, n1: Floats) -> Floats:

@@ -127,8 +127,8 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
     judged = np.isfinite(thresholds)[:, None] * ordinary
     counted = counts.sum(axis=2) * judged
     slow = np.einsum("rsb,rb->rs", counts, above.astype(np.float64)) * judged
-    found = shift(slow, counted, baseline_until=limits)
     floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
+    found = shift(slow, counted, floor=floor, baseline_until=limits, sustained=True)
     for row in found.fired(np.maximum(floor, found.before), np.where(entry, THRESHOLD, THRESHOLD_INSIDE)):
         yield Finding(
             id=f"latency_shift|{names[row]}|",
