@@ -202,7 +202,7 @@ TABLE: list[tuple[g.Guard, Action, Callable[[], Context], str | None, str]] = [
     (g.irreversible, RESIZE, context, None, ""),
     (g.own_undo, UNDO, context, "run", "ACT-1"),
     (g.own_undo, RESIZE, context, None, ""),
-    (g.felt, RESIZE, lambda: context(broken(severity=4), hypothesis=pool_exhausted()), "refuse", "SEV4"),
+    (g.felt, RESIZE, lambda: context(broken(severity=4), hypothesis=pool_exhausted()), "rehearse", "SEV4"),
     (g.felt, RESIZE, lambda: context(broken(severity=3), hypothesis=pool_exhausted()), None, ""),
     (g.felt, RESIZE, lambda: context(broken(severity=4), None, None, ("ana",), pool_exhausted()), None, ""),
     (g.approved, RESIZE, lambda: context(approved=("ana",)), "run", "ana"),

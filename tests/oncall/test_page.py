@@ -70,8 +70,11 @@ def test_it_pages_while_a_fix_is_being_verified() -> None:
     assert "midwatch is resizing the pool of payment (ACT-1)." in made.pages()[0][1].text
 
 
-def test_an_action_that_waits_for_a_yes_pages_even_at_severity_4() -> None:
-    made = scene(severity=4, mode="ask", playbooks=BOOKS).run(until=70)
+CALM = PagePolicy(channels=("phone", "mail"), repeat_seconds=60, max_repeats=5, page_severity=2)
+
+
+def test_an_action_that_waits_for_a_yes_pages_even_where_the_severity_does_not() -> None:
+    made = scene(severity=3, mode="ask", playbooks=BOOKS, paging=CALM).run(until=70)
     assert to_phone(made) == [(0, ("asked-ACT-1",)), (60, ("asked-ACT-1",))]
     made.say("approve", "ACT-1").run(until=80)
     assert made.state.actions["ACT-1"].approved_by == ("ana",)
@@ -80,12 +83,12 @@ def test_an_action_that_waits_for_a_yes_pages_even_at_severity_4() -> None:
 
 
 def test_doubt_unknown_and_misses_page() -> None:
-    doubt = scene(severity=4, playbooks=BOOKS[:1])
+    doubt = scene(severity=3, playbooks=BOOKS[:1], paging=CALM)
     doubt.hand = lambda action: Outcome("in_doubt")
     assert to_phone(doubt.run(until=20))[0][1] == ("in_doubt-ACT-1",)
-    unknown = scene(severity=4, playbooks=BOOKS[:1]).at(5, blind()).run(until=120)
+    unknown = scene(severity=3, playbooks=BOOKS[:1], paging=CALM).at(5, blind()).run(until=120)
     assert to_phone(unknown)[0][1] == ("unknown-ACT-1",)
-    missed = scene(severity=4, playbooks=BOOKS[:1]).run(until=120)
+    missed = scene(severity=3, playbooks=BOOKS[:1], paging=CALM).run(until=120)
     assert to_phone(missed)[0][1] == ("missed-ACT-1",)
 
 
