@@ -45,8 +45,9 @@ def test_every_channel_is_paged_at_once_and_again_until_acknowledged() -> None:
     assert len(made.pages()) == 6
 
 
-def test_it_stops_at_max_repeats() -> None:
+def test_it_gets_rarer_after_max_repeats_and_never_silent() -> None:
     assert len(to_phone(scene().run(until=1000))) == 1 + PAGING.max_repeats
+    assert len(to_phone(scene().run(until=1100))) == 2 + PAGING.max_repeats
 
 
 def test_a_mild_incident_lets_people_sleep() -> None:

@@ -27,12 +27,12 @@ class Ledger:
 @dataclass(frozen=True)
 class Memory:
     """``ledgers`` by SLO name. ``quiet_since`` by finding id: since when its condition no longer holds (a finding closes
-    only after a while). ``diagnosed`` by incident: when it was last diagnosed, and a digest of what was journaled.
+    only after a while). ``diagnosed`` by incident: when it was last diagnosed.
     ``told`` by incident: a digest of the last words, so that an update is written only when something changed."""
 
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     quiet_since: Mapping[str, float] = field(default_factory=dict)
-    diagnosed: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    diagnosed: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     held_since: Mapping[str, float] = field(default_factory=dict)  # action id -> since when its expectation holds
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

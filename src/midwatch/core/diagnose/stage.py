@@ -53,6 +53,8 @@ def diagnose(turn: Turn) -> Turn:
     """Rank the causes of every open incident; journal a ranking only when it changed materially."""
     if warming_up(turn):
         return turn
+    still_open = {incident.id for incident in turn.state.open_incidents}
+    turn = turn.remember(diagnosed={k: v for k, v in turn.memory.diagnosed.items() if k in still_open})
     for incident in turn.state.open_incidents:
         if incident.phase == "mitigated" or not _due(turn, incident):
             continue
@@ -60,7 +62,7 @@ def diagnose(turn: Turn) -> Turn:
         if ranked is None:
             continue
         hypotheses, unknown = ranked
-        turn = turn.remember(diagnosed={**turn.memory.diagnosed, incident.id: (turn.now, "")})
+        turn = turn.remember(diagnosed={**turn.memory.diagnosed, incident.id: turn.now})
         if _material(incident, hypotheses, unknown):
             turn = turn.emit(CauseRanked(incident.id, hypotheses, unknown, why=_why(hypotheses)))
     return turn
@@ -71,7 +73,7 @@ def _due(turn: Turn, incident: Incident) -> bool:
     is the fix and no longer the fault."""
     if incident.calm_since_at is not None or incident.phase in ("mitigating", "verifying"):
         return False
-    last_at, _ = turn.memory.diagnosed.get(incident.id, (0.0, ""))
+    last_at = turn.memory.diagnosed.get(incident.id, 0.0)
     return turn.now - last_at >= EVERY_SECONDS and turn.now - incident.opened_at <= WATCH_SECONDS
 
 

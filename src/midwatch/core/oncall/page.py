@@ -20,6 +20,7 @@ from midwatch.model.state import ActionRecord, PageRecord, State
 RESOLVED: Final = "resolved"
 RESOLVED_WITHIN_SECONDS: Final = 600.0
 FAILED_REPEAT_SECONDS: Final = 60.0
+SELDOM: Final = 12  # times the usual pause, once max_repeats went unanswered
 STUCK_SECONDS: Final = 60.0  # beyond its timeout, an ordered action without an outcome needs a person
 
 
@@ -85,7 +86,9 @@ def due(state: State, incident: Incident, channel: str, now: float) -> PageOrder
     last = max(sent, key=lambda p: p.ordered_at)
     wait = state.policy.paging.repeat_seconds
     wait = min(wait, FAILED_REPEAT_SECONDS) if last.status == "failed" else wait
-    if now - last.ordered_at < wait or _repeats(sent) >= state.policy.paging.max_repeats:
+    if _repeats(sent) >= state.policy.paging.max_repeats:
+        wait *= SELDOM  # nobody answered for hours: rarer, but never silent
+    if now - last.ordered_at < wait:
         return None
     return _order(state, incident, channel, sent, unanswered, current)
 

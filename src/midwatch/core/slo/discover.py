@@ -18,6 +18,7 @@ from midwatch.model.events import SloDiscovered
 from midwatch.model.slo import Slo
 from midwatch.model.world import Floats, World
 
+MAX_DISCOVERED: Final = 200
 MIN_STEPS: Final = 6
 MIN_REQUESTS: Final = 50.0
 MIN_TIMED: Final = 20.0
@@ -32,6 +33,8 @@ def discover(turn: Turn) -> Turn:
     if not turn.state.policy.discover_slos or turn.state.open_incidents:
         return turn
     promised = {slo.entity for slo in turn.state.slos}
+    if len(promised) >= MAX_DISCOVERED:
+        return turn
     found = [
         SloDiscovered(slo, why)
         for entity in _candidates(turn.world)

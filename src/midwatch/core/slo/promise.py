@@ -28,9 +28,7 @@ Z: Final = 2.33  # one-sided 1 %
 def promise(turn: Turn) -> Turn:
     """Discover promises, bring the ledgers up to date, open and close burn-rate findings."""
     turn = discover(turn)
-    ledgers = dict(turn.memory.ledgers)
-    for slo in turn.state.slos:
-        ledgers[slo.name] = _caught_up(turn, slo, ledgers.get(slo.name))
+    ledgers = {slo.name: _caught_up(turn, slo, turn.memory.ledgers.get(slo.name)) for slo in turn.state.slos}
     turn = turn.remember(ledgers=ledgers)
     for slo in turn.state.slos:
         turn = _judge(turn, slo, ledgers[slo.name])
