@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from tests.worlds import START, STEP, after, flat, make_world
 
 from midwatch.core.diagnose.blame import blame
 from midwatch.core.diagnose.case import make_case
@@ -12,7 +13,6 @@ from midwatch.core.diagnose.stage import WITNESSES
 from midwatch.model import faults, signals
 from midwatch.model.findings import Finding, Hypothesis
 from midwatch.model.world import Change, World
-from tests.worlds import START, STEP, after, flat, make_world
 
 ONSET = 40
 GATEWAY, PAYMENT, CHECKOUT, DB = "service:gateway", "service:payment", "service:checkout", "database:shop"
