@@ -113,6 +113,24 @@ def test_a_shipped_playbook_for_every_kind_that_has_a_hand() -> None:
             assert book.target in book.requires_scope
 
 
+def test_shipped_playbooks_ask_for_nothing_beyond_what_the_verb_declares() -> None:
+    """A guard refuses what lies outside the declaration: such a fix would fail just where it is needed most."""
+    for book in files.shipped_playbooks():
+        for name, rule in book.parameters.items():
+            spec = VERBS[book.verb].parameters[name]
+            where = f"{book.name}: {name}"
+            # What a signal gives has no bounds of its own; a value and a scope are what they are.
+            least, most = (rule.minimum, rule.maximum) if rule.signal else (rule.value, rule.value)
+            if spec.minimum is not None and not rule.scope:
+                assert isinstance(least, int | float) and least >= spec.minimum, where
+            if spec.maximum is not None and not rule.scope:
+                assert isinstance(most, int | float) and most <= spec.maximum, where
+            if rule.value is not None:
+                assert not spec.choices or rule.value in spec.choices, where
+                kinds = {"str": str, "int": int, "float": (int, float), "bool": bool}[spec.type]
+                assert isinstance(rule.value, kinds) and isinstance(rule.value, bool) == (spec.type == "bool"), where
+
+
 def test_a_team_s_playbook_takes_the_place_of_a_shipped_one(tmp_path: Path) -> None:
     text = "playbooks:\n  - {name: resize-pool, kinds: [pool_exhausted], verb: restart}\n"
     policy, _ = files.load([write(tmp_path, own=text)])
