@@ -85,7 +85,8 @@ def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fi
     errors = np.minimum(_aligned(world, names, signals.ERRORS), requests)
     entry = _entry(world, names)
     floor = np.where(entry, MIN_RISE, MIN_RISE_INSIDE)
-    found = shift(errors, requests, baseline_until=_baselines(turn, names))
+    # A burst that is over in one step is no incident, and a shift whose newest step is clean has ended.
+    found = shift(errors, requests, floor=floor, baseline_until=_baselines(turn, names), sustained=True)
     sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
     for row in found.fired(np.maximum(floor, 0.5 * found.before), sure):
         yield Finding(
