@@ -1,11 +1,10 @@
-"""``midwatch gym run --fault NAME --seed N --record DIR``: telemetry of one fault, as OTLP JSON lines, to be replayed.
+"""``midwatch gym run --fault KIND --seed N [--record DIR]``: one fault, and its telemetry as OTLP JSON lines to be replayed.
 
 DIR holds what a watch would have received and nothing else. The truth is written elsewhere: ``truth.json`` beside DIR.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import shutil
 import tempfile
@@ -37,60 +36,53 @@ class Recording(msgspec.Struct, frozen=True):
     requests: int
 
 
-async def record(
+async def strike(
+    fleet: Fleet,
     fault: str,
     seed: int,
-    directory: Path,
     *,
     number: int = 0,
     entity: str | None = None,
     normal_seconds: float = 60.0,
     fault_seconds: float = 90.0,
-    rate: float = 25.0,
-    truth: Path | None = None,
+    settled: Callable[[], None] = lambda: None,
     say: Callable[[str], None] = print,
 ) -> Recording:
-    """Record one case into ``directory``; the truth goes to ``truth`` (default: ``truth.json`` beside it).
+    """Break a running fleet once and say what users felt: ``normal_seconds`` of health (``settled`` is called when they
+    begin), the injection, ``fault_seconds`` of harm. The fault stays.
 
-    Raises LookupError for an unknown fault or entity, FleetError when the fleet does not start.
+    Raises LookupError for an unknown fault or entity, FleetError when users are not served well before.
     """
-    directory = directory.absolute()
-    beside = truth or directory.parent / "truth.json"
-    if beside.is_relative_to(directory):
-        raise LookupError(f"{beside}: the truth must lie outside of what a watch may read")
-    directory.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="midwatch-fleet-") as work:
-        async with Fleet(work, rate=rate, seed=seed, record=directory) as fleet:
-            known = Map.read(await fleet.dark.call("targets"))
-            case = draw_case(
-                seed,
-                number,
-                named(fault),
-                known,
-                entity=entity,
-                normal_seconds=(normal_seconds, normal_seconds),
-                watch_seconds=fault_seconds,
-            )
-            await named(fault).prepare(fleet, case.truth)
-            witness = Witness(fleet)
-            await witness.settled()
-            cold = _sizes(directory)
-            started = time.time()
-            planned = started + case.normal_seconds
-            routine = asyncio.create_task(background.play(fleet, case.routines, planned))
-            say(f"{case.name}: normal for {case.normal_seconds:.0f} s")
-            await witness.watch(max(0.0, planned - time.time()))
-            injected = time.time()
-            await named(fault).inject(fleet, case.truth)
-            case = replace(case, truth=replace(case.truth, injected_at=injected))
-            say(f"{case.name}: {case.truth.entity} {dict(case.truth.strength)}")
-            await witness.watch(fault_seconds)
-            ended = time.time()
-            routine.cancel()
-            await asyncio.gather(routine, return_exceptions=True)
-            requests = witness.requests(started)
-    for path, size in cold.items():
-        _cut(path, size)
+    known = Map.read(await fleet.dark.call("targets"))
+    case = draw_case(
+        seed,
+        number,
+        named(fault),
+        known,
+        entity=entity,
+        normal_seconds=(normal_seconds, normal_seconds),
+        watch_seconds=fault_seconds,
+    )
+    await named(fault).prepare(fleet, case.truth)
+    witness = Witness(fleet)
+    await witness.settled()
+    settled()
+    started = time.time()
+    planned = started + case.normal_seconds
+    routine = asyncio.create_task(background.play(fleet, case.routines, planned))
+    try:
+        say(f"{case.name}: normal for {case.normal_seconds:.0f} s")
+        await witness.watch(max(0.0, planned - time.time()))
+        injected = time.time()
+        await named(fault).inject(fleet, case.truth)
+        case = replace(case, truth=replace(case.truth, injected_at=injected))
+        say(f"{case.name}: {case.truth.entity} {dict(case.truth.strength)}")
+        await witness.watch(fault_seconds)
+        ended = time.time()
+    finally:
+        routine.cancel()
+        await asyncio.gather(routine, return_exceptions=True)
+    requests = witness.requests(started)
     found = Recording(
         case,
         started,
@@ -101,9 +93,40 @@ async def record(
         bad_share(requests, injected + 10, ended),
         len(requests),
     )
+    say(f"{case.name}: bad requests {found.bad_before:.1%} before, {found.bad_after:.1%} after the injection")
+    return found
+
+
+async def record(
+    fault: str,
+    seed: int,
+    directory: Path,
+    *,
+    entity: str | None = None,
+    rate: float = 25.0,
+    truth: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> Recording:
+    """``strike`` a fleet of its own and keep its telemetry in ``directory``; the truth goes to ``truth`` (default:
+    ``truth.json`` beside it).
+
+    Raises LookupError for an unknown fault or entity, FleetError when the fleet does not start.
+    """
+    directory = directory.absolute()
+    beside = truth or directory.parent / "truth.json"
+    if beside.is_relative_to(directory):
+        raise LookupError(f"{beside}: the truth must lie outside of what a watch may read")
+    directory.mkdir(parents=True, exist_ok=True)
+    cold: dict[Path, int] = {}
+    with tempfile.TemporaryDirectory(prefix="midwatch-fleet-") as work:
+        async with Fleet(work, rate=rate, seed=seed, record=directory) as fleet:
+            found = await strike(
+                fleet, fault, seed, entity=entity, settled=lambda: cold.update(_sizes(directory)), say=say
+            )
+    for path, size in cold.items():
+        _cut(path, size)
     beside.parent.mkdir(parents=True, exist_ok=True)
     beside.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
-    say(f"{case.name}: bad requests {found.bad_before:.1%} before, {found.bad_after:.1%} after the injection")
     return found
 
 
@@ -118,30 +141,3 @@ def _cut(path: Path, size: int) -> None:
         old.seek(size)
         shutil.copyfileobj(old, new)
     fresh.replace(path)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="record the telemetry of one fault, to be replayed")
-    parser.add_argument("--fault", required=True)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--record", type=Path, required=True)
-    parser.add_argument("--entity")
-    parser.add_argument("--normal", type=float, default=60.0)
-    parser.add_argument("--seconds", type=float, default=90.0)
-    parser.add_argument("--rate", type=float, default=25.0)
-    given = parser.parse_args()
-    asyncio.run(
-        record(
-            given.fault,
-            given.seed,
-            given.record,
-            entity=given.entity,
-            normal_seconds=given.normal,
-            fault_seconds=given.seconds,
-            rate=given.rate,
-        )
-    )
-
-
-if __name__ == "__main__":
-    main()

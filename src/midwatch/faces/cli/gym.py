@@ -22,9 +22,13 @@ def _gym(module: str) -> Any:
     try:
         return importlib.import_module(f"midwatch.gym.{module}")
     except ImportError as error:
-        raise UsageError(
-            f"the gym is not complete here: {error.name or error} is missing", hint="pip install 'midwatch[gym,store]'"
-        ) from error
+        raise _missing(error) from error
+
+
+def _missing(error: ImportError) -> UsageError:
+    return UsageError(
+        f"the gym is not complete here: {error.name or error} is missing", hint="pip install 'midwatch[gym,store]'"
+    )
 
 
 def _called(module: str, name: str, **options: Any) -> Any:
@@ -34,8 +38,8 @@ def _called(module: str, name: str, **options: Any) -> Any:
         raise UsageError(f"this gym has no {module}.{name}")
     try:
         return function(**options)
-    except (MidwatchError, KeyboardInterrupt, typer.Exit):
-        raise
+    except ModuleNotFoundError as error:
+        raise _missing(error) from error
     except OSError as error:
         raise MidwatchError(f"the gym stopped: {error}") from error
 
@@ -67,63 +71,83 @@ def demo(
 def run(
     folder: Annotated[Path, typer.Option(help="Where the fleet keeps its data.")] = Path("demo-data/fleet"),
     seed: Seed = 1,
-    rate: Annotated[float, typer.Option(help="Requests per second.")] = 25.0,
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests per second.")] = 25.0,
     otlp: Annotated[str, typer.Option(help="Where the fleet sends its telemetry.")] = "http://127.0.0.1:4318",
-    fault: Annotated[str, typer.Option(help="Break this, once (with --record).")] = "",
-    record: Annotated[Path | None, typer.Option(help="Write the telemetry of one fault here, for replay.")] = None,
+    fault: Annotated[str, typer.Option(metavar="KIND", help="Break this, after a minute.")] = "",
+    entity: Annotated[
+        str, typer.Option(help="Break it here, such as service:cart. Default: drawn from the seed.")
+    ] = "",
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="End after the fault; its telemetry lies here, for midwatch replay."),
+    ] = None,
+    once: Annotated[
+        bool,
+        typer.Option("--once", help="End a minute and a half after the fault came; exit code 1 if nobody felt it."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the fleet alone, until Ctrl-C: point your own watch at it. Or record one fault, to be replayed."""
+    """Run the fleet alone, until Ctrl-C: point your own watch at it. It can be broken, or one fault recorded."""
     with friendly(as_json):
-        options = {"folder": folder, "seed": seed, "rate": rate, "otlp": otlp, "fault": fault, "record": record}
+        options = {"folder": folder, "seed": seed, "rate": rate, "otlp": otlp}
+        options |= {"fault": fault, "entity": entity, "record": record, "once": once}
         _ended(_called("cli", "run", as_json=as_json, **options), as_json)
 
 
 @gym.command()
 def score(
-    seed: Annotated[list[int], typer.Option(help="May be given again.")],
-    folder: Annotated[Path | None, typer.Option(help="Keep raw data here.")] = None,
-    fault: Annotated[list[str] | None, typer.Option(help="Only these faults.")] = None,
+    seed: Annotated[list[int], typer.Option(help="Everything is drawn from it. May be given again.")],
+    kinds: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Only this. May be given again.")] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Of each kind, for each seed.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Fleets at a time; each wants a core and 700 MB.")] = 1,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="DIR",
+            help="Case files and the page gym.md; a case that is there is kept. Default: gym-score-SEED.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Break it in every way that the seed draws and score the watch. Exit code 1 when a bound is missed."""
     with friendly(as_json):
-        _ended(
-            _called("cli", "score", seeds=tuple(seed), folder=folder, faults=tuple(fault or ()), as_json=as_json),
-            as_json,
-        )
+        options = {"seeds": tuple(seed), "kinds": tuple(kinds or ()), "cases": cases, "jobs": jobs, "out": to}
+        _ended(_called("cli", "score", as_json=as_json, **options), as_json)
 
 
 @gym.command()
-def faults(as_json: AsJson = False) -> None:
+def faults(
+    names: Annotated[list[str] | None, typer.Argument(metavar="KIND...", help="All, when none is named.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check",
+            help="Does each do what it says, on a real fleet? About two minutes each; exit code 1 when one does not.",
+        ),
+    ] = False,
+    seed: Seed = 1,
+    as_json: AsJson = False,
+) -> None:
     """What can break, and what fixes it."""
     with friendly(as_json):
-        rows = _called("cli", "faults")
+        if check:
+            _ended(_called("cli", "check", names=tuple(names or ()), seed=seed, as_json=as_json), as_json)
+            return
+        rows = _called("cli", "faults", names=tuple(names or ()))
         if as_json:
             print_json(rows)
             return
         table = Table(box=None, pad_edge=False, header_style="dim")
-        columns = list(rows[0]) if rows else []
-        for name in columns:
-            table.add_column(name.replace("_", " "), overflow="fold")
+        table.add_column("fault", no_wrap=True)
+        table.add_column("places", justify="right", no_wrap=True)
+        table.add_column("fixed by", min_width=16)
+        table.add_column("what happens")
         for row in rows:
-            table.add_row(*(Text(_words(row[name])) for name in columns))
+            fixes = ", ".join(row["fixed_by"]) or "nothing is broken"
+            table.add_row(row["name"], str(row["eligible"]), fixes, Text(row["what"]))
         out.print(table)
-
-
-def _words(value: Any) -> str:
-    return ", ".join(str(one) for one in value) if isinstance(value, list | tuple) else str(value)
-
-
-@gym.command()
-def check(
-    names: Annotated[list[str] | None, typer.Argument(metavar="FAULT...", help="All, when none is named.")] = None,
-    seed: Seed = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Does each fault do what it says? About two minutes each. Exit code 1 when one does not."""
-    with friendly(as_json):
-        _ended(_called("cli", "check", names=tuple(names or ()), seed=seed, as_json=as_json), as_json)
 
 
 @gym.command()

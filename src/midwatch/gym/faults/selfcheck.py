@@ -6,9 +6,7 @@ carried out by the very hands that midwatch uses, cures it. Healthy controls mus
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +19,7 @@ from midwatch.adapters.actuators.load import fleet_section, load_actuators
 from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import BY_NAME, Case, draw_case, named
 from midwatch.gym.faults.truth import Fix
-from midwatch.gym.fleet import Fleet
+from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.score.reset import put_back
 from midwatch.gym.score.users import Request, bad_share, first_harm
 from midwatch.gym.score.witness import Witness
@@ -64,11 +62,11 @@ class Checker:
         self.witness = Witness(fleet)
         self.actions = 0
 
-    async def check(self, name: str, seed: int, *, entity: str | None = None, restart: bool = True) -> Checked:
+    async def check(self, name: str, seed: int) -> Checked:
         """One fault, from healthy to healthy."""
         fault = named(name)
         known = Map.read(await self.fleet.dark.call("targets"))
-        case = draw_case(seed, 0, fault, known, entity=entity)
+        case = draw_case(seed, 0, fault, known)
         await self._calm()
         await fault.prepare(self.fleet, case.truth)
         if not await self._good(30.0):
@@ -84,15 +82,13 @@ class Checker:
             return self._checked(case, None, self._bad(injected), None, "", None, "nobody felt it")
         await asyncio.sleep(10)
         share = self._bad(injected + harm)
-        cured = None
-        if restart:
-            cured = await self._restarted(case)
-            if cured:
-                await fault.clear(self.fleet)
-                await self._calm()
-                await fault.prepare(self.fleet, case.truth)
-                await fault.inject(self.fleet, case.truth)
-                await self._harm(time.time(), HARM_SECONDS)
+        cured = await self._restarted(case)
+        if cured:
+            await fault.clear(self.fleet)
+            await self._calm()
+            await fault.prepare(self.fleet, case.truth)
+            await fault.inject(self.fleet, case.truth)
+            await self._harm(time.time(), HARM_SECONDS)
         fix, seconds, problem = await self._fixed(case)
         return self._checked(case, harm, share, cured, fix, seconds, problem)
 
@@ -119,7 +115,7 @@ class Checker:
         await put_back(self.fleet, Map.read(await self.fleet.dark.call("targets")).regions)
         self.witness.forget()
         if not await self._good(90.0):
-            raise RuntimeError("the fleet is not healthy after a reset")
+            raise FleetError("the fleet is not healthy after a reset")
 
     async def _good(self, patience_seconds: float) -> bool:
         """Wait until nobody was harmed for a while."""
@@ -220,38 +216,15 @@ async def selfcheck(
     names: Sequence[str] = (),
     seed: int = 1,
     *,
-    entity: str | None = None,
-    restart: bool = True,
-    rate: float = 25.0,
     say: Callable[[str], None] = print,
 ) -> list[Checked]:
     """Check the named faults (all of them by default) on a fleet of its own."""
     found = []
     with tempfile.TemporaryDirectory(prefix="midwatch-check-") as work:
-        async with Fleet(Path(work), rate=rate, seed=seed) as fleet:
+        async with Fleet(Path(work), seed=seed) as fleet:
             checker = Checker(fleet, say)
             for name in names or BY_NAME:
-                one = await checker.check(name, seed, entity=entity, restart=restart)
+                one = await checker.check(name, seed)
                 found.append(one)
                 say(words(one))
     return found
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("faults", nargs="*")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--entity")
-    parser.add_argument("--no-restart", action="store_true")
-    parser.add_argument("--rate", type=float, default=25.0)
-    given = parser.parse_args()
-    done = asyncio.run(
-        selfcheck(given.faults, given.seed, entity=given.entity, restart=not given.no_restart, rate=given.rate)
-    )
-    return 1 if any(one.problems for one in done) else 0
-
-
-__all__ = ["Checked", "Checker", "selfcheck"]
-
-if __name__ == "__main__":
-    sys.exit(main())
