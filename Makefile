@@ -8,6 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null)
 SEED ?= 1
+OUT ?= docs/results/gym-seed-$(SEED)
 
 .PHONY: help venv demo test lint format types layers unit score clean
 
@@ -56,8 +57,8 @@ layers: $(READY)  ## import-linter: who may import whom
 unit: $(READY)  ## pytest
 	$(BIN)/pytest
 
-score: $(READY)  ## every fault of the gym on one seed: make score SEED=7
-	$(BIN)/midwatch gym score --seed $(SEED)
+score: $(READY)  ## every fault of the gym on one seed, into OUT: make score SEED=7
+	$(BIN)/midwatch gym score --seed $(SEED) --out $(OUT)
 
 clean:  ## remove what make and the tools made
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .grimp_cache
