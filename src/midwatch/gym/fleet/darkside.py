@@ -23,7 +23,6 @@ KNOBS = frozenset({
     "error_ratio", "exception", "delay_ms", "burn_ms", "leak_bytes_per_request", "hold_pool", "crash_after_requests",
     "crash_on_start", "consumer_stuck", "retry_storm", "route",
 })  # fmt: skip
-SELECTORS = ("service", "instance", "region")
 
 
 class DarkServer(StoreFaults):
@@ -397,7 +396,7 @@ class DarkServer(StoreFaults):
                         process = supervisor.instances.pop(instance)
                         supervisor.spawn(supervisor.end(process, 3.0))
             version_differs = state.versions[-1] != spec.version
-            state.versions, state.configs, state.flags = [spec.version], [default_config(spec, "")], dict(spec.flags)
+            state.versions, state.configs, state.flags = [spec.version], [default_config(spec)], dict(spec.flags)
             state.builds, state.flag_defects, state.bypass, state.shed_ratio, state.count = (
                 {spec.version: {}},
                 {},

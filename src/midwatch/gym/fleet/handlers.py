@@ -13,7 +13,6 @@ from midwatch.gym.fleet.service import Service
 from midwatch.gym.fleet.telemetry import PRODUCER
 
 Request = web.BaseRequest
-PRODUCTS = 2000
 CATEGORIES = 12
 
 

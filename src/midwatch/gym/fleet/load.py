@@ -26,7 +26,6 @@ FIRST_HOP = {"browse": "storefront", "search": "search", "product": "storefront"
 TERMS = ("lamp", "chair", "desk", "shelf", "rug", "vase", "clock", "mirror")
 TIMEOUT_SECONDS = 5.0
 MAX_INFLIGHT = 600
-LOW_PRIORITY = ("browse", "search", "product")
 
 
 class Load:

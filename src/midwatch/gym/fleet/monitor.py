@@ -39,7 +39,6 @@ class Monitor:
         self.started_ns = time.time_ns()
         self.proxy = Proxy.__new__(Proxy)
         self.proxy.socket = Path(spec["haproxy_socket"])
-        self.warned: dict[int, float] = {}
 
     async def postgres(self) -> list[Measure]:
         connection = await psycopg.AsyncConnection.connect(

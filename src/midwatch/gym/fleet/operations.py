@@ -71,7 +71,7 @@ async def rollback_config(supervisor: Supervisor, name: str, parameters: Paramet
     """Back to the settings before the last change; to the defaults when there was none."""
     state = _state(supervisor, name)
     current = state.configs[-1]
-    earlier = state.configs[-2] if len(state.configs) > 1 else default_config(BY_NAME[name], "")
+    earlier = state.configs[-2] if len(state.configs) > 1 else default_config(BY_NAME[name])
     changed = {key: current[key] for key in current if current[key] != earlier.get(key)}
     await supervisor.tell_service(name, {"config": earlier})
     state.configs = state.configs[:-1] if len(state.configs) > 1 else [earlier]

@@ -66,7 +66,6 @@ class ServiceState:
     bypass: bool = False
     shed_ratio: float = 0.0
     count: int = 1  # instances per region
-    certificate_seconds: float = CERTIFICATE_SECONDS
 
 
 class Supervisor:
@@ -111,7 +110,7 @@ class Supervisor:
         for name in self.services:
             spec = BY_NAME[name]
             self.states[name] = ServiceState(
-                [spec.version], [default_config(spec, "")], dict(spec.flags), {spec.version: {}}
+                [spec.version], [default_config(spec)], dict(spec.flags), {spec.version: {}}
             )
 
     def spawn(self, work: Any) -> None:

@@ -128,10 +128,9 @@ TABLES: Final[dict[str, str]] = {
 }
 
 
-def default_config(spec: ServiceSpec, region: str) -> dict[str, Any]:
+def default_config(spec: ServiceSpec) -> dict[str, Any]:
     """The settings that a process of ``spec`` starts with. Upstream host names end in ``.<region>.gym``, filled in by
     the process, so that one configuration serves both regions."""
-    del region
     config = dict(DEFAULT_CONFIG)
     if spec.pool:
         config["pool_size"] = spec.pool

@@ -17,7 +17,7 @@ from msgspec.structs import replace
 
 from midwatch.gym.faults import background
 from midwatch.gym.faults.base import Map
-from midwatch.gym.faults.catalog import BY_NAME, CONTROLS, FAULTS, Case, draw_case, named
+from midwatch.gym.faults.catalog import CONTROLS, FAULTS, Case, draw_case, named
 from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.fleet.dark import DarkError
 from midwatch.gym.score.judge import Score, judge
@@ -240,6 +240,3 @@ def write_page(out: Path, files: Sequence[CaseFile], command: str) -> Path:
     target = out / "gym.md"
     target.write_text(page(files, command=command, date=time.strftime("%Y-%m-%d", time.gmtime())), "utf-8")
     return target
-
-
-KINDS = tuple(BY_NAME)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from midwatch.gym.simulator.fleet import CACHE, DATABASE, REGIONS, Fleet
+from midwatch.gym.simulator.fleet import REGIONS, Fleet
 from midwatch.model.world import Floats
 
 MEMORY_LIMIT_BYTES = 256e6
@@ -149,6 +149,3 @@ def solve(c: Conditions) -> Expected:
         root_errors=root,
         root_self_ms=np.concatenate([visits[:size] * self_ms, visits[size:] * c.store_ms]),
     )
-
-
-STORE_NUMBER = {DATABASE: 0, CACHE: 1}
