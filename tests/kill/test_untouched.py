@@ -44,7 +44,7 @@ def test_only_an_order_whose_process_died_counts_as_not_tried(tmp_path: Path, cr
     async def go() -> None:
         effects = Effects(
             hands=NeverSeen(), channels={}, record=record, state=lambda: state,
-            hands_off_file=tmp_path / "HANDS-OFF", limits=Limits(observe_after_seconds=()),
+            hands_off_file=tmp_path / "HANDS-OFF", limits=Limits(observe_after_seconds=(), late_seconds=0.001),
         )  # fmt: skip
         take(ActionJudged(ACTION, Verdict("run", "all", "")))
         take(ActionOrdered("ACT-1"))

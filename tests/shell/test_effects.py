@@ -24,7 +24,9 @@ from midwatch.model.events import (
 from midwatch.model.state import State, fold
 from midwatch.shell.effects import Effects, Hands, Limits
 
-QUICK = Limits(page_backoff_seconds=0.001, observe_after_seconds=(0.001, 0.001), page_timeout_seconds=0.2)
+QUICK = Limits(
+    late_seconds=0.001, page_backoff_seconds=0.001, observe_after_seconds=(0.001, 0.001), page_timeout_seconds=0.2
+)
 
 
 class FakeHands:

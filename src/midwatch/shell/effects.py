@@ -41,6 +41,7 @@ class Limits:
     max_retry_after_seconds: float = 60.0
     lease_margin_seconds: float = 2.0
     observe_after_seconds: tuple[float, ...] = (1.0, 4.0, 15.0)  # an action in doubt is asked about so often
+    late_seconds: float = 8.0  # so long may a request of a process that died still be on its way
 
 
 class Hands:
@@ -124,7 +125,7 @@ class Effects:
                 self._send(record.ordered)
         for action_record in state.actions.values():
             if action_record.status in ("ordered", "in_doubt"):
-                self._start(self._ask(action_record.action))
+                self._start(self._ask(action_record.action, late_seconds=self.limits.late_seconds))
 
     async def drain(self, timeout_seconds: float | None = None) -> bool:
         """Wait until nothing is under way; False when time ran out first."""
@@ -194,8 +195,26 @@ class Effects:
             return Outcome("in_doubt", f"the actuator broke: {type(error).__name__}")
         return Outcome(outcome.status, redact(outcome.result), outcome.undo_parameters)
 
-    async def _ask(self, action: Action) -> None:
-        """Ask what is true now, a bounded number of times, and journal the first clear answer (or that there is none)."""
+    async def _ask(self, action: Action, late_seconds: float = 0.0) -> None:
+        """Ask what is true now, a bounded number of times, and journal the first clear answer (or that there is none).
+
+        "It did not take effect" is believed only after ``late_seconds``: a dead process's request may still arrive.
+        """
+        answer = await self._answer(action)
+        if answer.status == "failed" and late_seconds:
+            await asyncio.sleep(late_seconds)
+            answer = await self._answer(action)
+        record = self._state().actions.get(action.id)
+        if record is None or record.status not in ("ordered", "in_doubt"):
+            return
+        if record.status == "in_doubt" and answer.status == "in_doubt":
+            return  # nothing new to write down
+        # A request that was seen to leave may still arrive: only an order whose process died counts as not tried.
+        untouched = answer.untouched and record.status == "ordered"
+        outcome = Outcome(answer.status, redact(answer.result), answer.undo_parameters, untouched)
+        await self._record(ActionEnded(action.id, outcome, reconciled=True))
+
+    async def _answer(self, action: Action) -> Outcome:
         answer = Outcome("in_doubt", "the actuator cannot tell")
         for wait in (0.0, *self.limits.observe_after_seconds):
             await asyncio.sleep(wait)
@@ -209,15 +228,7 @@ class Effects:
                 answer = Outcome("in_doubt", redact(str(error) or type(error).__name__))
             if answer.status != "in_doubt":
                 break
-        record = self._state().actions.get(action.id)
-        if record is None or record.status not in ("ordered", "in_doubt"):
-            return
-        if record.status == "in_doubt" and answer.status == "in_doubt":
-            return  # nothing new to write down
-        # A request that was seen to leave may still arrive: only an order whose process died counts as not tried.
-        untouched = answer.untouched and record.status == "ordered"
-        outcome = Outcome(answer.status, redact(answer.result), answer.undo_parameters, untouched)
-        await self._record(ActionEnded(action.id, outcome, reconciled=True))
+        return answer
 
     # -- pages --
 
