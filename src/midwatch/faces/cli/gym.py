@@ -99,7 +99,7 @@ def score(
     seed: Annotated[list[int], typer.Option(help="Everything is drawn from it. May be given again.")],
     kinds: Annotated[list[str] | None, typer.Option(metavar="KIND", help="Only this. May be given again.")] = None,
     cases: Annotated[int, typer.Option(min=1, help="Of each kind, for each seed.")] = 1,
-    jobs: Annotated[int, typer.Option(min=1, help="Fleets at a time; each wants a core and 700 MB.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Fleets at a time; each takes about 700 MB.")] = 1,
     to: Annotated[
         Path | None,
         typer.Option(
