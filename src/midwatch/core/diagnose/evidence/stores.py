@@ -16,7 +16,7 @@ from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.core.diagnose.evidence.pools import waiting_in_front_of
-from midwatch.core.diagnose.settle import SLOW_FACTOR, slow_callers
+from midwatch.core.diagnose.settle import SLOW_FACTOR, slow_callers, starved_caller
 from midwatch.model import faults, signals
 from midwatch.model.entity import edge_key, kind_of, name_of
 
@@ -39,6 +39,15 @@ def stores(case: Case, blame: Blame) -> Iterator[Clue]:
 def explained(blame: Blame, case: Case, store: str) -> float:
     """Blame of the store and of the services whose pools run full in front of it."""
     return min(1.0, blame.of(store) + sum(blame.of(s) for s in waiting_in_front_of(case, store)))
+
+
+def _delayed(case: Case, blame: Blame, database: str, callers: list[str]) -> float:
+    """What a slow statement explains: the store, the pools in front of it, and the callers that wait for it (whose own
+    timeouts look like their errors), unless the caller is the one that is slow."""
+    if starved_caller(case, database) is not None:
+        return explained(blame, case, database)
+    waiting = set(waiting_in_front_of(case, database)) | set(callers)
+    return min(1.0, blame.of(database) + sum(blame.of(service) for service in waiting))
 
 
 def _locks(case: Case, blame: Blame, database: str) -> Iterator[Clue]:
@@ -100,7 +109,7 @@ def _statements(case: Case, blame: Blame, database: str) -> Iterator[Clue]:
     text = f"{name} takes {now:.0f} ms, {before:.1f} ms before; {well} other statements take as long as usual"
     yield clue(
         database, faults.SLOW_QUERY, weight, "blame_time", text, value=now, baseline=before, unit="ms",
-        share=explained(blame, case, database), scope={"statement": name}, seen_at=statement,
+        share=_delayed(case, blame, database, callers), scope={"statement": name}, seen_at=statement,
     )  # fmt: skip
 
 

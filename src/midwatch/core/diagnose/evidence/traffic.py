@@ -12,11 +12,17 @@ from midwatch.model import faults, signals
 from midwatch.model.entity import name_of
 
 SURGE: Final = 1.6
+OVERALL: Final = 1.3
 
 
 def traffic(case: Case, blame: Blame) -> Iterator[Clue]:
     """Requests at an entry point are a multiple of what they were. The surge explains what saturates behind it."""
-    for entry in case.world.entries:
+    entries = case.world.entries
+    before = sum(case.sum(e, signals.REQUESTS, case.normal) for e in entries) * case.scale
+    after = sum(case.sum(e, signals.REQUESTS, case.bad) for e in entries)
+    if after < OVERALL * before:
+        return  # one of many entry points busier than usual is no surge
+    for entry in entries:
         usual = case.sum(entry, signals.REQUESTS, case.normal) * case.scale
         now = case.sum(entry, signals.REQUESTS, case.bad)
         if usual < 20 or now < SURGE * usual:
