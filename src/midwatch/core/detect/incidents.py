@@ -44,10 +44,11 @@ def _home(turn: Turn, finding: Finding) -> Incident | None:
 
 
 def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
-    """Whether a chain of calls (in any direction) joins ``entity`` to one of ``others``."""
+    """Whether a chain of calls (in any direction) joins ``entity`` to one of ``others``. Where nobody knows who calls whom,
+    time alone decides: one outage is one incident."""
     group_of = world.components
     mine = group_of.get(entity)
-    return mine is not None and any(group_of.get(other) == mine for other in others)
+    return any(mine is None or group_of.get(other) in (None, mine) for other in others)
 
 
 def _join(turn: Turn, incident: Incident, finding: Finding) -> Turn:
