@@ -1,0 +1,64 @@
+"""What the documents say exists: every command, every file, every link."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from midwatch.core.loop import STAGES
+from midwatch.faces.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TEXT = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
+
+
+def commands() -> set[str]:
+    group = get_command(app)
+    found = set(group.commands)  # type: ignore[attr-defined]
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        found |= {f"{name} {sub}" for sub in getattr(command, "commands", {})}
+    return found
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_command_is_one(page: str) -> None:
+    known = commands()
+    for line in re.findall(r"^\s*(?:\$ )?midwatch ([a-z][^\n#|]*)", TEXT[page], re.MULTILINE):
+        words = line.split()
+        name = f"{words[0]} {words[1]}" if words[0] in ("gym", "journal") and len(words) > 1 else words[0]
+        assert name in known, f"{page}: there is no command midwatch {name}"
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
+        if not target.startswith(("http://", "https://", "#")):
+            assert ((ROOT / page).parent / target.partition("#")[0]).exists(), f"{page}: {target} is not there"
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_module_named_is_there(page: str) -> None:
+    for path in re.findall(
+        r"`(?:src/midwatch/)?((?:core|shell|model|adapters|faces|gym|playbooks)/[\w/]+(?:\.py)?)`", TEXT[page]
+    ):
+        where = ROOT / "src/midwatch" / path
+        assert where.exists() or where.with_suffix(".py").exists(), f"{page}: {path} is not there"
+
+
+def test_the_readme_is_short_and_its_make_targets_are_real() -> None:
+    assert TEXT["README.md"].count("\n") <= 150
+    for target in set(re.findall(r"^\s+make ([a-z]+)", TEXT["README.md"], re.MULTILINE)):
+        dry = subprocess.run(["make", "-n", target], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert dry.returncode == 0, dry.stderr
+
+
+def test_the_architecture_page_names_every_stage_of_the_loop() -> None:
+    words = TEXT["docs/architecture.md"].lower()
+    for stage in STAGES:
+        home = stage.__module__.removeprefix("midwatch.core.").split(".")[0]
+        assert home in words
