@@ -35,6 +35,7 @@ from midwatch.model.policy import Policy
 from midwatch.model.state import State, fold_all
 from midwatch.model.world import Change, World
 from midwatch.shell.config import Settings
+from midwatch.shell.effects import Limits
 from midwatch.shell.folder import read_running
 from midwatch.shell.journal.memory import MemoryJournal
 from midwatch.shell.journal.sqlite import open_readonly
@@ -66,6 +67,7 @@ def _switches(event: Event) -> bool:
 
 def watch_of(settings: Settings, script: Any = None, **options: Any) -> Watch:
     values: dict[str, Any] = {"actuators": [RecordingHands()], "channels": [RecordingChannel()], "policy": Policy()}
+    values["limits"] = Limits(late_seconds=0.01)
     return Watch(settings, tick=script or Script(), **{**values, **options})
 
 
