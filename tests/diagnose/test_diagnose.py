@@ -121,3 +121,12 @@ def test_without_normal_time_there_is_no_case() -> None:
 def test_probabilities_add_up_to_one() -> None:
     hypotheses, unknown = ranked(make_world(failing_in(PAYMENT)), symptom())
     assert abs(sum(h.probability for h in hypotheses) + unknown - 1) < 1e-9
+
+
+def test_a_crash_loop_that_came_with_a_deploy_knows_the_deploy() -> None:
+    series = failing_in(PAYMENT)
+    series[PAYMENT, signals.RESTARTS] = after(0, 1, ONSET)
+    deploy = Change("c1", START + ONSET * STEP - 60, "deploy", PAYMENT, before="1.0", after="1.1")
+    hypotheses, _ = ranked(make_world(series), symptom(), changes=(deploy,))
+    crash = next(h for h in hypotheses if h.kind == faults.CRASH_LOOP)
+    assert crash.entity == PAYMENT and crash.scope["change"] == "c1"

@@ -8,7 +8,7 @@ the kind. Scores become probabilities by softmax beside a constant score for "no
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -95,7 +95,18 @@ def _suspects(blame: Blame, clues: Iterable[Clue]) -> dict[tuple[str, str], _Sus
         suspect.evidence.append(one.evidence)
         for name, value in one.scope.items():
             suspect.scope.setdefault(name, value)
+    _share_changes(tuple(suspects.values()))
     return suspects
+
+
+def _share_changes(suspects: Sequence[_Suspect]) -> None:
+    """What was changed at an entity belongs to the scope of every suspicion of it: a crash loop that came with a deploy is
+    cured by taking the deploy back."""
+    changed = {s.entity: s.scope for s in suspects if s.kind == faults.BAD_DEPLOY and "change" in s.scope}
+    for suspect in suspects:
+        for name in ("change", "version"):
+            if name in changed.get(suspect.entity, {}):
+                suspect.scope.setdefault(name, changed[suspect.entity][name])
 
 
 def _score(suspect: _Suspect, priors: Mapping[str, float]) -> float:
