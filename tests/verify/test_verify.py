@@ -181,3 +181,14 @@ def test_an_undo_is_not_verified_again() -> None:
     made.run(until=400)
     assert [a.undo_of for a in calls] == ["", "ACT-1"]
     assert not [e for _, e in made.told(ExpectationJudged) if e.action_id == "ACT-2"]
+
+
+def test_the_impact_in_the_end_counts_what_failed_after_the_rating() -> None:
+    made = scene()
+    made.state = broken(using=policy(mode="shadow"))
+    rated = made.state.incidents["INC-1"].impact
+    made.at(90, traffic(0.0)).run(until=100).heal().run(until=200)
+    after = made.state.incidents["INC-1"].impact
+    assert rated is not None and after is not None and after.affected_ratio == rated.affected_ratio
+    # 100 requests a step of 5 s, 15 % of them failing, for 90 s
+    assert after.affected_requests == pytest.approx(0.15 * 100 * 90 / 5, rel=0.15)
