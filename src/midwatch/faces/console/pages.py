@@ -17,6 +17,7 @@ from midwatch.faces.console.projection import JournalProjection, Story
 from midwatch.faces.console.pulse import Fleet, read_fleet
 from midwatch.faces.console.view import WatchView
 from midwatch.model import signals
+from midwatch.model.actions import AUTONOMY_LADDER
 from midwatch.model.entity import is_edge, kind_of
 from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
@@ -284,7 +285,14 @@ def actions_page(view: View) -> dict[str, Any]:
     found = deeds(view.state)
     books = {p.name: p for p in view.state.policy.playbooks}
     earned = [(name, record, books.get(name)) for name, record in sorted(view.state.playbooks.items())]
-    return {"deeds": found[:SHOWN_ACTIONS], "more": max(0, len(found) - SHOWN_ACTIONS), "playbooks": earned}
+    ceiling = AUTONOMY_LADDER.index(view.mode) if view.mode in AUTONOMY_LADDER else 0
+    held_back = {n for n, r, _ in earned if r.level in AUTONOMY_LADDER and AUTONOMY_LADDER.index(r.level) > ceiling}
+    return {
+        "deeds": found[:SHOWN_ACTIONS],
+        "more": max(0, len(found) - SHOWN_ACTIONS),
+        "playbooks": earned,
+        "held_back": held_back,
+    }
 
 
 def postmortems_page(view: View, projection: JournalProjection) -> dict[str, Any]:
