@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from midwatch.core.decide.propose import OPEN
 from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Incident
@@ -111,6 +112,20 @@ def find_action(state: State, given: str) -> ActionRecord:
             return record
     known = ", ".join(r.action.id for r in list(state.actions.values())[-5:])
     raise NotFound(f"there is no action {given!r}", hint=f"the latest are {known}" if known else "there are none yet")
+
+
+def cannot(verb: str, record: ActionRecord) -> str:
+    """Why ``approve``, ``refuse`` or ``undo`` of this action would come to nothing; "" when the next turn may obey."""
+    ident, status = record.action.id, record.status.replace("_", " ")
+    if verb == "approve" and record.status not in OPEN:
+        return f"{ident} does not wait for a yes: it is {status}"
+    if verb == "approve" and record.verdict is not None and record.verdict.rule == "unknown_verb":
+        return f"{ident} cannot be carried out: {record.verdict.why}"
+    if verb == "refuse" and record.status not in (*OPEN, "in_doubt", "unknown"):
+        return f"{ident} does not wait for an answer: it is {status}"
+    if verb == "undo" and record.outcome is None and record.ordered_at is None:
+        return f"there is nothing to take back: {ident} was not carried out (it is {status})"
+    return ""
 
 
 def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ cookie is not accepted here: pages send forms to the console, which checks a CSR
 
 from __future__ import annotations
 
+import difflib
 import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -127,13 +128,28 @@ def _target(watch: Watch, given: Command) -> str:
         raise UsageError(f"there is no command {given.verb!r}", hint="one of: " + ", ".join(sorted(COMMANDS)))
     state = watch.state
     if given.verb in ("approve", "refuse", "undo"):
-        return queries.find_action(state, given.target).action.id
+        record = queries.find_action(state, given.target)
+        if why := queries.cannot(given.verb, record):
+            raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
+        return record.action.id
     if given.verb in ("ack", "confirm_cause", "resolve"):
-        return queries.find_incident(state, given.target).id
+        incident = queries.find_incident(state, given.target)
+        if given.verb == "confirm_cause":
+            _known(watch, given.value.replace(",", " ").split())
+        return incident.id
     if given.verb == "autonomy" and given.target not in state.playbooks:
         known = ", ".join(sorted(state.playbooks)) or "none"
         raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
     return given.target
+
+
+def _known(watch: Watch, words: list[str]) -> None:
+    """A confirmed cause teaches diagnosis, so a misspelt entity is refused. Raises UsageError."""
+    if len(words) != 2 or not (seen := watch.world.entities) or words[0] in seen:
+        return
+    close = difflib.get_close_matches(words[0], seen, n=1)
+    hint = f"did you mean {close[0]}?" if close else "known: " + ", ".join(sorted(seen)[:20])
+    raise UsageError(f"nothing called {words[0]!r} was seen", hint=hint)
 
 
 def _bearer(request: Request, watch: Watch) -> None:

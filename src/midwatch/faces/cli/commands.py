@@ -51,7 +51,15 @@ def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as
 
 def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say yes to an action that asks. What is irreversible needs two people."""
-    _send(folder, as_json, "approve", by, ident, "Yes to {target}: the next turn carries it out.", note=note)
+    _send(
+        folder,
+        as_json,
+        "approve",
+        by,
+        ident,
+        "Yes to {target}: the next turn carries it out, if the guards agree.",
+        note=note,
+    )
 
 
 def refuse(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
@@ -61,7 +69,9 @@ def refuse(ident: Action, folder: Folder = None, by: By = "", note: Note = "", a
 
 def undo(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Take an action back (through the guards)."""
-    _send(folder, as_json, "undo", by, ident, "{target} will be undone by the next turn.", note=note)
+    _send(
+        folder, as_json, "undo", by, ident, "{target} will be undone by the next turn, if the guards agree.", note=note
+    )
 
 
 def confirm_cause(
