@@ -146,7 +146,7 @@ def test_a_team_s_playbook_takes_the_place_of_a_shipped_one(tmp_path: Path) -> N
             RATIO.replace("objectives:", "objektives:"),
             "file.yaml:15: spec.objektives: is not known here (did you mean obj",
         ),
-        (RATIO.replace("99.9", "120"), "file.yaml:16: spec.objectives[0].targetPercent: Input should be less than 100"),
+        (RATIO.replace("99.9", "120"), "file.yaml:16: spec.objectives[0].targetPercent: must be less than 100, and is"),
         (RATIO.replace("    - targetPercent: 99.9", "    - {}"), "needs target (0.999) or targetPercent (99.9)"),
         (RATIO.replace("28d", "2 weeks"), "timeWindow[0].duration: '2 weeks' is not a duration (write for example 30d"),
         (

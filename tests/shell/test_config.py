@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from midwatch.model.errors import ConfigError
-from midwatch.shell.config import folder_token, load_settings, resolve
-from midwatch.shell.hands import build_channels
+from midwatch.shell.config import folder_token, load_settings, read_settings, resolve
+from midwatch.shell.hands import build_channels, unready_channels
 
 
 def written(folder: Path, text: str) -> Path:
@@ -64,3 +64,26 @@ def test_the_token_is_kept_for_oneself(tmp_path: Path) -> None:
     (tmp_path / "token").chmod(0o644)
     assert folder_token(tmp_path, create=False) == "", "others may have read it"
     assert folder_token(tmp_path, create=True) not in ("", token)
+
+
+def test_every_wrong_setting_is_told_and_no_secret_with_it(tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("mod: ask\nchannels:\n  hook: {type: webhok, url: x}\n  b: [hunter2]\ntick_seconds: abc\n", "utf-8")
+    settings, problems = read_settings(tmp_path)
+    assert settings is None and "hunter2" not in str([str(p) for p in problems])
+    assert {(p.line, p.key) for p in problems} == {
+        (1, "mod"),
+        (3, "channels.hook"),
+        (4, "channels.b"),
+        (5, "tick_seconds"),
+    }
+    assert {p.hint for p in problems if p.key == "mod"} == {"did you mean mode?"}
+
+
+def test_a_channel_without_its_secret_is_told_at_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PAGE_SECRET", raising=False)
+    text = "channels:\n  phone: {type: webhook, url: http://127.0.0.1:1, secret: env:PAGE_SECRET}\n"
+    (tmp_path / "settings.yaml").write_text(text, "utf-8")
+    assert "PAGE_SECRET is not set" in unready_channels(load_settings(tmp_path))
+    monkeypatch.setenv("PAGE_SECRET", "hunter2")
+    assert unready_channels(load_settings(tmp_path)) == ""

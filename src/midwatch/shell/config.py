@@ -20,12 +20,15 @@ import json
 import os
 import secrets
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
 
 from midwatch.model.errors import ConfigError
+
+if TYPE_CHECKING:
+    from midwatch.shell.files.yaml_lines import Problem
 
 FOLDER_VARIABLE = "MIDWATCH_HOME"
 DEFAULT_FOLDER = ".midwatch"
@@ -139,8 +142,18 @@ def load_settings(folder: Path, overrides: dict[str, object] | None = None, *, f
     """Settings of ``folder``: ``file``, or its ``settings.yaml`` when there is one, then ``overrides`` (None means "not
     given"). Relative policy paths are taken from where the file lies.
 
-    Raises ConfigError with path, line, key and hint.
+    Raises ConfigError with path, line, key and hint: the first of what ``read_settings`` finds.
     """
+    settings, problems = read_settings(folder, overrides, file=file)
+    if settings is None:
+        raise problems[0].error()
+    return settings
+
+
+def read_settings(
+    folder: Path, overrides: dict[str, object] | None = None, *, file: Path | None = None
+) -> tuple[Settings | None, list[Problem]]:
+    """As ``load_settings``, with every problem instead of the first. Raises ConfigError when it cannot be read at all."""
     path = file or folder / SETTINGS_FILE
     given: dict[str, object] = {}
     text = ""
@@ -164,29 +177,18 @@ def load_settings(folder: Path, overrides: dict[str, object] | None = None, *, f
         given.update(read)
     given.update({key: value for key, value in (overrides or {}).items() if value is not None})
     try:
-        return Settings.model_validate({**given, "folder": folder})
+        return Settings.model_validate({**given, "folder": folder}), []
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        line = _line_of(text, first["loc"])
-        where = str(path) if line else "command line"
-        raise ConfigError(first["msg"], path=where, line=line, key=key) from error
+        from midwatch.shell.files.yaml_lines import Document, parse, problem_of
 
-
-def _line_of(text: str, keys: tuple[int | str, ...]) -> int:
-    """The line of the innermost of ``keys`` that the file has; 0 when it has none of them."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError:
-        return 0
-    line = 0
-    for key in keys:
-        if not isinstance(node, yaml.MappingNode):
-            break
-        for name, value in node.value:
-            if name.value == key:
-                line, node = name.start_mark.line + 1, value
-    return line
+        documents, _ = parse(text, str(path))
+        document = documents[0] if documents else Document(str(path), {})
+        said = {key for key, value in (overrides or {}).items() if value is not None}
+        line = Document("command line", {}, {(): 0})
+        return None, [
+            problem_of(line if str(one["loc"][0]) in said else document, (), dict(one), Settings)
+            for one in error.errors()
+        ]
 
 
 def resolve(reference: str) -> str:

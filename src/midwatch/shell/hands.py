@@ -27,6 +27,18 @@ def build_channels(settings: Settings) -> list[Channel]:
     return found or [ConsoleChannel()]
 
 
+def unready_channels(settings: Settings) -> str:
+    """Which channels lack a secret now, in words; "" when none does. Said at the start, not with the first page."""
+    lacking = []
+    for name, one in settings.channels.items():
+        for reference in (getattr(one, "url", ""), getattr(one, "secret", "")):
+            try:
+                resolve(reference)
+            except ConfigError as error:
+                lacking.append(f"channel {name} cannot page: {error}")
+    return "; ".join(lacking)
+
+
 def build_actuators(settings: Settings) -> list[Actuator]:
     """What ``actuators:`` names, and the hands of the gym's fleet when one is named. Raises ConfigError."""
     if not settings.actuators and settings.fleet is None:

@@ -11,7 +11,7 @@ from rich.text import Text
 from midwatch.faces.cli.common import USAGE, AsJson, friendly, out, print_json
 from midwatch.model.errors import ConfigError
 from midwatch.shell import files
-from midwatch.shell.config import SETTINGS_FILE, load_settings
+from midwatch.shell.config import SETTINGS_FILE, read_settings
 from midwatch.shell.files import Problem
 
 
@@ -22,7 +22,7 @@ def check(
     with friendly(as_json):
         problems: list[Problem] = [
             *files.check([path for path in paths if path.name != SETTINGS_FILE]),
-            *(p for path in paths if path.name == SETTINGS_FILE and (p := _settings(path)) is not None),
+            *(p for path in paths if path.name == SETTINGS_FILE for p in _settings(path)),
         ]
         if as_json:
             print_json({"ok": not problems, "problems": [_row(p) for p in problems]})
@@ -37,13 +37,13 @@ def check(
             raise typer.Exit(USAGE)
 
 
-def _settings(path: Path) -> Problem | None:
+def _settings(path: Path) -> list[Problem]:
     """What is wrong with a watch's settings."""
     try:
-        load_settings(path.parent, file=path)
+        return read_settings(path.parent, file=path)[1]
     except ConfigError as error:
-        return Problem(error.path, error.line, error.key, error.args[0].rpartition(f"{error.key}: ")[2], error.hint)
-    return None
+        where = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
+        return [Problem(error.path, error.line, error.key, str(error).removeprefix(where), error.hint)]
 
 
 def _row(problem: Problem) -> dict[str, object]:

@@ -63,7 +63,7 @@ def up(
 
 async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
     """Run one watch until a signal. Raises MidwatchError."""
-    from midwatch.shell.hands import build_actuators, build_channels, prepare
+    from midwatch.shell.hands import build_actuators, build_channels, prepare, unready_channels
     from midwatch.shell.run import Watch
 
     actuators = build_actuators(settings)
@@ -75,6 +75,8 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
     await watch.start()
     try:
         _announce(watch, as_json)
+        if lacking := unready_channels(settings):
+            err.print(Text(f"  ! {lacking}", style="bold yellow"), soft_wrap=True)
         await watch.run()
     finally:
         await watch.stop()

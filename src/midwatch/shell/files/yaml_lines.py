@@ -157,10 +157,11 @@ def validate(model: type[_Model], document: Document, place: Place = ()) -> tupl
     try:
         return model.model_validate(value), []
     except ValidationError as error:
-        return None, [_problem(document, place, dict(one), model) for one in error.errors()]
+        return None, [problem_of(document, place, dict(one), model) for one in error.errors()]
 
 
-def _problem(document: Document, place: Place, error: dict[str, Any], model: type[BaseModel]) -> Problem:
+def problem_of(document: Document, place: Place, error: dict[str, Any], model: type[BaseModel]) -> Problem:
+    """One error of pydantic at ``place`` of ``document``, in our words."""
     loc = tuple(part for part in error["loc"] if isinstance(part, str | int))
     message, hint = str(error["msg"]).removeprefix("Value error, "), ""
     if error["type"] == "extra_forbidden":
@@ -170,8 +171,26 @@ def _problem(document: Document, place: Place, error: dict[str, Any], model: typ
         message = "is missing"
     elif "ctx" in error and "expected" in error["ctx"]:
         message = f"must be {error['ctx']['expected']}"
+    elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        ctx = error["ctx"]
+        known = str(ctx.get("expected_tags", "")).replace("'", "")
+        message = f"{ctx['tag']!r} is no type" if "tag" in ctx else "needs a type"
+        hint = f"known: {known}" if known else "type: webhook, apprise or console"
+    elif error["type"] == "string_pattern_mismatch":
+        message = f"{error['input']!r} is not allowed: lower case letters, digits and dashes only"
+    elif str(error["type"]).endswith("_parsing"):  # never of text: that may be a secret
+        message = f"{error['input']!r}: {message[:1].lower()}{message[1:].partition(',')[0]}"
+    elif error["type"] in ("dict_type", "model_attributes_type", "model_type"):
+        message = "must be a mapping of keys to values"
+    elif message.startswith("Input should be "):
+        message = f"must be {message.removeprefix('Input should be ')}"
+        message += f", and is {error['input']}" if isinstance(error["input"], int | float) else ""
+        hint = "99.9 % is target: 0.999, or targetPercent: 99.9" if loc[-1:] == ("target",) else ""
     said, mark, advice = message.partition(" | ")
-    return document.problem((*place, *loc), said, advice if mark else hint)
+    at: Place = ()
+    for part in (*place, *loc):  # pydantic also names the kind of a union there, which the file has no line for
+        at = (*at, part) if (*at, part) in document.lines else at
+    return Problem(document.path, document.line(at), dotted((*place, *loc)), said, advice if mark else hint)
 
 
 def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
