@@ -148,7 +148,9 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
     for name in ("incident", "sev", "phase", "opened", "lasted", "what", "likely cause"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        cause = f"{row['cause']} ({row['probability']:.0%})" if row["cause"] and row["probability"] >= 0.15 else "not known"
+        cause = (
+            f"{row['cause']} ({row['probability']:.0%})" if row["cause"] and row["probability"] >= 0.15 else "not known"
+        )
         lasted = length_words((row["resolved_at"] or time.time()) - row["onset_at"])
         table.add_row(
             row["id"],
