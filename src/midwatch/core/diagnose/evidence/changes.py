@@ -29,18 +29,24 @@ def changes(case: Case, blame: Blame) -> Iterator[Clue]:
     for change in sorted(case.changes, key=lambda c: c.at):
         kind = KINDS.get(change.kind)
         if kind and -AFTER_SECONDS <= case.onset_at - change.at <= CLOSENESS[-1][0]:
-            newest[(_suspect(case, change), kind)] = change
+            key = (_suspect(case, change), kind)
+            if _says(change) or key not in newest:  # one that says nothing does not hide one that does
+                newest[key] = change
     for (entity, kind), change in newest.items():
         before = case.onset_at - change.at
         weight = next(nats for seconds, nats in CLOSENESS if before <= seconds)
         when = f"{before:.0f} s before the trouble began" if before >= 0 else f"{-before:.0f} s after the first sign"
         what = f"{change.before} -> {change.after}" if change.before or change.after else change.summary
-        text = f"{change.kind} of {name_of(entity)} ({what}) {when}"
+        text = f"{change.kind} of {name_of(entity)}{f' ({what})' if what else ''} {when}"
         scope = {"change": change.id, "version": change.after, "flag": _flag(change)}
         scope = {k: v for k, v in scope.items() if v}
         yield clue(entity, kind, weight, "change", text, value=before, unit="seconds", scope=scope)
         if kind == faults.BAD_DEPLOY:
             yield from _versions(case, entity, change)
+
+
+def _says(change: Change) -> bool:
+    return bool(change.before or change.after or change.summary)
 
 
 def _suspect(case: Case, change: Change) -> str:
