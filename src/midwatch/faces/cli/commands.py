@@ -49,6 +49,11 @@ def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as
     _send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
 
 
+def resolve(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Say that an incident is over, where midwatch cannot see it."""
+    _send(folder, as_json, "resolve", by, ident, "{target} is over.", note=note)
+
+
 def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say yes to an action that asks. What is irreversible needs two people."""
     _send(
