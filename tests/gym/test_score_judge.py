@@ -161,3 +161,9 @@ def test_known_interval() -> None:
     assert (round(share.low, 3), round(share.high, 3)) == (0.490, 0.943)
     assert str(wilson(0, 0)) == "-"
     assert median([3, 1, 2]) == 2
+
+
+def test_a_store_is_itself_whether_telemetry_or_the_platform_names_it() -> None:
+    truth = Truth("f", "disk_full", "database:shop", kinds=("disk_full",), fixes=(Fix("free_disk", "database:shop"),))
+    assert truth.says("database:shop-db", "disk_full") and truth.cured_by("free_disk", "database:shop-db")
+    assert not truth.says("database:other", "disk_full")

@@ -8,6 +8,14 @@ from msgspec import Struct, field
 
 from midwatch.model.actions import Scalar
 
+SAME = {"database:shop-db": "database:shop"}
+"""What telemetry calls by its server (``peer.service``), the platform calls by the database in it: one and the same."""
+
+
+def plain(entity: str) -> str:
+    """``entity`` by the name that the truth uses."""
+    return SAME.get(entity, entity)
+
 
 class Fix(Struct, frozen=True):
     """A verb, the entity it must be applied to, and the parameters that matter (others are free)."""
@@ -41,16 +49,18 @@ class Truth(Struct, frozen=True):
 
     def names(self, entity: str) -> bool:
         """Whether ``entity`` is where it broke."""
-        return entity == self.entity or entity in self.aliases
+        return plain(entity) == self.entity or plain(entity) in self.aliases
 
     def says(self, entity: str, kind: str) -> bool:
         """Whether "``kind`` in ``entity``" is true."""
-        return kind in self.kinds and (self.names(entity) or entity in self.by_kind)
+        return kind in self.kinds and (self.names(entity) or plain(entity) in self.by_kind)
 
     def cured_by(self, verb: str, target: str, parameters: Mapping[str, Scalar] | None = None) -> bool:
         """Whether this action is one of the fixes."""
         given = parameters or {}
         return any(
-            fix.verb == verb and fix.target == target and all(given.get(k) == v for k, v in fix.parameters.items())
+            fix.verb == verb
+            and fix.target == plain(target)
+            and all(given.get(k) == v for k, v in fix.parameters.items())
             for fix in self.fixes
         )
