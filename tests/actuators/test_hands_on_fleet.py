@@ -96,9 +96,9 @@ async def sessions_and_indexes(fleet: Any, hands: Hands) -> None:
     assert isinstance(postgres, PostgresActuator)
     assert await postgres.remember_indexes() >= 1
     with pytest.raises(ActuatorError, match="blocks"):
-        await hands.do("kill_session", "database:shop")
+        await hands.do("kill_session", "database:shop-db")
     await fleet.dark.call("hold_lock", table="reviews")
-    kill = hands.action("kill_session", "database:shop")
+    kill = hands.action("kill_session", "database:shop-db")
     for _ in range(100):  # somebody has to wait for the lock first
         if (await postgres.observe(kill)).status == "failed":
             break

@@ -156,6 +156,6 @@ def fleet_section(directory: Path, indexes: Mapping[str, str] | None = None) -> 
     return {
         "platform": {"url": f"{said}platform_url", "token": f"{said}token"},
         "haproxy": {"address": f"{said}haproxy_socket"},
-        "postgres": {"dsn": f"{said}postgres_dsn", "database": "shop", "indexes": dict(indexes or {})},
+        "postgres": {"dsn": f"{said}postgres_dsn", "database": "shop, shop-db", "indexes": dict(indexes or {})},
         "valkey": {"url": f"{said}valkey_url"},
     }

@@ -58,7 +58,7 @@ _NAME: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_$]{0,62}$")
 
 
 class PostgresActuator:
-    """``dsn`` as libpq reads it; ``database`` the entity's name.
+    """``dsn`` as libpq reads it; ``database`` the entity's names (comma-separated: telemetry may call it by its server).
 
     ``indexes`` is the catalogue: name -> CREATE INDEX statement. ``remember_indexes`` adds what the database has now, so
     that an index which disappears later can be built again.
@@ -66,7 +66,7 @@ class PostgresActuator:
 
     def __init__(self, dsn: str, *, database: str = "", indexes: Mapping[str, str] | None = None) -> None:
         self._dsn = dsn
-        self._database = database
+        self._names = frozenset(database.replace(",", " ").split())
         self._done = Done()
         self._indexes: dict[str, str] = {}
         for name, definition in (indexes or {}).items():
@@ -173,7 +173,7 @@ class PostgresActuator:
         return Outcome("done", "no known index is missing")
 
     def _check_target(self, action: Action) -> None:
-        if self._database and name_of(action.target) != self._database:
+        if self._names and name_of(action.target) not in self._names:
             raise ActuatorError(f"no such database here: {action.target}")
 
     @asynccontextmanager
