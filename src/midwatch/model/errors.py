@@ -6,6 +6,7 @@ MidwatchError
  |    +-- Deposed       this process no longer holds the lease
  +-- StoreError         the telemetry store does not answer
  |    +-- BadRows       it answers that these rows cannot be stored
+ +-- SourceError        a source of counts (Prometheus and its kin) does not answer, or not in a way that can be used
  +-- IngestError        a payload cannot be accepted (HTTP status, reason)
  +-- ActuatorError      an effect failed
  |    +-- InDoubt       nobody knows whether it took effect
@@ -52,6 +53,10 @@ class StoreError(MidwatchError):
 
 class BadRows(StoreError):
     """The rows themselves cannot be stored: trying again is pointless, and others must not suffer for them."""
+
+
+class SourceError(MidwatchError):
+    """A source of counts does not answer, refuses the query, or answers with what cannot be used."""
 
 
 class IngestError(MidwatchError):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from midwatch.model.actions import Action, Outcome, VerbSpec
 from midwatch.model.events import PageOrdered
+from midwatch.model.slo import Slo
+from midwatch.model.world import SliCounts
 
 
 class Actuator(Protocol):
@@ -34,4 +36,17 @@ class Channel(Protocol):
 
     async def send(self, page: PageOrdered) -> None:
         """Hand the page over under ``page.key``; raises ChannelError."""
+        ...
+
+
+class Source(Protocol):
+    """Where promises are counted that midwatch does not count itself. The arithmetic is pushed down to it: what comes back
+    is good and total per step, never samples."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def counts(self, slo: Slo, since_at: float, until_at: float, step_seconds: float) -> Sequence[SliCounts]:
+        """Good and total of ``slo`` per step in [since_at, until_at), one entry for each group (one, without groups).
+        Nothing matched is an entry without steps. Raises SourceError."""
         ...

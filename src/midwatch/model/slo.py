@@ -1,4 +1,4 @@
-"""Promises: what an SLO is once it has been read (OpenSLO v1 files, or candidates discovered from telemetry)."""
+"""Promises: what an SLO is once it has been read (OpenSLO, Sloth or Pyrra files, or discovered from telemetry)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-
-class Slo(Struct, frozen=True):
-    """One objective on one entity.
-
-    ``sli`` is ``ratio`` (requests without error) or ``latency`` (requests faster than ``threshold_ms``); both are
-    good/total counts, so budgets of any window are sums. ``target`` is 0..1, ``period_seconds`` a rolling window.
-    """
-
-    name: str
-    entity: str
-    sli: Literal["ratio", "latency", "freshness"]
-    target: float
-    threshold_ms: float = 0.0  # latency: the bound; freshness: the oldest allowed message in ms
-    period_seconds: float = 30 * 86400.0
-    owner: str = ""
-    description: str = ""
-    source: str = ""  # file and line, or "discovered"
+from midwatch.model.indicators import Alerting, Calendar, Indicator, Slices
 
 
 class BurnTier(Struct, frozen=True):
@@ -34,6 +18,37 @@ class BurnTier(Struct, frozen=True):
     long_seconds: float
     short_seconds: float
     pages: bool
+
+
+class Slo(Struct, frozen=True):
+    """One objective on one entity.
+
+    What midwatch counts itself: ``sli`` is ``ratio`` (requests without error), ``latency`` (requests faster than
+    ``threshold_ms``) or ``freshness``. What a source counts: ``sli`` is ``source``, and ``indicator`` says how. Either way a
+    budget is good/total counts, so any window is a sum. ``target`` is 0..1, ``period_seconds`` a rolling window, or
+    the longest that ``calendar`` can be.
+    """
+
+    name: str
+    entity: str
+    sli: Literal["ratio", "latency", "freshness", "source"]
+    target: float
+    threshold_ms: float = 0.0  # latency: the bound; freshness: the oldest allowed message in ms
+    period_seconds: float = 30 * 86400.0
+    owner: str = ""
+    description: str = ""
+    source: str = ""  # file and line, or "discovered"
+    service: str = ""
+    indicator: Indicator | None = None
+    calendar: Calendar | None = None  # None: the window rolls
+    slices: Slices | None = None  # None: every event counts alike (OpenSLO Occurrences)
+    group_by: tuple[str, ...] = ()  # labels: one budget for each of their values
+    max_groups: int = 100  # at the bound the rest is counted together, and said
+    tiers: tuple[BurnTier, ...] | None = None  # None: the policy's, scaled to the period
+    alerting: Alerting | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    data_source: str = ""  # which source of the settings; empty: the only one
 
 
 STANDARD_TIERS: tuple[BurnTier, ...] = (

@@ -176,8 +176,28 @@ class Gap(Struct, frozen=True):
 
 
 @dataclass(frozen=True)
+class SliCounts:
+    """What a source counted for one promise (one group of it): ``good[i]`` of ``total[i]`` events in the step that begins at
+    ``at[i]`` (unix seconds, ascending), shape (n,) each; everything before ``seen_until`` was looked at, so a step that is
+    missing had no events. ``gap`` says why nothing could be read since ``seen_until``; empty while all is well."""
+
+    slo: str
+    group: tuple[tuple[str, str], ...]
+    at: Floats
+    good: Floats
+    total: Floats
+    seen_until: float
+    gap: str = ""
+
+    @property
+    def key(self) -> str:
+        """The ledger's name: ``slo`` alone, or ``slo{label=value,...}``."""
+        return self.slo + ("{" + ",".join(f"{k}={v}" for k, v in self.group) + "}" if self.group else "")
+
+
+@dataclass(frozen=True)
 class World:
-    """What was seen up to ``now`` (unix seconds)."""
+    """What was seen up to ``now`` (unix seconds). ``sli`` holds, by ledger key, what sources counted for promises lately."""
 
     now: float
     series: SeriesSet
@@ -189,6 +209,7 @@ class World:
     exemplars: tuple[TraceExemplar, ...] = ()
     changes: tuple[Change, ...] = ()
     gaps: tuple[Gap, ...] = ()
+    sli: Mapping[str, SliCounts] = field(default_factory=dict)
 
     @cached_property
     def callees(self) -> Mapping[str, tuple[str, ...]]:
