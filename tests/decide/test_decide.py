@@ -114,6 +114,17 @@ def test_a_fix_that_worked_may_be_used_again_when_the_harm_comes_back() -> None:
     assert judged(same)[0].action.verb == "restart"  # the pool is as large as it was made
 
 
+def test_nothing_else_is_touched_while_a_fix_that_helped_still_helps() -> None:
+    """A slower sign of the same harm may stay open for a while after the fix has met its expectation."""
+    after = decide(turn(broken()))
+    state = act(
+        after.state, START + 21, ActionEnded("ACT-1", Outcome("done")), ExpectationJudged("ACT-1", "met", "fell")
+    )
+    assert decide(turn(state, world(START + 50, traffic(0.0)), now=START + 50)).events == ()
+    assert judged(decide(turn(state, world(START + 50, traffic(0.15)), now=START + 50)))  # it hurts again
+    assert judged(decide(turn(state, world(START + 150, traffic(0.0)), now=START + 150)))  # it had its time
+
+
 def test_it_never_acts_blind_or_cold_and_says_so() -> None:
     cold = decide(turn(broken(), memory=Memory(started_at=START + 10)))
     assert judged(cold)[0].verdict.rule == "warming_up" and "10 s old" in judged(cold)[0].verdict.why

@@ -130,3 +130,43 @@ def test_a_crash_loop_that_came_with_a_deploy_knows_the_deploy() -> None:
     hypotheses, _ = ranked(make_world(series), symptom(), changes=(deploy,))
     crash = next(h for h in hypotheses if h.kind == faults.CRASH_LOOP)
     assert crash.entity == PAYMENT and crash.scope["change"] == "c1"
+
+
+def losing(*callees: str) -> dict[tuple[str, str], np.ndarray]:
+    """checkout's calls to ``callees`` break without an answer; they answer gateway, and are well by their own account."""
+    series = healthy()
+    for callee in callees:
+        for caller in (CHECKOUT, GATEWAY):
+            series[f"{caller}>{callee}", signals.CALLS] = flat(100)
+            series[f"{caller}>{callee}", signals.CALL_ERRORS] = flat(0)
+            series[f"{caller}>{callee}", signals.UNANSWERED_ERRORS] = flat(0)
+        series[callee, signals.REQUESTS] = flat(100)
+        series[callee, signals.TIME_MS] = flat(900)
+        series[callee, signals.ERRORS] = flat(0)
+        series[f"{CHECKOUT}>{callee}", signals.UNANSWERED_ERRORS] = after(0, 15, ONSET)
+        series[f"{CHECKOUT}>{callee}", signals.CALL_ERRORS] = after(0, 15, ONSET)
+        series[callee, signals.ORIGIN_ERRORS] = after(0, 15, ONSET)
+        series[f"{GATEWAY}>{callee}", signals.ROOT_ERRORS] = after(0, 15, ONSET)
+    series[CHECKOUT, signals.ERRORS] = after(0, 15 * len(callees), ONSET)
+    series[GATEWAY, signals.ERRORS] = after(0, 15 * len(callees), ONSET)
+    return series
+
+
+def test_who_loses_calls_to_many_that_answer_everybody_else_loses_them_itself() -> None:
+    hypotheses, _ = ranked(make_world(losing(PAYMENT, "service:user", "service:cart")), symptom())
+    assert hypotheses[0].entity == CHECKOUT
+    time_out = Change("c1", START + ONSET * STEP + 2, "config", CHECKOUT, before="timeout=2200", after="timeout=1")
+    hypotheses, _ = ranked(make_world(losing(PAYMENT, "service:user", "service:cart")), symptom(), changes=(time_out,))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (CHECKOUT, faults.BAD_CONFIG)
+    assert hypotheses[0].probability > 0.8
+
+
+def test_calls_lost_to_one_callee_are_the_way_unless_the_caller_has_just_changed() -> None:
+    world = make_world(losing(PAYMENT))
+    hypotheses, _ = ranked(world, symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.NETWORK_FAULT)
+    host = Change("c1", START + ONSET * STEP - 2, "config", CHECKOUT, before="host=payment", after="host=paymnet")
+    hypotheses, _ = ranked(world, symptom(), changes=(host,))
+    assert {(h.entity, h.kind) for h in hypotheses[:2]} == {
+        (CHECKOUT, faults.BAD_CONFIG), (PAYMENT, faults.NETWORK_FAULT),
+    }  # fmt: skip

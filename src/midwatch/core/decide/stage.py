@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+from midwatch.core.decide.expectation import holds
 from midwatch.core.decide.guards import TRY_NEXT, Context, judge
 from midwatch.core.decide.propose import OPEN, Candidate, propose
 from midwatch.core.decide.sight import harm, under_way
+from midwatch.core.slo.measure import measure
 from midwatch.core.turn import Turn
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.events import ActionApproved, ActionJudged, ActionOrdered
@@ -14,6 +16,7 @@ from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord
 
 REJUDGE_SECONDS: Final = 60.0
+HELPING_SECONDS: Final = 90.0
 MAX_REFUSED: Final = 12
 """Refused proposals per incident that are written down; further ones are not even proposed."""
 
@@ -24,9 +27,21 @@ def decide(turn: Turn) -> Turn:
     for incident in sorted(turn.state.open_incidents, key=lambda i: (i.severity, i.opened_at, i.id)):
         if incident.opened_at > settled:
             continue  # the first look at a fault is at half a step of it: wait for a whole one
-        if harm(turn.state, incident) and not any(under_way(r) for r in turn.state.actions_of(incident.id)):
+        records = turn.state.actions_of(incident.id)
+        if harm(turn.state, incident) and not any(under_way(r) or _helping(turn, r) for r in records):
             turn = _decide_one(turn, incident)
     return turn
+
+
+def _helping(turn: Turn, record: ActionRecord) -> bool:
+    """Whether a fix that met its expectation a moment ago still keeps it: what is left of the harm is given the time to
+    fade before anything else is touched."""
+    if record.status != "met" or record.action.undo_of or record.ended_at is None or record.action.expectation is None:
+        return False
+    return turn.now - record.ended_at < HELPING_SECONDS and not any(
+        holds(c, measure(turn.world, c.subject, c.signal, c.window_seconds)) is False
+        for c in record.action.expectation.checks
+    )
 
 
 def _decide_one(turn: Turn, incident: Incident) -> Turn:

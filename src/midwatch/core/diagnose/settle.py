@@ -1,7 +1,9 @@
-"""Settle the accounts between a shared store and a caller that is starved.
+"""Settle the accounts between a caller and those it calls, where the books say the callee and the cause is the caller.
 
 Seen from a starved caller every database looks slow: its clients wait for the CPU, not for the answer. When one caller of
-many sees a store slow and that caller's own work slowed down too, the store's excess time is the caller's.
+many sees a store slow and that caller's own work slowed down too, the store's excess time is the caller's. And a caller that
+loses its calls to two or more callees, each of which answers everybody else, loses them itself: a time-out that is too
+short, a broken client, its own network. One callee alone could as well be the way between the two.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import replace
 from typing import Final
 
 from midwatch.core.diagnose.blame import Blame, ratio_of
+from midwatch.core.diagnose.calls import lost_by
 from midwatch.core.diagnose.case import Case
 from midwatch.model import signals
 from midwatch.model.entity import edge_key, kind_of
@@ -20,7 +23,26 @@ MIN_CALLERS: Final = 3
 
 
 def settle(case: Case, blame: Blame) -> Blame:
-    """``blame`` with the stores' excess time moved to the one caller that is starved, where there is one."""
+    """``blame`` with what belongs to a starved caller, or to one that loses its own calls, moved to it."""
+    return _lost_calls(case, _starved(case, blame))
+
+
+def _lost_calls(case: Case, blame: Blame) -> Blame:
+    share, errors = dict(blame.share), dict(blame.errors)
+    for caller in case.services:
+        mine = lost_by(case, caller)
+        if len(mine) < 2:
+            continue
+        for callee, amount in mine.items():
+            part = min(1.0, amount / errors[callee]) if errors.get(callee, 0.0) > 0 else 0.0
+            for book in (share, errors):
+                moved = part * book.get(callee, 0.0)
+                book[callee] = book.get(callee, 0.0) - moved
+                book[caller] = book.get(caller, 0.0) + moved
+    return replace(blame, share=share, errors=errors)
+
+
+def _starved(case: Case, blame: Blame) -> Blame:
     share, time_ms = dict(blame.share), dict(blame.time_ms)
     for store in [entity for entity in share if kind_of(entity) in ("database", "cache")]:
         caller = starved_caller(case, store)

@@ -1,8 +1,9 @@
 """Changes shortly before the onset.
 
-Fleets change all the time and most changes are harmless, so a change speaks only for the entity that already carries
-blame, by how close it was: a harmless one falls into the half minute before an unrelated onset at a given service only a
-few times in a hundred. A newer version that fails more than the older one beside it says much more.
+Fleets change all the time and most changes are harmless, so a change speaks only for the entity that already carries blame,
+or that loses calls to callees that answer everybody else, by how close it was: a harmless one falls into the half minute
+before an unrelated onset at a given service only a few times in a hundred. A newer version that fails more than the older
+one beside it says much more.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.calls import lost_by
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.model import faults, signals
@@ -20,7 +22,7 @@ from midwatch.model.world import Change
 
 KINDS: Final = {"deploy": faults.BAD_DEPLOY, "config": faults.BAD_CONFIG, "flag": faults.BAD_FLAG}
 AFTER_SECONDS: Final = 15.0
-CLOSENESS: Final = ((35.0, 3.2), (75.0, 2.0), (150.0, 0.8), (300.0, 0.2))
+CLOSENESS: Final = ((15.0, 4.0), (35.0, 3.2), (75.0, 2.0), (150.0, 0.8), (300.0, 0.2))
 """(seconds before the onset, nats)."""
 
 
@@ -40,9 +42,17 @@ def changes(case: Case, blame: Blame) -> Iterator[Clue]:
         text = f"{change.kind} of {name_of(entity)}{f' ({what})' if what else ''} {when}"
         scope = {"change": change.id, "version": change.after, "flag": _flag(change)}
         scope = {k: v for k, v in scope.items() if v}
-        yield clue(entity, kind, weight, "change", text, value=before, unit="seconds", scope=scope)
+        share = min(1.0, blame.of(entity) + _lost_share(case, blame, entity))
+        yield clue(entity, kind, weight, "change", text, value=before, unit="seconds", share=share, scope=scope)
         if kind == faults.BAD_DEPLOY:
             yield from _versions(case, entity, change)
+
+
+def _lost_share(case: Case, blame: Blame, entity: str) -> float:
+    """The share of the harm that is booked on callees which lose this entity's calls and nobody else's."""
+    parts = {callee: lost / blame.errors[callee] for callee, lost in lost_by(case, entity).items()
+             if blame.errors.get(callee, 0.0) > 0}  # fmt: skip
+    return sum(min(1.0, part) * blame.of(callee) for callee, part in parts.items())
 
 
 def _says(change: Change) -> bool:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from typing import Final
 
 from midwatch.core.diagnose.blame import Blame, concentrated
+from midwatch.core.diagnose.calls import well
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
-from midwatch.core.diagnose.evidence.network import well
 from midwatch.model import faults, signals
 from midwatch.model.entity import entity_key, name_of, split_edge
 

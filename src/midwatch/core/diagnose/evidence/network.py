@@ -8,24 +8,27 @@ other callees.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.calls import MIN_CALLS, answers, lost_by
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.model import faults, signals
 from midwatch.model.entity import edge_key, kind_of, name_of, split_edge
 
 MIN_GAP_MS: Final = 20.0
-MIN_CALLS: Final = 5.0
 
 
 def network(case: Case, blame: Blame) -> Iterator[Clue]:
     lossy = {edge: harm for edge in case.world.edges if (harm := _harm(case, edge)) > 0}
+    own = {caller: mine for caller in case.services if len(mine := lost_by(case, caller)) >= 2}
+    for caller, mine in own.items():
+        yield _of_the_caller(case, caller, mine)
     for edge in lossy:
         caller, callee = split_edge(edge)
-        if kind_of(caller) != "service" or kind_of(callee) != "service":
+        if kind_of(caller) != "service" or kind_of(callee) != "service" or callee in own.get(caller, ()):
             continue
         beside = [
             e for e in lossy if e != edge and split_edge(e)[1] == callee and kind_of(split_edge(e)[0]) == "service"
@@ -37,7 +40,7 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
             and case.sum(edge_key(other, callee), signals.CALLS, case.bad) >= MIN_CALLS
         ]  # fmt: skip
         from_caller = [e for e in lossy if e != edge and split_edge(e)[0] == caller]
-        if not _answers(case, callee):
+        if not answers(case, callee):
             continue
         weight = 3.5 + (1.0 if siblings and not beside else 0.0) - (2.0 if from_caller else 0.0) - 1.5 * bool(beside)
         gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
@@ -53,6 +56,17 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
             callee, faults.NETWORK_FAULT, weight, "network", text, value=gap, baseline=before, unit="ms",
             share=share, scope={"caller": name_of(caller), **_place(case, caller, callee)}, seen_at=edge,
         )  # fmt: skip
+
+
+def _of_the_caller(case: Case, caller: str, mine: Mapping[str, float]) -> Clue:
+    """One end of many broken ways: its network, or what it does with its calls."""
+    names = ", ".join(sorted(name_of(callee) for callee in mine))
+    text = f"calls from {name_of(caller)} to {names} break without an answer ({sum(mine.values()):.0f} times), "
+    text += "while each of them answers everybody else"
+    return clue(
+        caller, faults.NETWORK_FAULT, 1.5, "network", text, value=sum(mine.values()), baseline=0.0, unit="count",
+        scope={"caller": name_of(caller), **_place(case, caller, max(mine, key=lambda k: (mine[k], k)))},
+    )  # fmt: skip
 
 
 def _gap(case: Case, edge: str, which: slice) -> float:
@@ -74,23 +88,6 @@ def _harm(case: Case, edge: str) -> float:
         0.0 if math.isnan(gap) or math.isnan(before) or gap < before + MIN_GAP_MS or gap < 3 * before else gap - before
     )
     return slow * calls + (1000.0 * lost if lost >= 3 and lost > 0.02 * calls else 0.0)
-
-
-def _answers(case: Case, callee: str) -> bool:
-    """Whether the callee still serves what reaches it, as fast as usual by its own account."""
-    served = case.sum(callee, signals.REQUESTS, case.bad)
-    if served < MIN_CALLS or case.sum(callee, signals.RESTARTS, case.bad) >= 1:
-        return False
-    return well(case, callee)
-
-
-def well(case: Case, subject: str) -> bool:
-    """Whether a service or instance is heard, takes no longer and fails no more than usual by its own account (its server
-    spans, and not what its callers waited)."""
-    now = case.per(subject, signals.TIME_MS, signals.REQUESTS, case.bad)
-    before = case.per(subject, signals.TIME_MS, signals.REQUESTS, case.normal)
-    failing = case.per(subject, signals.ERRORS, signals.REQUESTS, case.bad)
-    return now <= 2 * before + 10 and failing < 0.05
 
 
 def _moved_share(case: Case, blame: Blame, edge: str, caller: str) -> float:
