@@ -113,6 +113,20 @@ def test_time_on_the_way_is_the_network() -> None:
     assert hypotheses[0].scope["caller"] == "checkout"
 
 
+def test_a_starved_callee_explains_the_wait_on_the_way_to_it() -> None:
+    series = healthy()
+    edge = f"{CHECKOUT}>{PAYMENT}"
+    series[edge, signals.CALL_MS] = after(1000, 60000, ONSET)
+    series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_SELF_MS] = after(300, 59000, ONSET)
+    series[CHECKOUT, signals.SELF_MS] = after(300, 59000, ONSET)
+    series[PAYMENT, signals.TIME_MS] = flat(900)
+    series["instance:payment-1", signals.CPU_THROTTLED_RATIO] = after(0, 0.9, ONSET)
+    world = make_world(series, labels={"instance:payment-1": {"service": "payment"}})
+    hypotheses, _ = ranked(world, symptom("latency_shift", value=0.6))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.CPU_STARVED)
+    assert hypotheses[0].probability > 0.8 and all(h.kind != faults.NETWORK_FAULT for h in hypotheses)
+
+
 def test_without_normal_time_there_is_no_case() -> None:
     world = make_world(failing_in(PAYMENT))
     assert make_case(world, START + STEP, (GATEWAY,), (), ()) is None

@@ -7,11 +7,13 @@ from it.
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
+from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.case import Case
 from midwatch.model import signals
-from midwatch.model.entity import edge_key, kind_of
+from midwatch.model.entity import edge_key, kind_of, split_edge
 
 MIN_CALLS: Final = 5.0
 MIN_LOST: Final = 3.0
@@ -38,7 +40,7 @@ def answers(case: Case, callee: str) -> bool:
 def lost(case: Case, edge: str) -> float:
     """Calls more than usual that broke without an answer (to a store, which sends no spans: that failed); 0 when they
     are too few to say."""
-    _, _, callee = edge.partition(">")
+    _, callee = split_edge(edge)
     signal = signals.UNANSWERED_ERRORS if kind_of(callee) == "service" else signals.CALL_ERRORS
     amount = case.excess(edge, signal)
     return amount if amount >= MIN_LOST and amount > MIN_LOST_RATIO * case.sum(edge, signals.CALLS, case.bad) else 0.0
@@ -62,3 +64,25 @@ def lost_by(case: Case, caller: str) -> dict[str, float]:
         if others or answers(case, callee):
             found[callee] = amount
     return found
+
+
+def way_ms(case: Case, edge: str, which: slice) -> float:
+    """Mean ms per answered call that neither end accounts for."""
+    answered = case.sum(edge, signals.ANSWERED, which)
+    if answered < MIN_CALLS:
+        return math.nan
+    calls = case.sum(edge, signals.CALLS, which)
+    client = case.sum(edge, signals.CALL_MS, which) / max(calls, 1.0)
+    return max(0.0, client - case.sum(edge, signals.SERVER_MS, which) / answered)
+
+
+def way_share(case: Case, blame: Blame, edge: str) -> float:
+    """The share of the harm that was booked on the caller, because what neither end accounts for is its waiting."""
+    caller, _ = split_edge(edge)
+    gap, before = way_ms(case, edge, case.bad), way_ms(case, edge, case.normal)
+    waited = (gap - before) * case.sum(edge, signals.CALLS, case.bad) if gap > before else 0.0
+    own = blame.time_ms.get(caller, 0.0)
+    moved_time = min(1.0, waited / own) if own > 0 else 0.0
+    lost = case.excess(edge, signals.UNANSWERED_ERRORS)
+    moved_errors = min(1.0, lost / blame.errors[caller]) if blame.errors.get(caller, 0.0) > 0 and lost > 0 else 0.0
+    return blame.of(caller) * max(moved_time, moved_errors)

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from midwatch.core.diagnose.blame import Blame
-from midwatch.core.diagnose.calls import MIN_CALLS, answers, lost_by
+from midwatch.core.diagnose.calls import MIN_CALLS, answers, lost_by, way_ms, way_share
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.core.diagnose.evidence.processes import kept_from_cpu
 from midwatch.model import faults, signals
 from midwatch.model.entity import edge_key, kind_of, name_of, split_edge
 
@@ -40,10 +41,10 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
             and case.sum(edge_key(other, callee), signals.CALLS, case.bad) >= MIN_CALLS
         ]  # fmt: skip
         from_caller = [e for e in lossy if e != edge and split_edge(e)[0] == caller]
-        if not answers(case, callee):
-            continue
+        if not answers(case, callee) or kept_from_cpu(case, callee) or kept_from_cpu(case, caller):
+            continue  # a starved end makes its calls wait as a bad way does
         weight = 3.5 + (1.0 if siblings and not beside else 0.0) - (2.0 if from_caller else 0.0) - 1.5 * bool(beside)
-        gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
+        gap, before = way_ms(case, edge, case.bad), way_ms(case, edge, case.normal)
         lost = case.excess(edge, signals.UNANSWERED_ERRORS)
         text = f"calls from {name_of(caller)} to {name_of(callee)}"
         if gap > before + MIN_GAP_MS:
@@ -51,7 +52,7 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
         if lost >= 3:
             text += f"{' and' if gap > before + MIN_GAP_MS else ''} break without an answer ({lost:.0f} times)"
         text += f", while {name_of(callee)} itself answers as usual"
-        share = min(1.0, blame.of(callee) + _moved_share(case, blame, edge, caller))
+        share = min(1.0, blame.of(callee) + way_share(case, blame, edge))
         yield clue(
             callee, faults.NETWORK_FAULT, weight, "network", text, value=gap, baseline=before, unit="ms",
             share=share, scope={"caller": name_of(caller), **_place(case, caller, callee)}, seen_at=edge,
@@ -69,36 +70,15 @@ def _of_the_caller(case: Case, caller: str, mine: Mapping[str, float]) -> Clue:
     )  # fmt: skip
 
 
-def _gap(case: Case, edge: str, which: slice) -> float:
-    """Mean ms per answered call that neither end accounts for."""
-    answered = case.sum(edge, signals.ANSWERED, which)
-    if answered < MIN_CALLS:
-        return math.nan
-    calls = case.sum(edge, signals.CALLS, which)
-    client = case.sum(edge, signals.CALL_MS, which) / max(calls, 1.0)
-    return max(0.0, client - case.sum(edge, signals.SERVER_MS, which) / answered)
-
-
 def _harm(case: Case, edge: str) -> float:
     """ms lost on the way plus a second per broken call, over the bad window; 0 where the way is well."""
-    gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
+    gap, before = way_ms(case, edge, case.bad), way_ms(case, edge, case.normal)
     calls = case.sum(edge, signals.CALLS, case.bad)
     lost = case.excess(edge, signals.UNANSWERED_ERRORS)
     slow = (
         0.0 if math.isnan(gap) or math.isnan(before) or gap < before + MIN_GAP_MS or gap < 3 * before else gap - before
     )
     return slow * calls + (1000.0 * lost if lost >= 3 and lost > 0.02 * calls else 0.0)
-
-
-def _moved_share(case: Case, blame: Blame, edge: str, caller: str) -> float:
-    """The share of the harm that was booked on the caller, because what neither end accounts for is its waiting."""
-    gap, before = _gap(case, edge, case.bad), _gap(case, edge, case.normal)
-    waited = (gap - before) * case.sum(edge, signals.CALLS, case.bad) if gap > before else 0.0
-    own = blame.time_ms.get(caller, 0.0)
-    moved_time = min(1.0, waited / own) if own > 0 else 0.0
-    lost = case.excess(edge, signals.UNANSWERED_ERRORS)
-    moved_errors = min(1.0, lost / blame.errors[caller]) if blame.errors.get(caller, 0.0) > 0 and lost > 0 else 0.0
-    return blame.of(caller) * max(moved_time, moved_errors)
 
 
 def _place(case: Case, caller: str, callee: str) -> dict[str, str]:

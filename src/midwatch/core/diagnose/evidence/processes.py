@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from midwatch.core.diagnose.blame import Blame
+from midwatch.core.diagnose.calls import way_share
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.model import faults, signals
-from midwatch.model.entity import Entity, name_of
+from midwatch.model.entity import Entity, edge_key, kind_of, name_of
 from midwatch.model.world import Floats
 
 GROWTH: Final = 1.35
@@ -23,7 +24,7 @@ BUSY: Final = 0.90
 def processes(case: Case, blame: Blame) -> Iterator[Clue]:
     for service in case.services:
         yield from _memory_and_crashes(case, blame, service)
-        yield from _starvation(case, service)
+        yield from _starvation(case, blame, service)
 
 
 def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
@@ -101,7 +102,8 @@ def _silent(case: Case, instance: Entity) -> bool:
     )
 
 
-def _starvation(case: Case, service: str) -> Iterator[Clue]:
+def kept_from_cpu(case: Case, service: str) -> list[tuple[Entity, float, float]]:
+    """Instances that wait for the CPU more than before: (instance, share of the time now, before)."""
     hit: list[tuple[Entity, float, float]] = []
     for instance in case.instances(service):
         now = case.level(instance.key, signals.CPU_THROTTLED_RATIO, case.bad)
@@ -109,12 +111,20 @@ def _starvation(case: Case, service: str) -> Iterator[Clue]:
         before = 0.0 if math.isnan(before) else before
         if now >= before + THROTTLED:
             hit.append((instance, now, before))
+    return hit
+
+
+def _starvation(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
+    """A starved service also explains the time that its callers wait on the way to it."""
+    hit = kept_from_cpu(case, service)
+    callers = [key for key in case.world.callers.get(service, ()) if kind_of(key) == "service"]
+    waited = sum(way_share(case, blame, edge_key(caller, service)) for caller in callers) if hit else 0.0
     for instance, now, before in hit:
         text = f"{instance.name} is kept from the CPU {now:.0%} of the time, {before:.0%} before"
         scope = {"instance": instance.name} if len(hit) == 1 and len(case.instances(service)) > 1 else {}
         yield clue(
             service, faults.CPU_STARVED, 4.5, "saturation", text, value=now, baseline=before, unit="ratio", scope=scope,
-            seen_at=instance.key,
+            share=min(1.0, blame.of(service) + waited), seen_at=instance.key,
         )  # fmt: skip
     if not hit:
         for instance in case.instances(service):
