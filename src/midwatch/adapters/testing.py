@@ -1,4 +1,4 @@
-"""The conformance kit: what any channel and any actuator must honour, for connectors of ours and of others.
+"""The conformance kit: what any channel, actuator and source must honour, for connectors of ours and of others.
 
 Each function takes the connector (or what builds one) and raises AssertionError with a sentence when it falls short::
 
@@ -21,9 +21,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from midwatch.model.actions import Action, Outcome, Scalar, VerbSpec
 from midwatch.model.entity import ENTITY_KINDS
-from midwatch.model.errors import ActuatorError, ChannelError, InDoubt
+from midwatch.model.errors import ActuatorError, ChannelError, InDoubt, SourceError
 from midwatch.model.events import PageOrdered
-from midwatch.model.ports import Actuator, Channel
+from midwatch.model.ports import Actuator, Channel, Source
+from midwatch.model.slo import Slo
+from midwatch.model.world import SliCounts
 
 MAX_TIMEOUT_SECONDS = 30.0
 """The lease outlasts the longest effect, and a new leader waits it out: an effect must be bounded tightly."""
@@ -195,6 +197,72 @@ def check_redacted(error: BaseException, secrets: Iterable[str]) -> None:
         assert secret not in words, f"a secret stands in {type(error).__name__}"
 
 
+# -- sources --
+
+
+async def check_source_counts(
+    source: Source, slo: Slo, since_at: float, until_at: float, step_seconds: float, *, events: float, bad: float
+) -> Sequence[SliCounts]:
+    """Over [since_at, until_at) it counts ``events`` in all, ``bad`` of them, to half a per cent; its steps ascend, lie on
+    multiples of the step and inside the span; asked in two halves it counts the same; and it never claims to have seen
+    what it was not asked for."""
+    assert source.name, "a source needs a name"
+    whole = await source.counts(slo, since_at, until_at, step_seconds)
+    _check_steps(whole, slo, since_at, until_at, step_seconds)
+    middle = since_at + (until_at - since_at) // (2 * step_seconds) * step_seconds
+    halves = [
+        *await source.counts(slo, since_at, middle, step_seconds),
+        *await source.counts(slo, middle, until_at, step_seconds),
+    ]
+    for what, found in (("at once", whole), ("in two halves", halves)):
+        total = sum(float(one.total.sum()) for one in found)
+        failed = total - sum(float(one.good.sum()) for one in found)
+        assert abs(total - events) <= max(0.005 * events, 1e-6), f"asked {what}: {total:g} events, not {events:g}"
+        assert abs(failed - bad) <= max(0.005 * bad, 1e-6), f"asked {what}: {failed:g} were bad, not {bad:g}"
+    return whole
+
+
+def _check_steps(found: Sequence[SliCounts], slo: Slo, since_at: float, until_at: float, step_seconds: float) -> None:
+    assert found, "no entry at all: nothing matched is an entry without steps"
+    assert len({one.key for one in found}) == len(found), "two entries for one group"
+    for one in found:
+        assert one.slo == slo.name, f"counted for {one.slo}"
+        assert len(one.at) == len(one.good) == len(one.total), "a good and a total for each step"
+        assert (one.at[1:] > one.at[:-1]).all(), "steps ascend, and come once"
+        assert (abs(one.at / step_seconds - (one.at / step_seconds).round()) < 1e-6).all(), "steps lie on multiples"
+        assert not one.at.size or (one.at[0] >= since_at and one.at[-1] + step_seconds <= until_at), "outside the span"
+        assert one.seen_until <= until_at, "it says that it saw what it was not asked for"
+
+
+async def check_source_silent(source: Source, slo: Slo, since_at: float, until_at: float, step_seconds: float) -> str:
+    """A query that matches nothing is no error and no zero: an entry without steps that says so. Returns its words."""
+    found = await source.counts(slo, since_at, until_at, step_seconds)
+    assert found, "no entry at all"
+    assert all(one.at.size == 0 for one in found), "it counted where nothing is"
+    assert all(one.seen_until <= since_at + step_seconds for one in found), "it says that it saw what is not there"
+    assert found[0].gap, "nothing matched, and it does not say so"
+    return found[0].gap
+
+
+async def check_source_fails(
+    source: Source, slo: Slo, *, says: Iterable[str] = (), secrets: Iterable[str] = (), within_seconds: float = 30.0
+) -> None:
+    """It raises SourceError in time, which names the source, says each of ``says`` and holds none of ``secrets``."""
+    began = time.monotonic()
+    try:
+        await asyncio.wait_for(source.counts(slo, 1_790_000_000, 1_790_000_600, 60), within_seconds + 1)
+    except SourceError as error:
+        words = f"{error} {error.hint}"
+        for part in (source.name, *says):
+            assert part in words, f"{part!r} is missing from {words!r}"
+        check_redacted(error, secrets)
+    except TimeoutError as error:
+        raise AssertionError(f"it waited longer than {within_seconds} s") from error
+    else:
+        raise AssertionError("it failed, and nobody was told")
+    assert time.monotonic() - began <= within_seconds + 0.5
+
+
 # -- a real local receiver --
 
 
@@ -208,12 +276,13 @@ class Received:
 @dataclass
 class Receiver:
     """A real HTTP server on a free loopback port. ``answers`` are used up one by one, then 200: (status, headers).
-    ``silent_seconds`` makes it wait before it answers. Use as a context manager."""
+    ``silent_seconds`` makes it wait before it answers, ``body`` is what it answers with. Use as a context manager."""
 
     answers: list[tuple[int, dict[str, str]]] = field(default_factory=list)
     silent_seconds: float = 0.0
     received: list[Received] = field(default_factory=list)
     url: str = ""
+    body: bytes = b"{}"
 
     def __enter__(self) -> Receiver:
         receiver = self
@@ -230,9 +299,9 @@ class Receiver:
                     self.send_response(status)
                     for name, value in extra.items():
                         self.send_header(name, value)
-                    self.send_header("Content-Length", "2")
+                    self.send_header("Content-Length", str(len(receiver.body)))
                     self.end_headers()
-                    self.wfile.write(b"{}")
+                    self.wfile.write(receiver.body)
                 except OSError:
                     pass  # the client gave up, which is what some checks want
 
