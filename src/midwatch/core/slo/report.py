@@ -1,0 +1,323 @@
+"""The facts of a month: what was promised, what came of it, and what nobody knows. Pure; ``shell/slo_report.py`` writes
+them down.
+
+A month is a window like any other: its SLI is the sum of good over the sum of total. Its budget is (1 - target) x total;
+where counts cover only a part of the month, total is extended to the whole month at the same rate, and the report says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import numpy as np
+
+from midwatch.core.slo.burndown import BurnDown, burn_down
+from midwatch.core.slo.calendar import period, periods
+from midwatch.model.findings import Incident
+from midwatch.model.indicators import Calendar
+from midwatch.model.slo import Slo
+from midwatch.model.world import Change, Floats
+
+WORST_DAYS: Final = 3
+SLACK_SECONDS: Final = 3600.0  # a month seen but for less than this is seen whole: hourly steps have such edges
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One adjustment of a budget, in numbers: ``good`` and ``total`` are what it adds to the counts (below zero: takes
+    away) of [since_at, until_at)."""
+
+    kind: str
+    since_at: float
+    until_at: float
+    good: float
+    total: float
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was counted for one promise, in the unit of its budget (events, or slices): ``good[i]`` of ``total[i]`` in the
+    step of ``step_seconds`` that begins at ``at[i]`` (unix seconds, ascending), shape (n,) each. Everything in
+    [first_at, seen_until) was looked at; a step that is missing had no events. ``gap`` says why nothing was read since."""
+
+    slo: Slo
+    at: Floats
+    good: Floats
+    total: Floats
+    step_seconds: float
+    first_at: float
+    seen_until: float
+    gap: str = ""
+    corrections: tuple[Correction, ...] = ()
+
+
+@dataclass(frozen=True)
+class Day:
+    """One local day: ``good`` of ``total``, and the share of the month's budget that went (None: no budget known).
+    ``seen`` is False where nobody looked for any part of it."""
+
+    start_at: float
+    date: str
+    good: float
+    total: float
+    spent: float | None
+    seen: bool
+
+    @property
+    def bad(self) -> float:
+        return self.total - self.good
+
+
+@dataclass(frozen=True)
+class Month:
+    """Sums of a month for one promise, corrections included. ``standing``: no data, no traffic, no errors, kept, missed.
+    ``sli`` and ``spent`` (shares, 0..1 and above) are None where they are not known. ``allowed`` is the budget in events
+    of the whole month; ``covered_seconds`` how much of the month was looked at."""
+
+    good: float
+    total: float
+    sli: float | None
+    allowed: float | None
+    spent: float | None
+    standing: str
+    covered_seconds: float
+
+    @property
+    def bad(self) -> float:
+        return self.total - self.good
+
+
+@dataclass(frozen=True)
+class Kept:
+    """One promise in the month. ``raw`` is without corrections. ``before`` is the month before, None when nothing is
+    known of it. ``way`` is how the budget went, None when there is none. ``unknown`` are sentences."""
+
+    slo: Slo
+    month: Month
+    raw: Month
+    before: Month | None
+    way: BurnDown | None
+    days: tuple[Day, ...]
+    worst: tuple[Day, ...]
+    incidents: tuple[Incident, ...]
+    changes: tuple[Change, ...]
+    corrections: tuple[Correction, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MonthReport:
+    """``month`` as ``2026-10``, [start_at, end_at) in unix seconds, ``promises`` the missed ones first. ``incidents`` and
+    ``changes`` are those of the month, of all promises."""
+
+    month: str
+    time_zone: str
+    start_at: float
+    end_at: float
+    made_at: float
+    promises: tuple[Kept, ...]
+    incidents: tuple[Incident, ...]
+    changes: tuple[Change, ...]
+
+    @property
+    def over(self) -> bool:
+        return self.made_at >= self.end_at
+
+    def count(self, *standings: str) -> int:
+        return sum(kept.month.standing in standings for kept in self.promises)
+
+
+def report(
+    accounts: Iterable[Account],
+    month: str,
+    *,
+    incidents: Iterable[Incident] = (),
+    changes: Iterable[Change] = (),
+    now: float,
+    time_zone: str = "UTC",
+) -> MonthReport:
+    """The facts of ``month`` (``YYYY-MM``, local to ``time_zone``) as they are known at ``now`` (unix seconds). Raises
+    ValueError when ``month`` is none, or has not begun."""
+    first = parse_month(month)
+    start, end = _bounds(first, time_zone)
+    if now < start:
+        raise ValueError(f"{month} has not begun yet")
+    happened = tuple(sorted((i for i in incidents if _during(i, start, end, now)), key=lambda i: i.onset_at))
+    changed = tuple(sorted((c for c in changes if start <= c.at < end), key=lambda c: c.at))
+    kept = [_kept(account, first, time_zone, happened, changed, now) for account in accounts]
+    return MonthReport(
+        month, time_zone, start, end, now, tuple(sorted(kept, key=_order)), incidents=happened, changes=changed
+    )
+
+
+def parse_month(month: str) -> date:
+    """The first day of ``YYYY-MM``; ValueError says what was wanted."""
+    try:
+        return datetime.strptime(month, "%Y-%m").date()
+    except ValueError:
+        raise ValueError(f"{month!r} is no month; it is written as 2026-10") from None
+
+
+def concerns(incident: Incident, slo: Slo) -> bool:
+    """Whether the incident spent this promise's budget: it was rated by it, it has a burn-rate finding of it, or its
+    users are the promise's."""
+    if incident.impact is not None and incident.impact.slo == slo.name:
+        return True
+    burning = f"burn_rate|{slo.entity}|{slo.name}/"
+    return any(f.startswith(burning) for f in incident.findings) or slo.entity in incident.symptoms
+
+
+def bad_steps(account: Account) -> Floats:
+    """Bad events per step, corrections spread over the steps that they correct, in proportion. Shape (n,)."""
+    bad = account.total - account.good
+    for one in account.corrections:
+        inside = (account.at >= one.since_at) & (account.at < one.until_at)
+        before = float(bad[inside].sum())
+        if before > 0:
+            bad = np.where(inside, bad * max(0.0, 1 + (one.total - one.good) / before), bad)
+    return np.asarray(bad)
+
+
+def _kept(
+    account: Account, first: date, time_zone: str, incidents: Sequence[Incident], changes: Sequence[Change], now: float
+) -> Kept:
+    slo = account.slo
+    start, end = _bounds(first, time_zone)
+    here = tuple(c for c in account.corrections if c.since_at < end and c.until_at > start)
+    month = _month(account, start, end, now, here)
+    last_start, last_end = _bounds(_month_before(first), time_zone)
+    there = tuple(c for c in account.corrections if c.since_at < last_end and c.until_at > last_start)
+    before = _month(account, last_start, last_end, now, there)
+    days = _days(account, month, start, end, time_zone, now)
+    worst = sorted((d for d in days if d.bad > 0), key=lambda d: -d.bad)[:WORST_DAYS]
+    return Kept(
+        slo,
+        month,
+        _month(account, start, end, now, ()),
+        before if before.covered_seconds > 0 else None,
+        _way(account, month, start, end, now),
+        days,
+        tuple(worst),
+        tuple(i for i in incidents if concerns(i, slo)),
+        tuple(c for c in changes if c.entity == slo.entity),
+        here,
+        _unknown(account, month, start, end, now, ZoneInfo(time_zone)),
+    )
+
+
+def _month(account: Account, start: float, end: float, now: float, corrections: Sequence[Correction]) -> Month:
+    inside = (account.at >= start) & (account.at < min(end, now))
+    good = max(0.0, float(account.good[inside].sum()) + sum(c.good for c in corrections))
+    total = max(0.0, float(account.total[inside].sum()) + sum(c.total for c in corrections))
+    covered = max(0.0, min(end, now, account.seen_until) - max(start, account.first_at))
+    if covered <= 0:
+        return Month(0.0, 0.0, None, None, None, "no data", 0.0)
+    if total <= 0:
+        return Month(good, total, None, None, None, "no traffic", covered)
+    missing = end - start - covered
+    expected = total if missing < SLACK_SECONDS else total * (end - start) / covered
+    allowed = (1 - account.slo.target) * expected
+    spent = (total - good) / allowed if allowed > 0 else (0.0 if good >= total else None)
+    lost = spent is None or spent >= 1
+    standing = "no errors" if good >= total else "missed" if lost else "kept"
+    return Month(good, total, good / total, allowed, spent, standing, covered)
+
+
+def _way(account: Account, month: Month, start: float, end: float, now: float) -> BurnDown | None:
+    if month.allowed is None:
+        return None
+    return burn_down(
+        account.at,
+        bad_steps(account),
+        month.allowed,
+        step_seconds=account.step_seconds,
+        start_at=start,
+        end_at=end,
+        first_at=account.first_at,
+        seen_until=account.seen_until,
+        now=now,
+    )
+
+
+def _days(account: Account, month: Month, start: float, end: float, time_zone: str, now: float) -> tuple[Day, ...]:
+    """Each local day of the month that has begun; a step belongs to the day in which it begins."""
+    days, zone = [], ZoneInfo(time_zone)
+    for begin, over in periods(Calendar("day", time_zone=time_zone), start, min(end, now)):
+        inside = (account.at >= begin) & (account.at < min(over, now))
+        good, total = float(account.good[inside].sum()), float(account.total[inside].sum())
+        spent = (total - good) / month.allowed if month.allowed else None
+        seen = min(over, now, account.seen_until) > max(begin, account.first_at)
+        days.append(Day(begin, datetime.fromtimestamp(begin, zone).date().isoformat(), good, total, spent, seen))
+    return tuple(days)
+
+
+def _unknown(account: Account, month: Month, start: float, end: float, now: float, zone: ZoneInfo) -> tuple[str, ...]:
+    said = []
+    if month.standing == "no data":
+        why = f": {account.gap}" if account.gap else ""
+        return (f"Nothing was counted in this month{why}.",)
+    if account.first_at > start + SLACK_SECONDS:
+        lost = (account.first_at - start) / 86400
+        said.append(f"Nothing is known before {_when(account.first_at, zone)} ({lost:.1f} days of the month).")
+    until = min(end, now)
+    if account.seen_until < until - SLACK_SECONDS:
+        why = f": {account.gap}" if account.gap else ""
+        said.append(f"No data since {_when(account.seen_until, zone)}{why}.")
+    if now < end:
+        said.append(
+            f"The month is not over: {(now - start) / 86400:.1f} of {(end - start) / 86400:.0f} days have passed."
+        )
+    if month.allowed is not None and end - start - month.covered_seconds >= SLACK_SECONDS:
+        said.append("The budget is that of the whole month at the traffic seen so far.")
+    if account.slo.target >= 1:
+        said.append("A target of 100 % leaves no budget: one failure is too many.")
+    return tuple(said)
+
+
+def _during(incident: Incident, start: float, end: float, now: float) -> bool:
+    return incident.onset_at < end and (incident.resolved_at or now) > start
+
+
+def _order(kept: Kept) -> tuple[int, float, str]:
+    rank = {"missed": 0, "no data": 1, "kept": 2, "no traffic": 3, "no errors": 4}[kept.month.standing]
+    spent = kept.month.spent if kept.month.spent is not None else math.inf
+    return (rank, -spent, kept.slo.name)
+
+
+def _bounds(first: date, time_zone: str) -> tuple[float, float]:
+    middle = datetime(first.year, first.month, 15, tzinfo=ZoneInfo(time_zone)).timestamp()
+    return period(Calendar("month", time_zone=time_zone), middle)
+
+
+def _month_before(first: date) -> date:
+    return date(first.year - (first.month == 1), (first.month - 2) % 12 + 1, 1)
+
+
+def _when(at: float, zone: ZoneInfo) -> str:
+    return datetime.fromtimestamp(at, zone).strftime("%d %b %H:%M")
+
+
+def account_of(
+    slo: Slo,
+    at: Floats,
+    good: Floats,
+    total: Floats,
+    *,
+    step_seconds: float,
+    first_at: float,
+    seen_until: float,
+    gap: str = "",
+    corrections: Sequence[Correction] = (),
+) -> Account:
+    """An ``Account`` from counts in any order and with empty steps; the order is made, empty steps are left out."""
+    order = np.argsort(at, kind="stable")
+    at, good, total = at[order], good[order], total[order]
+    some = total > 0
+    return Account(slo, at[some], good[some], total[some], step_seconds, first_at, seen_until, gap, tuple(corrections))
