@@ -35,4 +35,5 @@ class Memory:
     diagnosed: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     held_since: Mapping[str, float] = field(default_factory=dict)  # action id -> since when its expectation holds
+    burning_since: Mapping[str, float] = field(default_factory=dict)  # finding id -> since when, before its ``for`` is over
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

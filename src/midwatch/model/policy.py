@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from midwatch.model.actions import Playbook, VerbSpec
-from midwatch.model.slo import STANDARD_TIERS, BurnTier, Slo
+from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 
 class SeverityRule(Struct, frozen=True):
@@ -63,7 +63,8 @@ class Policy(Struct, frozen=True):
     mode: Literal["shadow", "suggest", "ask", "canary", "auto"] = "shadow"  # the ceiling for every playbook
     slos: tuple[Slo, ...] = ()
     discover_slos: bool = True
-    tiers: tuple[BurnTier, ...] = STANDARD_TIERS
+    tiers: tuple[BurnTier, ...] = STANDARD_TIERS  # for a period of 30 days; scaled to each promise's own
+    alerts: AlertRules = AlertRules()
     severities: tuple[SeverityRule, ...] = SEVERITY_TABLE
     playbooks: tuple[Playbook, ...] = ()
     verbs: dict[str, VerbSpec] = field(default_factory=dict)

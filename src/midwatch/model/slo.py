@@ -51,8 +51,28 @@ class Slo(Struct, frozen=True):
     data_source: str = ""  # which source of the settings; empty: the only one
 
 
+class AlertRules(Struct, frozen=True):
+    """How tiers are judged (``core/slo/alerts.py``).
+
+    A tier fires only with ``min_failures`` bad events in its long window; one that writes a ticket also needs the ratio to
+    lie above the threshold by ``ticket_z`` standard errors (0: off). ``outage``: a run of failures pages by itself, long
+    before a window fills. ``for_seconds``: a condition must last so long. ``interval_seconds``: how often rules are
+    looked at in back-tests and formulas (the running watch looks at every tick). ``wake``: the sequential test may open
+    a diagnosis.
+    """
+
+    min_failures: float = 5.0
+    ticket_z: float = 2.33  # one-sided 1 %
+    outage: bool = True
+    for_seconds: float = 0.0
+    interval_seconds: float = 60.0
+    wake: bool = True
+
+
 STANDARD_TIERS: tuple[BurnTier, ...] = (
     BurnTier("fast", 14.4, 3600, 300, True),
     BurnTier("slow", 6.0, 6 * 3600, 1800, True),
+    BurnTier("day", 3.0, 86400, 2 * 3600, False),
     BurnTier("ticket", 1.0, 3 * 86400, 6 * 3600, False),
 )
+"""The four of the Site Reliability Workbook, chapter 5, for a period of 30 days: 2, 5, 10 and 10 % of the budget."""

@@ -1,0 +1,202 @@
+"""When a burning budget is worth an alert: the conditions, for numbers and for whole arrays, and the stage that asks them
+of the running ledgers.
+
+Multi-window multi-burn-rate (Site Reliability Workbook, chapter 5) with a guard against noise, and one rule beside it:
+
+- A tier fires when both windows burn faster than its factor, and its long window holds ``min_failures`` bad events. The
+  short window needs no such number: at one request in ten minutes it never holds five. A tier that writes a ticket also
+  wants the ratio above its threshold by ``ticket_z`` standard errors, which is the same as a Wilson lower bound above it
+  (Wilson 1927: the interval is the score test turned around).
+- An *outage* is the shortest run of newest steps with ``min_failures`` bad events when at least half of its events failed
+  and chance at the budget's ratio would do that less than once in 1e9. It pages after five failures where a window takes a
+  hundred.
+
+How often these cry on healthy data and how fast they are: ``docs/results/slo.md``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from midwatch.core.memory import Ledger
+from midwatch.core.slo import ledger as books
+from midwatch.core.slo.tiers import counts_events, tiers_of
+from midwatch.core.turn import Turn
+from midwatch.model.events import FindingClosed, FindingOpened
+from midwatch.model.findings import Finding
+from midwatch.model.slo import AlertRules, BurnTier, Slo
+from midwatch.model.world import Floats
+
+RELEARN_SECONDS: Final = 60.0  # a ledger that begins anew says nothing about what was burning before
+OUTAGE: Final = "outage"
+OUTAGE_SHARE: Final = 0.5
+OUTAGE_NATS: Final = math.log(1e9)
+OUTAGE_SECONDS: Final = 3600.0  # a run of failures that is spread over more than this is not one outage
+BLIP_SECONDS: Final = 10.0
+
+Bools = npt.NDArray[np.bool_]
+
+
+def needed(total: Any, tier: BurnTier, budget: float, rules: AlertRules) -> Any:
+    """How many bad of ``total`` events (a number or an array) the long window must exceed for the tier to fire, the
+    ``min_failures`` left aside."""
+    threshold = tier.factor * budget
+    z = 0.0 if tier.pages else rules.ticket_z
+    return total * threshold + z * np.sqrt(total * threshold * max(0.0, 1 - threshold))
+
+
+def fires(
+    long_bad: Any, long_total: Any, short_bad: Any, short_total: Any, tier: BurnTier, budget: float, rules: AlertRules
+) -> Any:
+    """Whether the tier fires on these counts (numbers, or arrays of one shape). ``budget`` is 1 - target, ``long_total``
+    the expected events of a window that history does not cover yet. No traffic never fires, nor does a dead tier."""
+    threshold = tier.factor * budget
+    if threshold >= 1:  # it would take more than all requests failing
+        return np.zeros(np.shape(long_bad), dtype=bool)
+    return (
+        (long_bad > needed(long_total, tier, budget, rules))
+        & (long_bad >= rules.min_failures)
+        & (short_bad > short_total * threshold)
+    )
+
+
+def outage(bad: Any, total: Any, budget: float, rules: AlertRules) -> Any:
+    """Whether a run of newest steps with ``bad`` of ``total`` events (numbers or arrays) is an outage. Chernoff's bound on
+    the chance of it at the budget's ratio: ``exp(-total * KL(bad/total, budget))``."""
+    whole = np.maximum(total, 1.0)
+    ratio = np.minimum(bad / whole, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        nats = ratio * np.log(ratio / budget) + np.where(ratio < 1, (1 - ratio) * np.log((1 - ratio) / (1 - budget)), 0)
+    enough = (bad >= max(1.0, rules.min_failures)) & (ratio >= OUTAGE_SHARE) & (ratio > budget)
+    return enough & (whole * np.nan_to_num(nats) >= OUTAGE_NATS)
+
+
+def newest_run(bad: Floats, total: Floats, failures: float) -> tuple[float, float, int]:
+    """Bad, total and length of the shortest run of newest steps with ``failures`` bad events; all steps when they hold
+    less."""
+    behind = np.cumsum(bad[::-1])
+    steps = min(int(np.searchsorted(behind, failures - 1e-9)) + 1, bad.size)
+    return float(behind[steps - 1]) if steps else 0.0, float(total[total.size - steps :].sum()), steps
+
+
+def judge(turn: Turn) -> Turn:
+    """Open a finding for every tier that fires and every outage, and close those that have calmed."""
+    policy = turn.state.policy
+    waiting: dict[str, float] = {}
+    for slo, key, ledger in ledgers_of(turn):
+        tiers = tiers_of(slo, policy.tiers)
+        tiers = (*tiers, outage_tier(slo)) if policy.alerts.outage and counts_events(slo) else tiers
+        turn = _judge(turn, slo, key, ledger, tiers, waiting)
+    return turn.remember(burning_since=waiting)
+
+
+def ledgers_of(turn: Turn) -> Iterator[tuple[Slo, str, Ledger]]:
+    """Every ledger with its promise and its key, groups included. A target of 1 has no budget that could burn."""
+    slos = {slo.name: slo for slo in turn.state.slos if slo.target < 1}
+    for key, ledger in turn.memory.ledgers.items():
+        slo = slos.get(key) or slos.get(key.partition("{")[0])
+        if slo is not None:
+            yield slo, key, ledger
+
+
+def outage_tier(slo: Slo) -> BurnTier:
+    """The outage rule in a tier's words."""
+    return BurnTier(OUTAGE, OUTAGE_SHARE / (1 - slo.target), OUTAGE_SECONDS, BLIP_SECONDS, True)
+
+
+def _judge(
+    turn: Turn, slo: Slo, key: str, ledger: Ledger, tiers: tuple[BurnTier, ...], waiting: dict[str, float]
+) -> Turn:
+    """``waiting`` gathers since when a condition holds whose ``for_seconds`` are not over yet."""
+    idents = {tier.name: f"burn_rate|{slo.entity}|{key}/{tier.name}" for tier in tiers}
+    rules = turn.state.policy.alerts
+    longest = max((tier.short_seconds for tier in tiers), default=0.0)
+    good, total = books.sums(ledger, longest, turn.now)
+    if total - good <= 0 and not any(ident in turn.state.findings for ident in idents.values()):
+        return turn  # nothing failed in the longest short window: no tier can fire
+    for tier in tiers:
+        ident = idents[tier.name]
+        calm = _calm(slo, tier, ledger, turn.now)
+        if ident in turn.state.findings:
+            if calm and turn.now - turn.memory.started_at >= RELEARN_SECONDS:
+                turn = turn.emit(FindingClosed(ident, "burns no faster than it may"))
+        elif not calm and (burns := _burns(slo, tier, ledger, rules, turn.now)) is not None:
+            since = turn.memory.burning_since.get(ident, turn.now)
+            if turn.now - since < rules.for_seconds:
+                waiting[ident] = since
+            else:
+                turn = turn.emit(FindingOpened(_finding(ident, slo, key, tier, ledger, burns, turn.now, rules)))
+    return turn
+
+
+def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: float) -> float | None:
+    """The burn rate when the tier fires, else None.
+
+    A window that history does not cover yet is judged by its expected traffic: half a minute of errors after a minute of
+    life is not three days of them.
+    """
+    budget = 1 - slo.target
+    if tier.name == OUTAGE:
+        bad, whole, _ = _run(ledger, rules)
+        return bad / whole / budget if whole > 0 and outage(bad, whole, budget, rules) else None
+    good_short, short = books.sums(ledger, tier.short_seconds, now)
+    good_long, long = books.sums(ledger, tier.long_seconds, now)
+    expected = long * max(1.0, tier.long_seconds / max(now - ledger.first_at, books.LEVELS[0][0]))
+    bad = long - good_long
+    if not fires(bad, expected, short - good_short, short, tier, budget, rules):
+        return None
+    return bad / expected / budget
+
+
+def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:
+    good, total = ledger.counts[0][:, -math.ceil(OUTAGE_SECONDS / books.LEVELS[0][0]) :]
+    return newest_run(total - good, total, rules.min_failures)
+
+
+def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
+    """Whether the newest minute with traffic is within the tier's rate: an alert need not wait for its short window to
+    empty once the errors have stopped. No traffic is not calm."""
+    good, total = books.sums(ledger, min(60.0, tier.short_seconds), now)
+    return total > 0 and (total - good) / total < max((1 - slo.target), 0.5 * tier.factor * (1 - slo.target))
+
+
+def _finding(
+    ident: str, slo: Slo, key: str, tier: BurnTier, ledger: Ledger, burns: float, now: float, rules: AlertRules
+) -> Finding:
+    if tier.name == OUTAGE:
+        what = f"{burns * (1 - slo.target):.0%} of the newest requests failed"
+        since = ledger.head_at[0] - (_run(ledger, rules)[2] - 1) * books.LEVELS[0][0]
+    else:
+        what = f"{burns:.1f} x over {span(tier.long_seconds)}, {tier.name} tier at {tier.factor:g} x"
+        since = _since(ledger, tier, slo, now)
+    return Finding(
+        id=ident,
+        kind="burn_rate",
+        entity=slo.entity,
+        since_at=since,
+        value=burns,
+        baseline=1.0,
+        unit="x budget",
+        detail=f"{key}: {what}",
+        slo=slo.name,
+        pages=tier.pages,
+    )
+
+
+def _since(ledger: Ledger, tier: BurnTier, slo: Slo, now: float) -> float:
+    """The first step of the short window in which more than the budget's share was bad."""
+    step, size = books.LEVELS[0]
+    steps = min(size, math.ceil(tier.short_seconds / step))
+    good, total = ledger.counts[0][:, -steps:]
+    bad = np.flatnonzero((total - good) > np.maximum(total * (1 - slo.target), 0.5))
+    return float(ledger.head_at[0] - (steps - 1 - int(bad[0])) * step) if bad.size else now
+
+
+def span(seconds: float) -> str:
+    """A window in words: ``5 min``, ``6 h``."""
+    return f"{seconds / 3600:g} h" if seconds >= 3600 else f"{seconds / 60:g} min"

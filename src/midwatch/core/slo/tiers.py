@@ -1,0 +1,77 @@
+"""Which burn-rate tiers hold for a promise: its own, or the policy's, scaled to its period.
+
+A tier is a share of the budget spent within its long window. The policy's factors are meant for 30 days; for another
+period the share is kept and the factor follows: ``factor = share * period / long``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from midwatch.model.indicators import EventRatio, Histogram
+from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
+
+REFERENCE_SECONDS: Final = 30 * 86400.0
+NO_RULES: Final = AlertRules(min_failures=0.0, ticket_z=0.0, outage=False, wake=False)
+
+
+class AlertPolicy(Struct, frozen=True):
+    """A way to alert that can be simulated and compared. ``counting``: ``sums`` of good and total over each window, or
+    ``ratios``: the mean of 5-minute ratios, as some generators record them."""
+
+    name: str
+    tiers: tuple[BurnTier, ...] = STANDARD_TIERS
+    rules: AlertRules = AlertRules()
+    counting: Literal["sums", "ratios"] = "sums"
+
+
+GUARDED: Final = AlertPolicy("guarded")
+TEXTBOOK: Final = AlertPolicy("textbook", rules=NO_RULES)
+AVERAGED: Final = AlertPolicy("averaged ratios", rules=NO_RULES, counting="ratios")
+
+
+def tiers_of(slo: Slo, policy: tuple[BurnTier, ...]) -> tuple[BurnTier, ...]:
+    """What the promise says itself, taken as written; else the policy's tiers, scaled to its period."""
+    return slo.tiers if slo.tiers is not None else scaled(policy, slo.period_seconds)
+
+
+def share(tier: BurnTier, period_seconds: float = REFERENCE_SECONDS) -> float:
+    """The part of the period's budget (0..1 and above) that is spent when the tier fires."""
+    return tier.factor * tier.long_seconds / period_seconds
+
+
+def scaled(tiers: tuple[BurnTier, ...], period_seconds: float) -> tuple[BurnTier, ...]:
+    """``tiers`` (meant for 30 days) for another period, at the same share of the budget.
+
+    No factor falls below 1: at a burn of 1 the promise is just kept, and an alert on less would ask people to mend what
+    is whole. A tier whose long window is no shorter than the period is left out: it would see the period's end only.
+    """
+    if period_seconds == REFERENCE_SECONDS:
+        return tiers
+    return tuple(
+        replace(tier, factor=max(1.0, share(tier) * period_seconds / tier.long_seconds))
+        for tier in tiers
+        if tier.long_seconds < period_seconds
+    )
+
+
+def chosen(tiers: tuple[BurnTier, ...], *, only: Iterable[str] = (), off: Iterable[str] = ()) -> tuple[BurnTier, ...]:
+    """The tiers named in ``only`` (none named: all) without those named in ``off``. ValueError names what is not there."""
+    names = {tier.name for tier in tiers}
+    wanted, unwanted = tuple(only), frozenset(off)
+    unknown = sorted({*wanted, *unwanted} - names)
+    if unknown:
+        raise ValueError(f"no such tier: {', '.join(unknown)} (there are {', '.join(tier.name for tier in tiers)})")
+    return tuple(t for t in tiers if (not wanted or t.name in wanted) and t.name not in unwanted)
+
+
+def counts_events(slo: Slo) -> bool:
+    """Whether the promise counts events that can fail each by itself. The age of a queue, a gauge or a threshold is looked
+    at again and again: five looks at one stuck queue are one failure, so tests that count failures leave them alone."""
+    if slo.sli == "source":
+        return isinstance(slo.indicator, EventRatio | Histogram) and slo.slices is None
+    return slo.sli in ("ratio", "latency")
