@@ -153,14 +153,17 @@ def test_a_team_s_playbook_takes_the_place_of_a_shipped_one(tmp_path: Path) -> N
             RATIO.replace("28d", "90d"),
             "file.yaml:14: spec.timeWindow[0].duration: must be between 1h and 33d (30d is usual)",
         ),
-        (RATIO.replace("isRolling: true", "isRolling: false"), "timeWindow[0].isRolling: must be True"),
+        (RATIO.replace("isRolling: true", "isRolling: false"), "timeWindow[0]: needs isRolling: true, or a calendar"),
         (RATIO.replace("good_requests", "errors"), "the good side must be the signal good_requests"),
         (
             RATIO.replace("  timeWindow:", "  indicatorRef: x\n  timeWindow:"),
-            "(write the indicator inside the SLO, under",
+            "spec: needs indicator or indicatorRef, and not both",
         ),
-        (RATIO.replace("kind: SLO", "kind: Service"), "file.yaml:2: kind: Service is not supported"),
-        (RATIO.replace("openslo/v1", "openslo/v2"), "apiVersion: must be 'openslo/v1'"),
+        (RATIO.replace("kind: SLO", "kind: Service"), "file.yaml:7: spec.service: is not known here"),
+        (
+            RATIO.replace("openslo/v1", "openslo/v2"),
+            "apiVersion: 'openslo/v2' is no version that midwatch reads (did you mean openslo/v1?)",
+        ),
         (
             RATIO.replace("    - targetPercent: 99.9", "    - {targetPercent: 99.9, op: lte}"),
             "op: means nothing for a ratio",

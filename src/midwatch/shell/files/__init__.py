@@ -1,7 +1,8 @@
-"""Files that people write -> model values: OpenSLO promises, playbooks, ``midwatch.yaml``.
+"""Files that people write -> model values: promises (``specs``), playbooks, ``midwatch.yaml``.
 
-``load(paths)`` raises at the first problem; ``check(paths)`` reports all of them. A document is recognised by what it
-says (``apiVersion: openslo/v1``, ``playbooks:``, or the keys of ``midwatch.yaml``), never by its file's name.
+``load(paths)`` raises at the first problem; ``load_what_can_be(paths)`` leaves out the promises that cannot be honoured and
+says why; ``check(paths)`` reports every problem. A document is recognised by what it says (``apiVersion: openslo/v1``,
+``playbooks:``, or the keys of ``midwatch.yaml``), never by its file's name.
 """
 
 from __future__ import annotations
@@ -9,34 +10,48 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
 
 from msgspec.structs import replace
 
 from midwatch.model.actions import Playbook
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
+from midwatch.shell.files.paths import files_of
 from midwatch.shell.files.playbooks import SHIPPED, is_playbooks, playbooks_of
 from midwatch.shell.files.policy import KEYS, PolicyFile, applied, policy_of
-from midwatch.shell.files.slos import is_openslo, slos_of
+from midwatch.shell.files.specs import FORMATS, SpecSet, documents_of, is_spec, specs_of
 from midwatch.shell.files.yaml_lines import Document, Problem, read_documents, suggest
 
-__all__ = ["Problem", "check", "load", "shipped_playbooks"]
-SUFFIXES: Final = (".yaml", ".yml")
-MAX_FILES: Final = 1000
+__all__ = ["Loaded", "Problem", "check", "load", "load_what_can_be", "shipped_playbooks"]
 
 
 @dataclass
 class _Found:
     """What the files said, gathered."""
 
-    slos: list[Slo] = field(default_factory=list)
+    specs: list[Document] = field(default_factory=list)
+    promised: SpecSet = field(default_factory=SpecSet)
     playbooks: dict[str, Playbook] = field(default_factory=dict)
     policy: PolicyFile | None = None
     policy_at: str = ""
     names: dict[str, str] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def spec_problems(self) -> list[Problem]:
+        """What is wrong with promises, and what nothing that midwatch has can count."""
+        unserved = [p for name in self.promised.unserved for p in self.promised.unserved[name]]
+        return list(dict.fromkeys([*self.promised.problems, *unserved]))
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A policy, the files that said it, and why some of their promises were left out."""
+
+    policy: Policy
+    sources: tuple[str, ...]
+    problems: tuple[Problem, ...] = ()
 
 
 def load(paths: Iterable[Path]) -> tuple[Policy, tuple[str, ...]]:
@@ -45,17 +60,29 @@ def load(paths: Iterable[Path]) -> tuple[Policy, tuple[str, ...]]:
     A team's playbook takes the place of a shipped one of the same name. Raises ConfigError (path, line, key, hint).
     """
     found = _gather(paths)
+    problems = [*found.problems, *found.spec_problems]
+    if problems:
+        raise problems[0].error()
+    return _policy(found, found.promised.slos), tuple(found.sources)
+
+
+def load_what_can_be(paths: Iterable[Path]) -> Loaded:
+    """Like ``load``, but a promise that cannot be honoured is left out, with its reason, and the rest goes on.
+
+    What is wrong in a policy or a playbook, or in a file that is no YAML at all (it might be the policy), is still a
+    ConfigError: acting by half a policy is worse than not starting.
+    """
+    found = _gather(paths)
     if found.problems:
         raise found.problems[0].error()
-    policy = applied(Policy(), found.policy) if found.policy else Policy()
-    with_shipped = found.policy is None or found.policy.shipped_playbooks is not False
-    books = {**({p.name: p for p in shipped_playbooks()} if with_shipped else {}), **found.playbooks}
-    return replace(policy, slos=tuple(found.slos), playbooks=tuple(books.values())), tuple(found.sources)
+    kept = tuple(slo for slo in found.promised.slos if slo.name not in found.promised.unserved)
+    return Loaded(_policy(found, kept), tuple(found.sources), tuple(found.spec_problems))
 
 
 def check(paths: Iterable[Path]) -> list[Problem]:
     """Every problem of every file, in order of path and line."""
-    return sorted(_gather(paths).problems, key=lambda p: (p.path, p.line, p.key))
+    found = _gather(paths)
+    return sorted([*found.problems, *found.spec_problems], key=lambda p: (p.path, p.line, p.key))
 
 
 def shipped_playbooks() -> tuple[Playbook, ...]:
@@ -66,20 +93,11 @@ def shipped_playbooks() -> tuple[Playbook, ...]:
     return tuple(replace(p, source="shipped") for p in found.playbooks.values())
 
 
-def files_of(path: Path) -> tuple[list[Path], list[Problem]]:
-    """The YAML files that ``path`` (a file or a folder) stands for; hidden ones are left out."""
-    if path.is_dir():
-        many = sorted(
-            p
-            for p in path.rglob("*")
-            if p.suffix in SUFFIXES and p.is_file() and not any(q.startswith(".") for q in p.relative_to(path).parts)
-        )
-        if len(many) > MAX_FILES:
-            return [], [Problem(str(path), 0, "", f"holds more than {MAX_FILES} YAML files", "name a smaller folder")]
-        return many, []
-    if not path.exists():
-        return [], [Problem(str(path), 0, "", "does not exist", "check the path")]
-    return [path], []
+def _policy(found: _Found, slos: tuple[Slo, ...]) -> Policy:
+    policy = applied(Policy(), found.policy) if found.policy else Policy()
+    with_shipped = found.policy is None or found.policy.shipped_playbooks is not False
+    books = {**({p.name: p for p in shipped_playbooks()} if with_shipped else {}), **found.playbooks}
+    return replace(policy, slos=slos, playbooks=tuple(books.values()))
 
 
 def _gather(paths: Iterable[Path]) -> _Found:
@@ -94,17 +112,14 @@ def _gather(paths: Iterable[Path]) -> _Found:
                 found.sources.append(str(file))
                 for document in documents:
                     _take(found, document)
+    found.promised = specs_of(found.specs)
     return found
 
 
 def _take(found: _Found, document: Document) -> None:
     value = document.value
-    if is_openslo(value):
-        slos, problems = slos_of(document)
-        found.problems += problems
-        for slo in slos:
-            if _is_new(found, f"the SLO {slo.name}", slo.source, document, ("metadata", "name")):
-                found.slos.append(slo)
+    if is_spec(value):
+        found.specs += documents_of(document)
     elif is_playbooks(value):
         books, problems = playbooks_of(document)
         found.problems += problems
@@ -118,12 +133,15 @@ def _take(found: _Found, document: Document) -> None:
         if read is not None and _is_new(found, "midwatch's policy", f"{document.path}:1", document, ()):
             found.policy, found.policy_at = read, document.path
     else:
-        hint = "an SLO begins with apiVersion: openslo/v1, playbooks with playbooks:, a policy with mode:"
+        hint = (
+            f"an SLO begins with an apiVersion or version of {', '.join(FORMATS)}, playbooks with playbooks:, a policy "
+            "with mode:"
+        )
         if isinstance(value, dict) and value:
             close = suggest(next(iter(value)), (*KEYS, "playbooks", "apiVersion"))
             hint = close if close.startswith("did") else hint
         first = (next(iter(value)),) if isinstance(value, dict) and value else ()
-        found.problems.append(document.problem(first, "midwatch does not know what this is", hint))
+        found.problems.append(document.problem(first, "midwatch does not know what this is", hint, "unknown-document"))
 
 
 def _is_new(
@@ -134,7 +152,9 @@ def _is_new(
         at = line or document.line(place)
         key = ".".join(str(p) for p in place)
         found.problems.append(
-            Problem(document.path, at, key, f"{what} is there already", f"first in {found.names[what]}")
+            Problem(
+                document.path, at, key, f"{what} is there already", f"first in {found.names[what]}", "duplicate-name"
+            )
         )
         return False
     found.names[what] = source

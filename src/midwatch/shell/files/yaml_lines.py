@@ -7,7 +7,7 @@ error, keys are text, and what aliases expand to is bounded.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -25,13 +25,15 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong in a file. ``line`` counts from 1; 0 means the file as a whole."""
+    """What is wrong in a file. ``line`` counts from 1; 0 means the file as a whole. ``code`` stays the same when the
+    words change, so that programs can go by it."""
 
     path: str
     line: int
     key: str
     message: str
     hint: str = ""
+    code: str = "invalid"
 
     def error(self) -> ConfigError:
         return ConfigError(self.message, path=self.path, line=self.line, key=self.key, hint=self.hint)
@@ -42,21 +44,45 @@ class Problem:
 
 @dataclass(frozen=True)
 class Document:
-    """One YAML document: its ``value``, and the line of every place in it (a place is the keys and indices to it)."""
+    """One YAML document: its ``value``, and the line of every place in it (a place is the keys and indices to it).
+
+    ``texts`` holds how a scalar that is not text was written (``99.90``, ``yes``, ``2022-01-01 12:00:00``). A value that was
+    rewritten from another form says with ``moved`` where its parts stood, so that problems name what a person wrote.
+    """
 
     path: str
     value: Any
     lines: dict[Place, int] = field(default_factory=dict)
+    texts: dict[Place, str] = field(default_factory=dict)
+    moved: Mapping[Place, Place] = field(default_factory=dict)
+
+    def original(self, place: Sequence[str | int]) -> Place:
+        """Where ``place`` stood in the file."""
+        at = tuple(place)
+        for cut in range(len(at), -1, -1):
+            if at[:cut] in self.moved:
+                return self.moved[at[:cut]] + at[cut:]
+        return at
+
+    def knows(self, place: Sequence[str | int]) -> bool:
+        return self.original(place) in self.lines
 
     def line(self, place: Sequence[str | int]) -> int:
         """The line of ``place``, or of the nearest place around it."""
-        at = tuple(place)
+        at = self.original(place)
         while at and at not in self.lines:
             at = at[:-1]
         return self.lines.get(at, 1)
 
-    def problem(self, place: Sequence[str | int], message: str, hint: str = "") -> Problem:
-        return Problem(self.path, self.line(place), dotted(place), message, hint)
+    def problem(self, place: Sequence[str | int], message: str, hint: str = "", code: str = "invalid") -> Problem:
+        return Problem(self.path, self.line(place), dotted(self.original(place)), message, hint, code)
+
+    def part(self, place: Place) -> Document:
+        """What lies at ``place`` as a document of its own."""
+        value = self.value
+        for step in place:
+            value = value[step]
+        return Document(self.path, value, self.lines, self.texts, {(): self.original(place)})
 
 
 def dotted(place: Sequence[str | int]) -> str:
@@ -72,12 +98,13 @@ def read_documents(path: Path) -> tuple[list[Document], list[Problem]]:
     name = str(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            return [], [Problem(name, 0, "", f"is larger than {MAX_BYTES} bytes", "split it")]
+            return [], [Problem(name, 0, "", f"is larger than {MAX_BYTES} bytes", "split it", "file-too-large")]
         text = path.read_text("utf-8")
     except UnicodeDecodeError:
-        return [], [Problem(name, 0, "", "is not UTF-8", "save it as UTF-8")]
+        return [], [Problem(name, 0, "", "is not UTF-8", "save it as UTF-8", "file-unreadable")]
     except OSError as error:
-        return [], [Problem(name, 0, "", f"cannot be read: {error.strerror}", "does it exist, may this user read it?")]
+        hint = "does it exist, may this user read it?"
+        return [], [Problem(name, 0, "", f"cannot be read: {error.strerror}", hint, "file-unreadable")]
     return parse(text, name)
 
 
@@ -91,17 +118,18 @@ def parse(text: str, path: str = "") -> tuple[list[Document], list[Problem]]:
                 builder = _Builder(loader, path)
                 value = builder.build(loader.get_node(), ())
                 if value is not None:
-                    documents.append(Document(path, value, builder.lines))
+                    documents.append(Document(path, value, builder.lines, builder.texts))
         finally:
             loader.dispose()
     except _Wrong as wrong:
-        return [], [Problem(path, wrong.line, wrong.key, wrong.message, wrong.hint)]
+        return [], [Problem(path, wrong.line, wrong.key, wrong.message, wrong.hint, "yaml")]
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         message = getattr(error, "problem", None) or str(error).partition("\n")[0]
-        return [], [Problem(path, mark.line + 1 if mark else 0, "", f"is not YAML: {message}", "check the indentation")]
+        line = mark.line + 1 if mark else 0
+        return [], [Problem(path, line, "", f"is not YAML: {message}", "check the indentation", "yaml")]
     except (ValueError, RecursionError) as error:
-        return [], [Problem(path, 0, "", f"cannot be read: {type(error).__name__}")]
+        return [], [Problem(path, 0, "", f"cannot be read: {type(error).__name__}", "", "yaml")]
     return documents, []
 
 
@@ -117,6 +145,7 @@ class _Builder:
     def __init__(self, loader: yaml.SafeLoader, path: str) -> None:
         self._loader, self._path, self._count = loader, path, 0
         self.lines: dict[Place, int] = {}
+        self.texts: dict[Place, str] = {}
 
     def build(self, node: yaml.Node | None, place: Place) -> Any:
         if node is None:
@@ -130,7 +159,10 @@ class _Builder:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
-        return self._loader.construct_object(node)
+        value = self._loader.construct_object(node)
+        if not isinstance(value, str) and isinstance(node, yaml.ScalarNode):
+            self.texts[place] = str(node.value)
+        return value
 
     def _mapping(self, node: yaml.MappingNode, place: Place) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -153,7 +185,7 @@ def validate(model: type[_Model], document: Document, place: Place = ()) -> tupl
     for part in place:
         value = value[part]
     if not isinstance(value, dict):
-        return None, [document.problem(place, "must be a mapping of keys to values")]
+        return None, [document.problem(place, "must be a mapping of keys to values", "", "value-invalid")]
     try:
         return model.model_validate(value), []
     except ValidationError as error:
@@ -163,12 +195,12 @@ def validate(model: type[_Model], document: Document, place: Place = ()) -> tupl
 def problem_of(document: Document, place: Place, error: dict[str, Any], model: type[BaseModel]) -> Problem:
     """One error of pydantic at ``place`` of ``document``, in our words."""
     loc = tuple(part for part in error["loc"] if isinstance(part, str | int))
-    message, hint = str(error["msg"]).removeprefix("Value error, "), ""
+    message, hint, code = str(error["msg"]).removeprefix("Value error, "), "", "value-invalid"
     if error["type"] == "extra_forbidden":
-        message = "is not known here"
+        message, code = "is not known here", "unknown-field"
         hint = suggest(str(loc[-1]), _fields(model, loc[:-1]))
     elif error["type"] == "missing":
-        message = "is missing"
+        message, code = "is missing", "field-missing"
     elif "ctx" in error and "expected" in error["ctx"]:
         message = f"must be {error['ctx']['expected']}"
     elif error["type"] in ("union_tag_invalid", "union_tag_not_found"):
@@ -187,10 +219,12 @@ def problem_of(document: Document, place: Place, error: dict[str, Any], model: t
         message += f", and is {error['input']}" if isinstance(error["input"], int | float) else ""
         hint = "99.9 % is target: 0.999, or targetPercent: 99.9" if loc[-1:] == ("target",) else ""
     said, mark, advice = message.partition(" | ")
+    advice, own_code, named = advice.partition(" | ")
     at: Place = ()
     for part in (*place, *loc):  # pydantic also names the kind of a union there, which the file has no line for
-        at = (*at, part) if (*at, part) in document.lines else at
-    return Problem(document.path, document.line(at), dotted((*place, *loc)), said, advice if mark else hint)
+        at = (*at, part) if document.knows((*at, part)) else at
+    key = dotted(document.original((*place, *loc)))
+    return Problem(document.path, document.line(at), key, said, advice if mark else hint, named if own_code else code)
 
 
 def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
