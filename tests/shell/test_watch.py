@@ -400,8 +400,31 @@ def test_the_api_reads_freely_on_loopback_and_changes_only_with_the_token(settin
                 assert (await client.post("/api/v1/commands", json=bad, headers=right)).status_code == code, bad
             change = {"id": "d1", "at": 5.0, "kind": "deploy", "entity": "payment", "summary": "v2"}
             assert (await client.post("/api/v1/changes", json=change, headers=right)).status_code == 202
+            again = await client.post("/api/v1/changes", json=change, headers=right)
+            assert again.status_code == 202 and again.json()["seq"] is None
         seen = [r.event for r in watch.journal.read() if isinstance(r.event, ChangeSeen)]
         assert seen == [ChangeSeen(Change("d1", 5.0, "deploy", "service:payment", "v2"))]
         await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_a_change_that_is_posted_again_is_one_change_over_a_restart_too(settings: Settings) -> None:
+    """As ``curl --retry`` does it when an answer was lost; the one without id and time is the README's."""
+    named = {"id": "d7", "at": 1000.0, "kind": "deploy", "entity": "payment", "after": "4.2"}
+    bare = {"kind": "deploy", "entity": "payment", "before": "4.1", "after": "4.2"}
+
+    async def go() -> None:
+        for news in (3, 0):
+            watch = watch_of(settings, Script())
+            await watch.start()
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{watch.otlp_port}", trust_env=False) as client:
+                for change in (named, bare, named, bare, {**bare, "after": "4.3"}):
+                    assert (await client.post("/v1/changes", json=change)).status_code == 200
+            assert [c.after for c in watch.state.changes] == ["4.2", "4.2", "4.3"]
+            assert watch.vitals.changes == news
+            await watch.stop()
+        journaled = [r.event for r in journal_of(settings) if isinstance(r.event, ChangeSeen)]
+        assert [c.change.after for c in journaled] == ["4.2", "4.2", "4.3"]
 
     asyncio.run(go())

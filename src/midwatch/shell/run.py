@@ -39,13 +39,15 @@ from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.crash import CrashPoints
 from midwatch.shell.effects import Effects, Hands, Limits
-from midwatch.shell.folder import load_policy, open_folder, remove_running, write_running
+from midwatch.shell.folder import load_policy_that_can_be, open_folder, remove_running, write_running
 from midwatch.shell.health import Health, health_report, metrics_text
 from midwatch.shell.heartbeat import Heartbeat
+from midwatch.shell.ingest.changes import known
 from midwatch.shell.intake import Intake
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.leader import LEASE_SECONDS
 from midwatch.shell.servers import AsgiServer, bind
+from midwatch.shell.sources import Poller, build_sources, seen_until
 from midwatch.shell.timeline import Chronicle
 
 log = logging.getLogger("midwatch.watch")
@@ -98,6 +100,13 @@ class Watch:
         self.hands = Hands(actuators)
         self.channels: Mapping[str, Channel] = {channel.name: channel for channel in channels}
         self.intake = Intake(self.vitals, clock)
+        self.poller = Poller(
+            build_sources(settings.sources),
+            slos=lambda: self.state.slos,
+            taken=lambda key: seen_until(self.memory.ledgers, key),
+            trouble=self.vitals.trouble,
+            clock=self.now,
+        )
         self.heartbeat: Heartbeat | None = None
         self.crash_point = CrashPoints.from_environment()
         self.books = Books(self.vitals, self.now, self.crash_point)
@@ -197,6 +206,8 @@ class Watch:
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:
+        if self.settings.sources:
+            self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url, self._pulse, every_seconds=self.settings.heartbeat_seconds
@@ -252,7 +263,7 @@ class Watch:
             await self.books.record_late()
             inputs = tuple(recorded.event for recorded in self._inputs)
             try:
-                self.world = self.intake.world(now)
+                self.world = self.poller.shown(self.intake.world(now))
                 events, memory = await asyncio.get_running_loop().run_in_executor(
                     self._tick_thread, self._tick(), self.state, self.memory, self.world, inputs, now
                 )
@@ -329,9 +340,16 @@ class Watch:
             self.effects.page_anyway(replace(order, text=order.text + note))
 
     async def _load_policy(self) -> None:
-        policy, sources = (
-            (self._given_policy, ("given",)) if self._given_policy is not None else load_policy(self.settings)
-        )
+        if self._given_policy is not None:
+            policy, sources = self._given_policy, ("given",)
+        else:
+            loaded = load_policy_that_can_be(self.settings)
+            policy, sources = loaded.policy, loaded.sources
+            for problem in loaded.problems:
+                log.warning("a promise is left out: %s", problem)
+            left_out = "; ".join(str(p) for p in loaded.problems[:3])
+            more = f"; and {len(loaded.problems) - 3} more" if len(loaded.problems) > 3 else ""
+            self.vitals.trouble("promises", left_out and f"left out: {left_out}{more}")
         if self.settings.mode is not None:
             policy = replace(policy, mode=self.settings.mode)
         policy = replace(
@@ -385,9 +403,12 @@ class Watch:
             raise UsageError(f"{file} cannot be removed: {error.strerror}", hint="remove it by hand") from error
         self._halted_by = ""
 
-    async def change(self, change: Change) -> Recorded:
-        """Journal a change event (a deploy, a flag) and show it to the World."""
+    async def change(self, change: Change) -> Recorded | None:
+        """Journal a change event (a deploy, a flag) and show it to the World. None when it is one of the changes that state
+        remembers (``MAX_CHANGES``, over restarts too): a sender's retry is no second change."""
         async with self.books.turn:
+            if known(change, self.state.changes):
+                return None
             (recorded,) = await self.books.append([ChangeSeen(change)], self.now())
             if len(self._inputs) < MAX_INPUTS:
                 self._inputs.append(recorded)

@@ -115,9 +115,10 @@ def router(watch: Watch) -> APIRouter:
 
     @routes.post("/api/v1/changes", dependencies=write, status_code=202)
     async def changes(given: ChangeIn) -> dict[str, Any]:
+        """``seq`` is null when the journal has a change of this id already: a retry is no second change."""
         entity = given.entity if ":" in given.entity else f"service:{given.entity}"
         recorded = await watch.change(Change(**{**given.model_dump(), "entity": entity}))
-        return {"seq": recorded.seq, "at": recorded.at}
+        return {"seq": recorded.seq if recorded else None, "at": recorded.at if recorded else given.at}
 
     return routes
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any, Final
@@ -16,6 +17,9 @@ from midwatch.model.world import Change
 KINDS: Final = ("deploy", "config", "flag", "scale", "infra")
 _MAX_CHANGES: Final = 500
 _MAX_CHARS: Final = 2000
+AGAIN_SECONDS: Final = 120.0
+"""A change that says neither its id nor its time, posted again with the same words within this, is a sender's retry."""
+_UNTOLD: Final = "change-now-"  # the id of such a change begins so
 _WORDS: Final = (
     ("rollback", "deploy"), ("deploy", "deploy"), ("release", "deploy"), ("upgrade", "deploy"), ("service", "deploy"),
     ("config", "config"), ("setting", "config"), ("flag", "flag"), ("toggle", "flag"), ("scale", "scale"),
@@ -53,9 +57,23 @@ def _change(item: Any, number: int, now: float | None) -> Change:
     text = {key: str(item.get(key) if item.get(key) is not None else "")[:_MAX_CHARS] for key in _TEXTS}
     identity = str(item.get("id") or "")[:200]
     if not identity:
+        made = "change-" if item.get("at", item.get("time")) else _UNTOLD
         said = repr((kind, entity, at, sorted(text.items()))).encode()
-        identity = f"change-{blake2b(said, digest_size=8).hexdigest()}"
+        identity = f"{made}{blake2b(said, digest_size=8).hexdigest()}"
     return Change(identity, at, kind, entity, text["summary"], text["before"], text["after"], text["by"])
+
+
+def known(change: Change, told: Iterable[Change]) -> bool:
+    """Whether ``change`` is one of ``told``: by its id, or, where its sender gave neither id nor time, by its words within
+    ``AGAIN_SECONDS``."""
+    return any(one.id == change.id or _said_again(change, one) for one in told)
+
+
+def _said_again(change: Change, before: Change) -> bool:
+    if not (change.id.startswith(_UNTOLD) and before.id.startswith(_UNTOLD)):
+        return False
+    same = msgspec.structs.replace(before, id=change.id, at=change.at) == change
+    return same and abs(change.at - before.at) <= AGAIN_SECONDS
 
 
 _TEXTS: Final = ("summary", "before", "after", "by")
