@@ -7,11 +7,14 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from midwatch.model.errors import ConfigError
 from midwatch.model.policy import Policy
 from midwatch.shell.config import Settings
+
+if TYPE_CHECKING:
+    from midwatch.shell.files import Loaded
 
 
 def open_folder(settings: Settings) -> bool:
@@ -74,5 +77,16 @@ def load_policy(settings: Settings) -> tuple[Policy, tuple[str, ...]]:
     folder's ``policy/``. Raises ConfigError with path, line, key and hint."""
     from midwatch.shell import files
 
+    return files.load(_policy_paths(settings))
+
+
+def load_policy_that_can_be(settings: Settings) -> Loaded:
+    """Like ``load_policy``, but a promise that cannot be honoured is left out, with its reason, and the rest goes on."""
+    from midwatch.shell import files
+
+    return files.load_what_can_be(_policy_paths(settings))
+
+
+def _policy_paths(settings: Settings) -> tuple[Path, ...]:
     beside = settings.folder / "policy"
-    return files.load(settings.policy or ((beside,) if beside.is_dir() else ()))
+    return tuple(settings.policy) or ((beside,) if beside.is_dir() else ())
