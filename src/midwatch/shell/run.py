@@ -340,8 +340,9 @@ class Watch:
             self.effects.page_anyway(replace(order, text=order.text + note))
 
     async def _load_policy(self) -> None:
+        sources: tuple[str, ...] = ("given",)
         if self._given_policy is not None:
-            policy, sources = self._given_policy, ("given",)
+            policy = self._given_policy
         else:
             loaded = load_policy_that_can_be(self.settings)
             policy, sources = loaded.policy, loaded.sources
