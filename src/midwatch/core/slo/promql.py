@@ -95,6 +95,12 @@ def ratio(query: str, window: str, by: tuple[str, ...] = ()) -> str:
     return str(tree.prettify())
 
 
+def value(query: str, window: str, by: tuple[str, ...] = ()) -> str:
+    """PromQL for the query's value now, as written; a template sees ``window``, and the ``by`` labels are kept."""
+    tree = _parse(substitute(query, window))
+    return str((_grouped(tree, by, query) if by else tree).prettify())
+
+
 def parses(query: str) -> bool:
     """Whether the query or template is PromQL at all (other dialects are not)."""
     try:
@@ -106,12 +112,22 @@ def parses(query: str) -> bool:
 
 def matched(selector: str, **labels: str) -> str:
     """A plain selector with more equality matchers: ``matched('x{a="1"}', le="0.3")`` is ``x{a="1",le="0.3"}``."""
+    extra = [promql.Matcher(promql.MatchOp.Equal, name, value) for name, value in labels.items()]
+    return _with_matchers(selector, extra)
+
+
+def matched_any(selector: str, label: str, values: Iterable[str]) -> str:
+    """A plain selector whose ``label`` has one of ``values``."""
+    pattern = "|".join(re.escape(value) for value in values)
+    return _with_matchers(selector, [promql.Matcher(promql.MatchOp.Re, label, pattern)])
+
+
+def _with_matchers(selector: str, extra: list[Any]) -> str:
     node = _parse(selector)
     if not isinstance(node, promql.VectorSelector):
         raise ConfigError(f"not a plain selector: {selector}", hint="a metric's name and matchers, nothing around them")
-    extra = [promql.Matcher(promql.MatchOp.Equal, name, value) for name, value in labels.items()]
-    kept = [m for m in node.matchers.matchers if m.name not in labels]
-    return _selector(node, [*kept, *extra])
+    names = {matcher.name for matcher in extra}
+    return _selector(node, [*(m for m in node.matchers.matchers if m.name not in names), *extra])
 
 
 def quoted(text: str) -> str:
