@@ -214,7 +214,7 @@ def test_a_source_that_is_down_slow_or_ill(monkeypatch: pytest.MonkeyPatch) -> N
         (503, "answered 503"),
         (401, "bearer_token"),
         (404, "before /api/v1"),
-        (429, "every_seconds"),
+        (429, "step_seconds"),
     ):
         with Receiver(answers=[(status, {})]) as ill:
             asyncio.run(fails(ill.url, words))

@@ -12,6 +12,8 @@ so that no file of ours, no journal and no log line holds one::
       chat: {type: apprise, url: env:APPRISE_URL}
     actuators:
       haproxy: {address: /run/haproxy/admin.sock}
+    sources:
+      prom: {kind: prometheus, url: "http://prometheus:9090", bearer_token: env:PROM_TOKEN}
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
@@ -86,6 +89,43 @@ class ConsoleSettings(_Part):
 ChannelSettings = Annotated[WebhookSettings | AppriseSettings | ConsoleSettings, Field(discriminator="type")]
 
 
+class SourceSettings(_Part):
+    """A Prometheus-compatible API that counts promises. ``headers`` are references only; ``tenant`` is sent as
+    ``X-Scope-OrgID`` (Mimir, Cortex, Thanos).
+
+    ``step_seconds``: what is counted at once, and how often is asked; at least the longest scrape interval.
+    ``delay_seconds``: a step is asked for so long after its end, when its samples are there.
+    """
+
+    kind: Literal["prometheus"] = "prometheus"
+    url: Text
+    bearer_token: Secret = ""
+    headers: dict[str, Secret] = Field(default_factory=dict)
+    tenant: Text = ""
+    timeout_seconds: float = Field(default=10.0, gt=0, le=120)
+    step_seconds: float = 60.0
+    delay_seconds: float = Field(default=15.0, ge=0, le=600)
+    arithmetic: Literal["exact", "increase"] = "exact"
+
+    @field_validator("url")
+    @classmethod
+    def _bare(cls, value: str) -> str:
+        if not value.startswith(("env:", "file:")):
+            parts = urlsplit(value)
+            if parts.scheme not in ("http", "https") or not parts.hostname:
+                raise ValueError("must be an http or https address, such as http://prometheus:9090")
+            if parts.username or parts.password:
+                raise ValueError("holds a password: refer to the whole url instead, env:NAME or file:/path")
+        return value
+
+    @field_validator("step_seconds")
+    @classmethod
+    def _fits_ledger(cls, value: float) -> float:
+        if not 10 <= value <= 300 or value % 10 or 300 % value:
+            raise ValueError("must be one of 10, 20, 30, 50, 60, 100, 150 and 300")
+        return value
+
+
 class Settings(_Part):
     """Everything that one process needs to know before it opens its journal."""
 
@@ -103,6 +143,7 @@ class Settings(_Part):
     heartbeat_seconds: float = Field(default=60.0, ge=0.05)
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
+    sources: dict[str, SourceSettings] = Field(default_factory=dict)
 
     @field_validator("otlp_host", "console_host")
     @classmethod

@@ -120,9 +120,10 @@ def metrics_text(watch: Watch) -> str:
         "series": float(len(world.series.index)),
         "heartbeat_ok": float(watch.heartbeat.pulse.ok is True) if watch.heartbeat else math.nan,
         **watch.intake.gauges(),
+        **watch.poller.gauges(),
     }
     counters = {f"effects_{name}": float(count) for name, count in watch.effects.counters.items()}
-    return prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters()})
+    return prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters(), **watch.poller.counters})
 
 
 def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:

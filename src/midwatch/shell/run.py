@@ -206,8 +206,7 @@ class Watch:
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:
-        if self.settings.sources:
-            self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
+        self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url, self._pulse, every_seconds=self.settings.heartbeat_seconds

@@ -102,7 +102,7 @@ _HINTS: Final[dict[int, str]] = {
     403: "its token may not read this",
     404: "its url must end before /api/v1 (Mimir's ends in /prometheus)",
     422: "it may be too heavy; a recording rule makes it cheap (midwatch slo rules)",
-    429: "it is asked too often: raise every_seconds",
+    429: "it is asked too often: raise step_seconds",
 }
 
 

@@ -1,8 +1,8 @@
 """Good and total per step, counted by the other side: two range queries for each promise and span.
 
 The queries come from ``counting`` (``core/slo/queries.py`` and ``core/slo/exact.py``; the shell passes it in), so that
-rules, back-tests and live budgets count alike. What comes back is kept as it is: impossible data (good above total, a negative
-count, NaN) is for the ledger to report, not for the source to hide.
+rules, back-tests and live budgets count alike. What comes back is kept as it is: impossible data (good above total, a
+negative count, NaN) is for the ledger to report, not for the source to hide.
 """
 
 from __future__ import annotations
