@@ -78,9 +78,11 @@ def burn_down_svg(
     height: int = 280,
     time_zone: str = "UTC",
     kind: str = "",
+    tone: str = "",
 ) -> str:
     """What is left of a budget over its period: the line, the even pace, what happened, and the forecast as a band.
-    ``until`` widens the plot beyond the period's end. ``words`` is the text alternative, ``kind`` a CSS class."""
+    ``until`` widens the plot beyond the period's end. ``words`` is the text alternative, ``kind`` a CSS class, ``tone`` ok,
+    warn, bad, idle or nodata (empty: by what is left)."""
     least = float(line.left.min()) if line.left.size else 0.0
     if fan is not None and fan.low.size:
         least = min(least, float(fan.low.min()))
@@ -100,7 +102,7 @@ def burn_down_svg(
         parts.append(_path(frame, fan.at, fan.middle, "p-middle"))
     if line.at.size:
         at, left = thinned(line.at, np.maximum(line.left, low))
-        tone = "bad" if line.left[-1] <= 0 else "warn" if line.left[-1] < 0.25 else "ok"
+        tone = tone or ("bad" if line.left[-1] <= 0 else "warn" if line.left[-1] < 0.25 else "ok")
         foot = f"L{frame.x(float(at[-1])):.1f} {frame.y(0):.1f}L{frame.x(float(at[0])):.1f} {frame.y(0):.1f}Z"
         parts.append(f'<path class="p-area p-{tone}" d="{_steps(frame, at, left)}{foot}"/>')
         parts.append(f'<path class="p-line p-{tone}" d="{_steps(frame, at, left)}"/>')

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlencode, urlsplit
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
 from midwatch.faces.console.render import Renderer
@@ -31,12 +31,14 @@ from midwatch.faces.console.sessions import (
 from midwatch.faces.console.stream import EndQuietly, Streams
 from midwatch.faces.console.view import WatchView
 from midwatch.model.errors import MidwatchError
+from midwatch.shell import plots
 
 MAX_FORM_BYTES = 16_384
 VERBS = frozenset(
     {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
 )
 STATIC = Path(__file__).parent / "static"
+ASKED = frozenset({"q", "state", "page"})
 OPEN_PATHS = ("/static/", "/login", "/favicon.ico")
 
 HEADERS = {
@@ -77,6 +79,11 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
     streams = Streams(watch, renderer)
     said = Said()
     app.state.streams = streams
+
+    @app.get("/static/plots.css", include_in_schema=False)
+    async def plot_style() -> FileResponse:
+        return FileResponse(plots.STYLE, media_type="text/css")
+
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     api = _api_router(watch)
     api_paths: tuple[str, ...] = ()
@@ -112,7 +119,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
     def page(path: str) -> Callable[[Request], Awaitable[Response]]:
         async def show(request: Request) -> Response:
             session: Session = request.state.session
-            text, status = await renderer.page(request.url.path, session, said=said.take(session))
+            place = _place(request.url.path, request.url.query)
+            text, status = await renderer.page(place, session, said=said.take(session))
             return HTMLResponse(text, status_code=status)
 
         show.__name__ = "page_" + (path.strip("/").replace("/", "_").replace("{", "").replace("}", "") or "watch")
@@ -123,6 +131,7 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         "/incidents",
         "/incidents/{ident}",
         "/budgets",
+        "/budgets/{name:path}",
         "/actions",
         "/postmortems",
         "/postmortems/{ident}",
@@ -256,7 +265,15 @@ def _safe_path(path: str) -> str:
     parts = urlsplit(path)
     if parts.scheme or parts.netloc or not path.startswith("/") or path.startswith("//") or "\\" in path:
         return "/"
-    return parts.path[:200] if parts.path.isprintable() else "/"
+    return _place(parts.path[:400], parts.query) if parts.path.isprintable() else "/"
+
+
+def _place(path: str, query: str) -> str:
+    """A path with what the list of budgets may be asked, and nothing else of its query."""
+    if path != "/budgets":
+        return path
+    asked = [(k, v[:100]) for k, v in parse_qsl(query[:1000], max_num_fields=20) if k in ASKED and v.isprintable()]
+    return f"{path}?{urlencode(asked)}" if asked else path
 
 
 async def _form(request: Request) -> dict[str, str] | None:

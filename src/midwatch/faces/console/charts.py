@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from msgspec import Struct
 
+from midwatch.core.slo.burndown import BurnDown
 from midwatch.model.world import Floats
+from midwatch.shell.plots import thinned
 
 
 class Spark(Struct, frozen=True):
@@ -69,6 +71,26 @@ def spark(
         peak,
         not finite.size,
     )
+
+
+def descent(line: BurnDown, *, width: int = 160, height: int = 44) -> Spark:
+    """A burn-down without axes: from the whole budget at the left; ``limit_y`` is where it is spent."""
+    low = 0.0 if not line.left.size or line.left.min() >= 0 else max(-1.0, float(line.left.min()))
+    span = max(line.end_at - line.start_at, 1e-9)
+
+    def x(at: float) -> float:
+        return min(max((at - line.start_at) / span, 0.0), 1.0) * width
+
+    def y(left: float) -> float:
+        return 2 + (1 - max(left, low)) / (1 - low) * (height - 4)
+
+    at, left = thinned(line.at, line.left, 80)
+    if not at.size:
+        return Spark("", "", width, height, y(0.0), None, 1.0, True)
+    path = "L".join(f"{x(a):.1f} {y(v):.1f}" for a, v in zip(at.tolist(), left.tolist(), strict=True))
+    zero = f"{y(0.0):.1f}"
+    area = f"M{x(float(at[0])):.1f} {zero}L{path}L{x(float(at[-1])):.1f} {zero}Z"
+    return Spark(f"M{path}", area, width, height, y(0.0), x(float(at[-1])), 1.0, False)
 
 
 def numbers(values: Floats, digits: int = 4) -> list[float | None]:

@@ -119,7 +119,7 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
         "error_shift|service:checkout|", "error_shift", "service:checkout", onset, 0.31, 0.0004, "ratio", 88.0
     )
     burn = Finding(
-        "burn_rate|service:gateway|",
+        "burn_rate|service:gateway|gateway-availability/fast",
         "burn_rate",
         "service:gateway",
         onset,
@@ -127,6 +127,7 @@ def tell_incident(watch: FakeWatch, mood: str, ident: str = "INC-7") -> None:
         0.4,
         "x",
         40.0,
+        detail="gateway-availability: 148 x over 1 h, fast tier at 14.4 x",
         slo="gateway-availability",
         pages=True,
     )

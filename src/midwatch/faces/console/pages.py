@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,7 @@ from msgspec import Struct
 
 from midwatch.core.learn.timeline import timeline
 from midwatch.core.slo.measure import window
-from midwatch.faces.console import charts, words
-from midwatch.faces.console.budgets import Budget, budget_plot, read_budgets
+from midwatch.faces.console import budgets, charts, words
 from midwatch.faces.console.fleetmap import FleetMap, draw
 from midwatch.faces.console.projection import JournalProjection, Story
 from midwatch.faces.console.pulse import Fleet, read_fleet
@@ -25,6 +26,7 @@ from midwatch.model.world import Floats, World
 
 RECENT_SECONDS = 24 * 3600.0
 SHOWN_ACTIONS = 200
+SHOWN_BUDGETS = 6
 SYMPTOM_PLOTS = 3
 MAX_ROWS = 400
 
@@ -163,7 +165,7 @@ def hot_path(state: State) -> frozenset[str]:
 
 
 def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> dict[str, Any]:
-    budgets = read_budgets(view.state, watch.memory, view.fleet, view.now)
+    found = budgets.read_budgets(view.state, watch.memory, view.fleet, view.now, view.world)
     fleet_map: FleetMap = draw(view.fleet, hot_path(view.state))
     last = max((d.at for d in deeds(view.state) if d.record.status in words.TOUCHED), default=None)
     resolved = [i for i in view.state.incidents.values() if i.phase == "resolved" and i.resolved_at]
@@ -173,8 +175,8 @@ def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> d
         "incidents": [brief(i, projection) for i in by_urgency(view.state)],
         "last_resolved": max(resolved, key=lambda i: i.resolved_at or 0.0, default=None),
         "map": fleet_map,
-        "budgets": budgets[:6],
-        "budgets_more": max(0, len(budgets) - 6),
+        "budgets": budgets.rows(found[:SHOWN_BUDGETS], view.state, watch.memory, view.now),
+        "budgets_more": max(0, len(found) - SHOWN_BUDGETS),
         "changes": sorted(view.state.changes, key=lambda c: -c.at)[:5],
     }
 
@@ -268,17 +270,28 @@ def ratio(world: World, part: Floats | None, whole: Floats, missing: float) -> F
         return np.where(whole > 0, np.where(np.isfinite(sums), sums, missing) / whole, np.nan)
 
 
-def budgets_page(view: View, watch: WatchView) -> dict[str, Any]:
-    budgets: list[Budget] = read_budgets(view.state, watch.memory, view.fleet, view.now)
-    plots = {}
-    for budget in budgets[:40]:
-        ledger = watch.memory.ledgers.get(budget.slo.name)
-        if ledger is not None:
-            drawn = budget_plot(ledger, budget.slo, view.now)
-            if drawn["summary"] == words.NO_DATA:
-                drawn["summary"] = budget.standing
-            plots[budget.slo.name] = drawn
-    return {"budgets": budgets, "plots": plots}
+def budgets_page(view: View, watch: WatchView, asked: Mapping[str, str]) -> dict[str, Any]:
+    """``asked`` is what the address says: ``q`` (words to find), ``state`` and ``page``."""
+    state, memory = view.state, watch.memory
+    found = budgets.read_budgets(state, memory, view.fleet, view.now, view.world)
+    query, only = asked.get("q", "")[: budgets.MAX_QUERY_CHARS], asked.get("state", "")
+    matching = budgets.wanted(found, query, "")
+    chosen = [b for b in matching if not only or b.state == only]
+    number = asked.get("page", "1")
+    shown, page, pages = budgets.page_of(chosen, int(number) if number.isdigit() and len(number) < 6 else 1)
+    rows = budgets.rows(shown, state, memory, view.now)
+    return {
+        "groups": [(name, list(many)) for name, many in groupby(rows, key=lambda row: row.budget.group)],
+        "chips": budgets.chips(matching),
+        "all_count": len(matching),
+        "count": len(chosen),
+        "promised": len(found),
+        "query": query,
+        "only": only,
+        "page": page,
+        "pages": pages,
+        "first": (page - 1) * budgets.PER_PAGE + 1,
+    }
 
 
 def actions_page(view: View) -> dict[str, Any]:

@@ -6,12 +6,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from midwatch.faces.console import pages, words
+from midwatch.faces.console import alerts, budget_page, pages, words
 from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
@@ -22,7 +23,7 @@ LATE_SECONDS = 15.0
 REFUSAL_SECONDS = 90.0
 
 FILTERS = (
-    *("number", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso"),
+    *("number", "whole", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso"),
     *("entity", "fault", "parameters", "check", "expectation", "evidence_numbers", "impact"),
 )
 _HEARD = {
@@ -83,7 +84,9 @@ class Renderer:
         return self._env.get_template("login.html").render(onward=onward, why=why)
 
     async def _show(self, path: str, session: Session, said: tuple[str, str] | None, whole: bool) -> tuple[str, int]:
-        context = await self._context(path, session, said)
+        path, _, query = path.partition("?")
+        asked = dict(parse_qsl(query, max_num_fields=5))
+        context = await self._context(path, session, said, query)
         view = context["view"]
         head, _, ident = path.strip("/").partition("/")
         status, name, more = 200, "missing.html", {}
@@ -96,7 +99,10 @@ class Renderer:
                 incident = view.state.incidents[ident]
                 name, more = "incident.html", pages.incident_page(view, incident, self.projection)
             case ("budgets", ""):
-                name, more = "budgets.html", pages.budgets_page(view, self.watch)
+                name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
+            case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:
+                name = "budget.html"
+                more = budget_page.budget_page(view.state, self.watch.memory, view.fleet, view.world, view.now, ident)
             case ("actions", ""):
                 name, more = "actions.html", pages.actions_page(view)
             case ("postmortems", ""):
@@ -111,7 +117,9 @@ class Renderer:
                 status = 404
         return self._env.get_template(name).render(**context, **more, whole=whole), status
 
-    async def _context(self, path: str, session: Session, said: tuple[str, str] | None) -> dict[str, Any]:
+    async def _context(
+        self, path: str, session: Session, said: tuple[str, str] | None, query: str = ""
+    ) -> dict[str, Any]:
         await self.projection.catch_up(self.watch.state.seq)
         now = self.clock()
         view = pages.read_view(self.watch, self.projection, now)
@@ -121,6 +129,7 @@ class Renderer:
             "now": now,
             "banner": pages.banner(view),
             "path": path,
+            "place": f"{path}?{query}" if query else path,
             "session": session,
             "csrf": self.sessions.csrf(session),
             "said": said,
@@ -143,6 +152,7 @@ def environment() -> Environment:
     for name in FILTERS:
         env.filters[name] = getattr(words, name)
     env.filters["plot_json"] = lambda plot: json.dumps(plot, separators=(",", ":"), allow_nan=False)
+    env.filters["window"] = alerts.window
     env.filters["finite"] = lambda value: value is not None and value == value
     env.globals["PHASES"] = words.PHASES
     env.globals["AUTONOMY"] = words.AUTONOMY

@@ -94,6 +94,11 @@ def number(value: float | None, unit: str = "") -> str:
     return f"{text}{NBSP}{unit}" if unit else text
 
 
+def whole(value: float) -> str:
+    """Every digit, for ledgers: ``1,298,412``."""
+    return NO_DATA if math.isnan(value) else f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+
+
 def rate(value: float) -> str:
     """Per second, two figures are enough: ``0.38``, ``9.3``, ``46``, ``1,240``."""
     if math.isnan(value):

@@ -1,0 +1,198 @@
+"""One promise, whole: how its budget goes, what was in the way, its alerts and why, its ledger, its groups."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from midwatch.core.memory import Ledger, Memory
+from midwatch.core.slo.calendar import periods
+from midwatch.core.slo.report import concerns
+from midwatch.faces.console import words
+from midwatch.faces.console.alerts import firing_by_key, read_alerts
+from midwatch.faces.console.budgets import Budget, budget_plot, keys_of, read_budget, steps_since, way, why
+from midwatch.faces.console.pulse import Fleet
+from midwatch.model.findings import Incident
+from midwatch.model.indicators import Calendar, Composite
+from midwatch.model.slo import Slo
+from midwatch.model.state import State
+from midwatch.model.world import Change, World
+from midwatch.shell import plots
+from midwatch.shell.plots import Mark
+
+LEDGER_DAYS: Final = 31
+MAX_GROUPS_SHOWN: Final = 200
+MAX_MARKS: Final = 40
+MAX_INCIDENTS: Final = 20
+
+
+class LedgerDay(Struct, frozen=True):
+    """One local day of the ledger. ``spent`` is its share of the period's budget, None when there is none."""
+
+    date: str
+    good: float
+    total: float
+    spent: float | None
+
+    @property
+    def bad(self) -> float:
+        return self.total - self.good
+
+
+class Happening(Struct, frozen=True):
+    """A row beside the burn-down: what happened when, with a link for incidents."""
+
+    at: float
+    until: float | None
+    kind: str
+    text: str
+    link: str = ""
+
+
+def find(state: State, memory: Memory, ident: str) -> tuple[Slo, str] | None:
+    """The promise and ledger key that ``ident`` names: a promise's name, or one of its groups."""
+    named = {slo.name: slo for slo in state.slos}
+    if ident in named:
+        return named[ident], ident
+    slo = named.get(ident.partition("{")[0])
+    return (slo, ident) if slo is not None and ident in memory.ledgers else None
+
+
+def budget_page(state: State, memory: Memory, fleet: Fleet, world: World, now: float, ident: str) -> dict[str, Any]:
+    """What ``budget.html`` shows of ``ident``, which ``find`` has found."""
+    found = find(state, memory, ident)
+    if found is None:
+        raise KeyError(ident)
+    slo, key = found
+    opened = firing_by_key(state)
+    groups = _groups(slo, key, state, memory, fleet, now, world)
+    shown = key
+    if groups and key not in memory.ledgers:
+        shown = groups[0].key  # a promise with groups is shown by its worst one
+    ledger = memory.ledgers.get(shown)
+    budget = read_budget(slo, shown, ledger, opened.get((slo.entity, shown), ()), fleet, now, world)
+    alerts = read_alerts(state, slo, shown, ledger, now, budget.state == "no data")
+    incidents = sorted((i for i in state.incidents.values() if concerns(i, slo)), key=lambda i: -i.onset_at)
+    happened = happenings(budget, incidents, changes_of(state, slo), now)
+    days = ledger_days(budget, ledger, now)
+    return {
+        "b": budget,
+        "slo": slo,
+        "shown": shown,
+        "alerts": alerts,
+        "why": why(budget, alerts),
+        "burn_wide": Markup(burn_plot(budget, ledger, happened, now, 1080, 280, "p-wide")),
+        "burn_tall": Markup(burn_plot(budget, ledger, happened, now, 360, 230, "p-tall")),
+        "happened": happened,
+        "rates": budget_plot(ledger, slo, now) if ledger is not None else None,
+        "days": days,
+        "days_wide": Markup(day_plot(budget, days, 1080, "p-wide")),
+        "days_tall": Markup(day_plot(budget, days, 360, "p-tall")),
+        "groups": groups[:MAX_GROUPS_SHOWN],
+        "groups_more": max(0, len(groups) - MAX_GROUPS_SHOWN),
+        "incidents": incidents[:MAX_INCIDENTS],
+        "parts": slo.indicator.parts if isinstance(slo.indicator, Composite) else (),
+        "known": {s.name for s in state.slos},
+    }
+
+
+def _groups(slo: Slo, key: str, state: State, memory: Memory, fleet: Fleet, now: float, world: World) -> list[Budget]:
+    """The budgets of the promise's groups, the worst first; none when one group is shown by itself."""
+    if key != slo.name:
+        return []
+    opened = firing_by_key(state)
+    found = [
+        read_budget(slo, k, memory.ledgers.get(k), opened.get((slo.entity, k), ()), fleet, now, world)
+        for k in keys_of([slo], memory).get(slo.name, ())
+    ]
+    return sorted(found, key=lambda b: b.order)
+
+
+def changes_of(state: State, slo: Slo) -> list[Change]:
+    return [
+        c for c in state.changes if c.entity == slo.entity or (slo.service and c.entity == f"service:{slo.service}")
+    ]
+
+
+def happenings(budget: Budget, incidents: list[Incident], changes: list[Change], now: float) -> list[Happening]:
+    """What lies in the period, newest first, bounded."""
+    found = [
+        Happening(i.onset_at, i.resolved_at or now, "incident", i.title, i.id)
+        for i in incidents
+        if (i.resolved_at or now) > budget.start_at
+    ]
+    found += [
+        Happening(c.at, None, c.kind, f"{words.entity(c.entity)}{': ' + c.summary if c.summary else ''}")
+        for c in changes
+        if c.at > budget.start_at
+    ]
+    return sorted(found, key=lambda h: -h.at)[:MAX_MARKS]
+
+
+def burn_plot(
+    budget: Budget, ledger: Ledger | None, happened: list[Happening], now: float, width: int, height: int, kind: str
+) -> str:
+    """The burn-down as SVG; empty when there is nothing to draw."""
+    if ledger is None or budget.allowed is None:
+        return ""
+    marks = [
+        Mark(
+            h.at,
+            "incident" if h.link else "change",
+            h.link or h.kind,
+            f"{h.link or h.kind}: {h.text}",
+            h.until,
+        )
+        for h in happened
+    ]
+    zone = budget.slo.calendar.time_zone if budget.slo.calendar is not None else "UTC"
+    said = f"Budget left of {budget.key}: {budget.left_events}, {words.percent(budget.left)}"
+    return plots.burn_down_svg(
+        way(budget, ledger, now),
+        said,
+        marks=marks,
+        width=width,
+        height=height,
+        kind=kind,
+        time_zone=zone,
+        tone=budget.tone,
+    )
+
+
+def day_plot(budget: Budget, days: list[LedgerDay], width: int, kind: str) -> str:
+    """The share of the budget that went on each day; empty without a budget."""
+    if budget.allowed is None or not days:
+        return ""
+    shown = days[::-1]
+    spent = max(shown, key=lambda d: d.spent or 0.0)
+    said = f"Budget spent per day; the most on {spent.date}, {words.percent(spent.spent)}"
+    return plots.day_bars_svg(
+        [d.date[4:].lstrip("0") if width > 500 else d.date[4:6].lstrip("0") for d in shown],
+        [d.spent for d in shown],
+        said,
+        limit=86400.0 / (budget.end_at - budget.start_at),
+        width=width,
+        height=130,
+        kind=kind,
+    )
+
+
+def ledger_days(budget: Budget, ledger: Ledger | None, now: float) -> list[LedgerDay]:
+    """Sums per local day, the newest first, of the period or of the last ``LEDGER_DAYS``."""
+    if ledger is None:
+        return []
+    name = budget.slo.calendar.time_zone if budget.slo.calendar is not None else "UTC"
+    zone = ZoneInfo(name)
+    since = max(budget.start_at, now - LEDGER_DAYS * 86400.0, ledger.first_at)
+    at, good, total, _ = steps_since(ledger, since, now)
+    found = []
+    for start, end in periods(Calendar("day", time_zone=name), since, now):
+        inside = (at >= start) & (at < end)
+        g, t = float(good[inside].sum()), float(total[inside].sum())
+        spent = (t - g) / budget.allowed if budget.allowed else None
+        found.append(LedgerDay(datetime.fromtimestamp(start, zone).strftime("%a %d %b"), g, t, spent))
+    return found[::-1]
