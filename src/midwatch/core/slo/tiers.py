@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from midwatch.model.indicators import EventRatio, Histogram
+from midwatch.model.policy import Policy
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 REFERENCE_SECONDS: Final = 30 * 86400.0
@@ -20,13 +21,18 @@ NO_RULES: Final = AlertRules(min_failures=0.0, ticket_z=0.0, outage=False, wake=
 
 
 class AlertPolicy(Struct, frozen=True):
-    """A way to alert that can be simulated and compared. ``counting``: ``sums`` of good and total over each window, or
+    """A way to alert that can be simulated and compared. ``scaled``: the tiers are meant for 30 days, and scaled to the
+    promise's period; else they are taken as written. ``counting``: ``sums`` of good and total over each window, or
     ``ratios``: the mean of 5-minute ratios, as some generators record them."""
 
     name: str
     tiers: tuple[BurnTier, ...] = STANDARD_TIERS
     rules: AlertRules = AlertRules()
+    scaled: bool = True
     counting: Literal["sums", "ratios"] = "sums"
+
+    def tiers_for(self, slo: Slo) -> tuple[BurnTier, ...]:
+        return scaled(self.tiers, slo.period_seconds) if self.scaled else self.tiers
 
 
 GUARDED: Final = AlertPolicy("guarded")
@@ -37,6 +43,11 @@ AVERAGED: Final = AlertPolicy("averaged ratios", rules=NO_RULES, counting="ratio
 def tiers_of(slo: Slo, policy: tuple[BurnTier, ...]) -> tuple[BurnTier, ...]:
     """What the promise says itself, taken as written; else the policy's tiers, scaled to its period."""
     return slo.tiers if slo.tiers is not None else scaled(policy, slo.period_seconds)
+
+
+def in_force(slo: Slo, policy: Policy, name: str = "in force") -> AlertPolicy:
+    """How the watch alerts on this promise today."""
+    return AlertPolicy(name, tiers_of(slo, policy.tiers), policy.alerts, scaled=False)
 
 
 def share(tier: BurnTier, period_seconds: float = REFERENCE_SECONDS) -> float:
