@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 from collections.abc import Callable
 
@@ -12,9 +13,11 @@ from tests.decide.worlds import (
     LIMITS,
     PAYMENT,
     START,
+    STEPS,
     act,
     blind,
     broken,
+    finding,
     policy,
     pool_exhausted,
     traffic,
@@ -25,20 +28,22 @@ from midwatch.core.decide import guards as g
 from midwatch.core.decide.guards import GUARDS, TRY_NEXT, Context, judge
 from midwatch.core.memory import Memory
 from midwatch.core.slo.ledger import add, new_ledger
-from midwatch.model.actions import Action, Outcome, Verdict
+from midwatch.model import signals
+from midwatch.model.actions import Action, Outcome, Playbook, Verdict
 from midwatch.model.events import (
     ActionEnded,
     ActionJudged,
     ActionOrdered,
     AutonomyChanged,
     ExpectationJudged,
+    FindingOpened,
     HandsOffChanged,
 )
 from midwatch.model.findings import Hypothesis
 from midwatch.model.policy import FreezeWindow, Policy
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
-from midwatch.model.world import World
+from midwatch.model.world import LatencySet, World
 
 NOW = START + 20
 RESIZE = Action(
@@ -69,6 +74,7 @@ def context(
     approved: tuple[str, ...] = (),
     hypothesis: Hypothesis | None = None,
     now: float = NOW,
+    book: Playbook | None = None,
 ) -> Context:
     state = state or broken()
     return Context(
@@ -78,7 +84,7 @@ def context(
         now,
         state.incidents.get("INC-1"),
         hypothesis or pool_exhausted(),
-        state.policy.playbooks[0] if state.policy.playbooks else None,
+        book or (state.policy.playbooks[0] if state.policy.playbooks else None),
         approved,
     )
 
@@ -119,6 +125,14 @@ def mode(name: str) -> State:
     return broken(using=policy(mode=name))
 
 
+def alone(error_ratio: float = 0.15) -> World:
+    """Payment runs as one instance."""
+    return world(NOW, traffic(error_ratio), EU)
+
+
+EU = ("payment-eu-1",)
+SILENT = {("instance:payment-us-1", signals.UP): 0.0}
+ACCEPTS = Playbook("restart", ("pool_exhausted",), "restart", accepts_downtime=True)
 FROZEN = {"freezes": (FreezeWindow(START, START + 3600, "holidays"),)}
 RIVAL = broken(hypotheses=(pool_exhausted(0.5), Hypothesis("service:checkout", "bad_deploy", 0.45)))
 OWN_INSTANCE = broken(hypotheses=(pool_exhausted(0.5), Hypothesis("instance:payment-eu-1", "bad_instance", 0.45)))
@@ -207,6 +221,20 @@ TABLE: list[tuple[g.Guard, Action, Callable[[], Context], str | None, str]] = [
     (g.felt, RESIZE, lambda: context(broken(severity=4), None, None, ("ana",), pool_exhausted()), None, ""),
     (g.approved, RESIZE, lambda: context(approved=("ana",)), "run", "ana"),
     (g.approved, RESIZE, context, None, ""),
+    (g.only_one, RESTART, context, None, ""),
+    (g.only_one, RESTART, lambda: context(seen=alone()), "ask", "no second instance of payment"),
+    (g.only_one, RESTART, lambda: context(seen=alone()), "ask", "85% is still served well"),
+    (g.only_one, RESTART, lambda: context(seen=alone(0.79)), "ask", "21% is still served well"),
+    (g.only_one, RESTART, lambda: context(seen=alone(0.8)), None, ""),
+    (g.only_one, RESTART, lambda: context(seen=world(NOW, traffic(0.15), ())), "ask", "no second instance"),
+    (g.only_one, RESTART, lambda: context(seen=world(NOW, traffic(0.15, 0), EU)), "ask", "nobody knows"),
+    (g.only_one, RESTART, lambda: context(seen=world(NOW, traffic(0.15) | SILENT)), "ask", "no second instance"),
+    (g.only_one, replace(RESTART, target="instance:payment-us-1"), context, None, ""),
+    (g.only_one, replace(RESTART, target="instance:payment-eu-1"), lambda: context(seen=alone()), "ask", "payment"),
+    (g.only_one, replace(RESTART, target="cache:valkey"), context, "ask", "no second instance of valkey"),
+    (g.only_one, RESTART, lambda: context(seen=alone(), book=ACCEPTS), None, ""),
+    (g.only_one, RESTART, lambda: context(mode("suggest"), seen=alone()), None, ""),
+    (g.only_one, RESIZE, lambda: context(seen=alone()), None, ""),
     (g.autonomy, RESIZE, lambda: context(mode("suggest")), "rehearse", "suggest"),
     (g.autonomy, RESIZE, lambda: context(mode("ask")), "ask", "ask"),
     (g.autonomy, RESIZE, lambda: context(mode("canary")), "run", "one thing"),
@@ -250,6 +278,23 @@ def test_an_empty_policy_allows_nothing() -> None:
 def test_hands_off_beats_two_approvals() -> None:
     state = act(broken(), START, HandsOffChanged(True, "ana"))
     assert judge(DROP, context(state, approved=("ana", "bo"))).rule == "hands_off"
+
+
+def test_the_only_instance_is_restarted_when_a_person_says_yes() -> None:
+    """What allows it otherwise: the level, or a second instance."""
+    assert judge(RESTART, context(seen=alone())).rule == "only_one"
+    assert judge(RESTART, context(seen=alone(), approved=("ana",))).rule == "approved"
+    assert judge(RESTART, context()) == Verdict("run", "autonomy", "the mode is auto")
+
+
+@pytest.mark.parametrize(("slow", "rule"), [(50.0, "only_one"), (90.0, "autonomy")])
+def test_where_every_request_is_slow_there_is_nothing_to_lose(slow: float, rule: str) -> None:
+    """Of 100 requests a step, ``slow`` take longer than the bound that the finding names."""
+    found = replace(finding(PAYMENT, kind="latency_shift"), slo="slow_ratio:250")
+    counts = np.zeros((1, STEPS, len(signals.LATENCY_BOUNDS_MS) + 1))
+    counts[0, :, 0], counts[0, :, -1] = 100 - slow, slow
+    seen = dataclasses.replace(alone(0.0), latency=LatencySet((PAYMENT,), counts))
+    assert judge(RESTART, context(act(broken(), START, FindingOpened(found)), seen)).rule == rule
 
 
 def test_two_people_may_run_what_is_irreversible() -> None:

@@ -48,8 +48,9 @@ def world(
     instances: Sequence[str] = ("payment-eu-1", "payment-us-1"),
     entities: Sequence[Entity] = (),
 ) -> World:
-    """A World that ends at ``now``: each series is a constant, or its last values (the steps before repeat the first)."""
-    pairs = dict(series if series is not None else healthy())
+    """A World that ends at ``now``: each series is a constant, or its last values (the steps before repeat the first).
+    Instances are up unless ``series`` says otherwise."""
+    pairs = {**{(f"instance:{n}", signals.UP): 1.0 for n in instances}, **(series if series is not None else healthy())}
     rows = np.empty((len(pairs), STEPS))
     for row, given in enumerate(pairs.values()):
         many = [float(given)] if isinstance(given, int | float) else [float(v) for v in given]

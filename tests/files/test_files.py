@@ -113,6 +113,11 @@ def test_a_shipped_playbook_for_every_kind_that_has_a_hand() -> None:
             assert book.target in book.requires_scope
 
 
+def test_shipped_playbooks_that_may_stop_the_only_instance_are_few() -> None:
+    accepting = {book.name for book in files.shipped_playbooks() if book.accepts_downtime}
+    assert accepting == {"restart-consumer", "restart-crashing"}
+
+
 def test_shipped_playbooks_ask_for_nothing_beyond_what_the_verb_declares() -> None:
     """A guard refuses what lies outside the declaration: such a fix would fail just where it is needed most."""
     for book in files.shipped_playbooks():

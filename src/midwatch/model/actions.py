@@ -141,3 +141,4 @@ class Playbook(Struct, frozen=True):
     expect_checks: tuple[Check, ...] = ()
     description: str = ""
     source: str = ""
+    accepts_downtime: bool = False  # it may stop the only instance of something without asking

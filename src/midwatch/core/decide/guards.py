@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from midwatch.core.decide.propose import exhausted
-from midwatch.core.decide.sight import one_place, place, sees_incident, under_way, warming_up, watched
+from midwatch.core.decide.sight import (
+    hurt,
+    one_place,
+    place,
+    sees_incident,
+    service_of,
+    standing,
+    under_way,
+    warming_up,
+    watched,
+)
 from midwatch.core.memory import Memory
 from midwatch.core.slo.ledger import budget_spent
 from midwatch.model.actions import AUTONOMY_LADDER, Action, ParameterSpec, Playbook, Scalar, VerbSpec, Verdict
@@ -24,6 +34,9 @@ from midwatch.model.world import World
 
 HOUR_SECONDS: Final = 3600.0
 HARMLESS_SEVERITY: Final = 4
+NEARLY_TOTAL: Final = 0.8
+STOPS: Final = frozenset({"restart"})
+"""Verbs during which the target serves nobody."""
 
 
 @dataclass(frozen=True)
@@ -350,6 +363,23 @@ def approved(action: Action, context: Context) -> Verdict | None:
     return Verdict("run", "approved", f"approved by {' and '.join(people)}") if people else None
 
 
+def only_one(action: Action, context: Context) -> Verdict | None:
+    """Stopping the only instance of what still serves somebody well makes an outage out of a slowness: a person says yes,
+    unless the playbook accepts the downtime. It never allows more than the level does."""
+    if action.verb not in STOPS or action.undo_of or (context.playbook and context.playbook.accepts_downtime):
+        return None
+    if _level(action, context)[0] not in ("canary", "auto"):
+        return None
+    service = service_of(context.world, action.target)
+    left = [key for key in standing(context.world, service) if key != action.target]
+    share = hurt(context.state, context.world, service)
+    if len(left) >= (1 if action.target != service else 2) or share >= NEARLY_TOTAL:
+        return None
+    why = f"no second instance of {place(service)} is seen that would serve meanwhile"
+    served = "nobody knows how many it serves well" if math.isnan(share) else f"{1 - share:.0%} is still served well"
+    return Verdict("ask", "only_one", f"{why}, and {served}: a person must say yes")
+
+
 def autonomy(action: Action, context: Context) -> Verdict | None:
     level, because = _level(action, context)
     if level == "suggest":
@@ -408,6 +438,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     irreversible,
     own_undo,
     approved,
+    only_one,
     autonomy,
 )
 TRY_NEXT: Final = frozenset(

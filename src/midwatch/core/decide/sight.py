@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from midwatch.core.memory import Memory
-from midwatch.core.slo.measure import measure
+from midwatch.core.slo.measure import measure, total
 from midwatch.model import signals
 from midwatch.model.entity import Entity, kind_of, name_of
 from midwatch.model.findings import HARMFUL, Finding, Incident
@@ -57,6 +57,24 @@ def service_of(world: World, key: str) -> str:
     if kind_of(key) == "instance" and isinstance(entity, Entity) and entity.labels.get("service"):
         return f"service:{entity.labels['service']}"
     return key
+
+
+def standing(world: World, service: str) -> tuple[str, ...]:
+    """The instances of ``service`` that were heard of lately. What reports no instances has none that is known of."""
+    keys = [instance.key for instance in world.instances.get(service, ())]
+    return tuple(key for key in keys if total(world, key, signals.UP, SIGHT_SECONDS) > 0)
+
+
+def hurt(state: State, world: World, service: str) -> float:
+    """The share of a service's own requests that fail or, where a finding names a bound, are slower than it; NaN without
+    data."""
+    asked = ["error_ratio"]
+    for finding in state.findings.values():
+        if one_place(world, finding.entity, service):
+            slo = next((s for s in state.slos if s.name == finding.slo and s.sli == "latency"), None)
+            asked.append(f"slow_ratio:{slo.threshold_ms:g}" if slo else finding.slo)
+    shares = [measure(world, service, s, SIGHT_SECONDS) for s in asked if s.startswith(("error_ratio", "slow_ratio:"))]
+    return max((share for share in shares if not math.isnan(share)), default=math.nan)
 
 
 def one_place(world: World, a: str, b: str) -> bool:

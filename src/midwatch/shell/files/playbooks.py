@@ -67,6 +67,7 @@ class _Playbook(Part):
     min_probability: float = Field(0.5, ge=0, le=1)
     priority: int = Field(100, ge=0, le=1000)
     autonomy: Literal["shadow", "suggest", "ask", "canary", "auto"] = "ask"
+    accepts_downtime: bool = False
     expect: _Expect = Field(default_factory=lambda: _Expect(within=60.0, hold=15.0))
 
     @field_validator("kinds")
@@ -134,6 +135,7 @@ def _playbook(read: _Playbook, source: str) -> Playbook:
         ),
         description=read.description,
         source=source,
+        accepts_downtime=read.accepts_downtime,
     )
 
 
