@@ -8,6 +8,7 @@ import msgspec
 
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Evidence, Finding, Hypothesis, Impact
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -54,6 +55,10 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.IncidentResolved("inc-1", "calm for a minute", IMPACT),
     e.PostmortemWritten("inc-1", "# What happened"),
     e.FindingClosed("f|a"),
+    e.BudgetAdjusted(Adjustment("ADJ-1", "exclude", "payment-ok", 900.0, 960.0, "ann", "database upgrade")),
+    e.AdjustmentCounted("ADJ-1", {"payment-ok": (90.0, 120.5), "payment-ok{tenant=caf\u00e9}": (1.0, 2.0)}),
+    e.AdjustmentWithdrawn("ADJ-1", "bob", "it was the wrong day"),
+    e.BudgetCrossed("payment-ok", "payment-ok", "freeze", 1.0, 1.25, True, "125 % spent"),
 )  # fmt: skip
 
 

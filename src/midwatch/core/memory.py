@@ -8,32 +8,108 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
 
 from midwatch.model.world import Floats
+
+LEVELS: Final[tuple[tuple[float, int], ...]] = ((10.0, 2160), (300.0, 864), (3600.0, 800))
+"""(step in seconds, steps) of a ledger's rings: 6 h at 10 s, 3 d at 5 min, 33 d at 1 h."""
 
 
 @dataclass(frozen=True)
 class Ledger:
     """Good and total counts of one SLO in rings of growing step: ``counts[level]`` has shape (2, steps) and
     ``head_at[level]`` is the start of its newest step in unix seconds. ``seen_until`` is the end of the last World step
-    that was added, so that no step counts twice."""
+    that was added, so that no step counts twice; ``heard_at`` the end of the last one in which anything reported.
+
+    ``late`` events came after their step had been counted, and were counted all the same. ``impossible`` steps could not
+    be true (more good than all, a negative count, no number); ``impossible_at`` is the newest one, ``impossible_why`` says
+    what it was.
+
+    A composite (``rule`` weighted or all) counts nothing itself: ``parts`` are its parts with their weights, and
+    ``counts`` what they make of it column by column, for plots."""
 
     counts: tuple[Floats, ...]
     head_at: tuple[float, ...]
     first_at: float
     seen_until: float
+    heard_at: float = 0.0
+    late: float = 0.0
+    impossible: int = 0
+    impossible_at: float = 0.0
+    impossible_why: str = ""
+    levels: tuple[tuple[float, int], ...] = LEVELS
+    rule: str = ""
+    parts: tuple[tuple[Ledger, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Counted:
+    """What the ledgers took from the World's window, so that what comes late is noticed and counted once: ``good`` and
+    ``total`` of ``keys``, shape (keys, steps), from ``start_at`` on."""
+
+    keys: tuple[str, ...]
+    start_at: float
+    good: Floats
+    total: Floats
+
+
+@dataclass(frozen=True)
+class OpenSlices:
+    """Time slices that are not over, or may still get late events: ``good[i]`` of ``total[i]`` raw events in the slice that
+    begins at ``at[i]``, ascending. Everything before ``judged_until`` has been judged."""
+
+    at: Floats
+    good: Floats
+    total: Floats
+    judged_until: float
+
+
+@dataclass(frozen=True)
+class Suspicion:
+    """The sequential test of many promises (``slo/sequential.py``). ``up``: the running log-likelihood ratios; ``since_at`` when each last stood at zero (unix seconds), ``bad`` and
+    ``total`` the events since then; shape (rows, burn rates) each. ``down``, shape (rows,), is the same test the other way
+    round, from "as bad as when it was raised" to "within the budget"."""
+
+    up: Floats
+    since_at: Floats
+    bad: Floats
+    total: Floats
+    down: Floats
+
+
+@dataclass(frozen=True)
+class Sentinel:
+    """What the sequential test knows of each ledger in ``keys``: every step before ``seen_until`` (unix seconds, shape
+    (keys,)) is in ``suspicion``; ``told`` are those with an open finding; ``dispersion`` was weighed at ``weighed_at``."""
+
+    keys: tuple[str, ...]
+    seen_until: Floats
+    suspicion: Suspicion
+    told: npt.NDArray[np.bool_]
+    dispersion: Floats
+    weighed_at: float
 
 
 @dataclass(frozen=True)
 class Memory:
-    """``ledgers`` by SLO name. ``quiet_since`` by finding id: since when its condition no longer holds (a finding closes
-    only after a while). ``diagnosed`` by incident: when it was last diagnosed.
+    """``ledgers`` by SLO name (``name{label=value}`` for a group of it). ``quiet_since`` by finding id: since when its
+    condition no longer holds (a finding closes only after a while). ``diagnosed`` by incident: when it was last diagnosed.
     ``told`` by incident: a digest of the last words, so that an update is written only when something changed."""
 
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
+    counted: Counted | None = None
+    slices: Mapping[str, OpenSlices] = field(default_factory=dict)  # by ledger key
+    slo_notes: Mapping[str, str] = field(default_factory=dict)  # SLO name -> what its counting could not do
     quiet_since: Mapping[str, float] = field(default_factory=dict)
     diagnosed: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
     held_since: Mapping[str, float] = field(default_factory=dict)  # action id -> since when its expectation holds
-    burning_since: Mapping[str, float] = field(default_factory=dict)  # finding id -> since when, before its ``for`` is over
+    burning_since: Mapping[str, float] = field(
+        default_factory=dict
+    )  # finding id -> since when, before its ``for`` is over
+    sentinel: Sentinel | None = None
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

@@ -10,6 +10,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from midwatch.model.actions import Action, Outcome, Scalar, Verdict
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Finding, Hypothesis, Impact
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -60,7 +61,17 @@ class GapClosed(Base, frozen=True, tag="gap_closed"):
 # -- inputs: what people and webhooks say (journaled before the tick reads them) --
 
 CommandVerb = Literal[
-    "ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"
+    "ack",
+    "approve",
+    "refuse",
+    "undo",
+    "confirm_cause",
+    "hands_off",
+    "hands_on",
+    "resolve",
+    "autonomy",
+    "note",
+    "adjust",
 ]
 
 
@@ -299,6 +310,45 @@ class CommandRefused(Base, frozen=True, tag="command_refused"):
     v: int = 1
 
 
+# -- budgets --
+
+
+class BudgetAdjusted(Base, frozen=True, tag="budget_adjusted"):
+    """Somebody corrected what was counted. Its numbers follow in AdjustmentCounted once its window is over."""
+
+    adjustment: Adjustment
+    v: int = 1
+
+
+class AdjustmentCounted(Base, frozen=True, tag="adjustment_counted"):
+    """Good and total of the adjustment's window per ledger key, as they were: the ledgers forget, the journal does not."""
+
+    adjustment: str
+    counts: dict[str, tuple[float, float]]
+    v: int = 1
+
+
+class AdjustmentWithdrawn(Base, frozen=True, tag="adjustment_withdrawn"):
+    adjustment: str
+    by: str
+    reason: str
+    v: int = 1
+
+
+class BudgetCrossed(Base, frozen=True, tag="budget_crossed"):
+    """The budget of ledger ``key`` crossed a rule's threshold ``at``: ``over``, or back below its release. ``action`` (tell,
+    demote, freeze) holds in between."""
+
+    key: str
+    slo: str
+    action: str
+    at: float
+    spent: float
+    over: bool
+    why: str = ""
+    v: int = 1
+
+
 Event = (
     WatchStarted
     | PolicyLoaded
@@ -331,6 +381,10 @@ Event = (
     | PageEnded
     | IncidentAcknowledged
     | CommandRefused
+    | BudgetAdjusted
+    | AdjustmentCounted
+    | AdjustmentWithdrawn
+    | BudgetCrossed
 )
 
 

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
+from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
 from midwatch.model.findings import HARMFUL, Finding, Incident
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -22,6 +23,8 @@ from midwatch.model.world import Change
 MAX_CHANGES = 200
 MAX_CLOSED_INCIDENTS = 200
 MAX_OLD_PAGES = 500
+MAX_ADJUSTMENTS = 500
+MAX_SLO_EDITS = 200
 
 
 class ActionRecord(Struct, frozen=True):
@@ -78,6 +81,10 @@ class State(Struct, frozen=True):
     next_action: int = 1
     next_page: int = 1
     causes_seen: dict[str, int] = field(default_factory=dict)  # confirmed or verified causes by fault kind
+    adjustments: tuple[Adjustment, ...] = ()  # in the order in which they were said
+    next_adjustment: int = 1
+    crossings: dict[str, Crossing] = field(default_factory=dict)  # budget rules that hold, by ``BudgetRule.ident``
+    slo_edits: tuple[SloEdit, ...] = ()
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -154,7 +161,29 @@ def _policy_loaded(state: State, event: e.PolicyLoaded, at: float) -> State:
         elif before.get(book.name) != book.autonomy:  # its file says another level now: a person's word, like any other
             known = replace(known, level=book.autonomy, why="its file says so", streak=0)
         playbooks[book.name] = known
-    return replace(state, policy=event.policy, playbooks=playbooks)
+    edits = _slo_edits(state.policy.slos, event.policy.slos, at) if state.policy.slos else ()
+    return replace(
+        state, policy=event.policy, playbooks=playbooks, slo_edits=(*state.slo_edits, *edits)[-MAX_SLO_EDITS:]
+    )
+
+
+def _slo_edits(before: tuple[Slo, ...], after: tuple[Slo, ...], at: float) -> tuple[SloEdit, ...]:
+    """What a new policy says differently about promises of the same name: their history goes on under the new words."""
+    known = {slo.name: slo for slo in before}
+    found = []
+    for slo in after:
+        old = known.get(slo.name)
+        if old is None or old == slo:
+            continue
+        names = (f for f in Slo.__struct_fields__ if f not in ("source", "description", "annotations"))
+        changed = [f for f in names if getattr(old, f) != getattr(slo, f)]
+        plain = {f for f in changed if isinstance(getattr(slo, f), str | float) and f != "name"}
+        said = [
+            f"{f.replace('_', ' ')} {getattr(old, f)!s} -> {getattr(slo, f)!s}" if f in plain else f for f in changed
+        ]
+        if said:
+            found.append(SloEdit(at, slo.name, ", ".join(said)))
+    return tuple(found)
 
 
 @_on(e.SloDiscovered)
@@ -405,3 +434,34 @@ def _page_ended(state: State, event: e.PageEnded, at: float) -> State:
         state,
         pages={**state.pages, event.page: replace(old, status=event.status, ended_at=at, why=event.why)},
     )
+
+
+@_on(e.BudgetAdjusted)
+def _budget_adjusted(state: State, event: e.BudgetAdjusted, at: float) -> State:
+    said = replace(event.adjustment, said_at=event.adjustment.said_at or at)
+    kept = (*state.adjustments, said)[-MAX_ADJUSTMENTS:]
+    return replace(state, adjustments=kept, next_adjustment=state.next_adjustment + 1)
+
+
+@_on(e.AdjustmentCounted)
+def _adjustment_counted(state: State, event: e.AdjustmentCounted, at: float) -> State:
+    return _adjustment(state, event.adjustment, counts=event.counts, counted=True)
+
+
+@_on(e.AdjustmentWithdrawn)
+def _adjustment_withdrawn(state: State, event: e.AdjustmentWithdrawn, at: float) -> State:
+    return _adjustment(state, event.adjustment, withdrawn_by=event.by)
+
+
+def _adjustment(state: State, ident: str, **changes: Any) -> State:
+    changed = tuple(replace(a, **changes) if a.id == ident else a for a in state.adjustments)
+    return replace(state, adjustments=changed)
+
+
+@_on(e.BudgetCrossed)
+def _budget_crossed(state: State, event: e.BudgetCrossed, at: float) -> State:
+    ident = f"{event.key}|{event.action}|{event.at:g}"
+    left = {k: v for k, v in state.crossings.items() if k != ident}
+    if event.over:
+        left[ident] = Crossing(event.key, event.slo, event.action, event.at, event.spent, at)
+    return replace(state, crossings=left)

@@ -7,51 +7,79 @@ generators get NaN windows and 10.9 % for a true 0.24 %. About 60 kB per SLO.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from midwatch.core import memory
 from midwatch.core.memory import Ledger
+from midwatch.core.slo.composite import journey, weighted
 from midwatch.model import signals
 from midwatch.model.slo import Slo
 from midwatch.model.world import Floats, World
 
-LEVELS: Final[tuple[tuple[float, int], ...]] = ((10.0, 2160), (300.0, 864), (3600.0, 800))
-"""(step in seconds, steps): 6 h at 10 s, 3 d at 5 min, 33 d at 1 h."""
+LEVELS: Final = memory.LEVELS
+QUARTERS: Final = (900.0, 3200)  # calendars of zones that are not whole hours off: their midnights lie between hours
+LONG: Final = (21_600.0, 1600)  # 400 days, for periods of a quarter or a year
+_FEW: Final = 4
 
 
-def new_ledger(now: float) -> Ledger:
+def levels_for(slo: Slo) -> tuple[tuple[float, int], ...]:
+    """The rings that a promise needs: the usual three; steps of 15 minutes where a calendar's boundaries do not lie on the
+    hour, and one of 6 h for a period beyond 33 days (its first column then counts by share of time)."""
+    fine, middle, coarse = LEVELS
+    if slo.calendar is not None and slo.calendar.time_zone != "UTC":
+        coarse = QUARTERS
+    return (fine, middle, coarse, LONG) if slo.period_seconds > coarse[0] * coarse[1] else (fine, middle, coarse)
+
+
+def new_ledger(now: float, levels: tuple[tuple[float, int], ...] = LEVELS) -> Ledger:
     return Ledger(
-        counts=tuple(np.zeros((2, steps)) for _, steps in LEVELS),
-        head_at=tuple(math.floor(now / step) * step for step, _ in LEVELS),
+        counts=tuple(np.zeros((2, steps)) for _, steps in levels),
+        head_at=tuple(math.floor(now / step) * step for step, _ in levels),
         first_at=now,
         seen_until=now,
+        levels=levels,
     )
 
 
 def add(ledger: Ledger, at: Floats, good: Floats, total: Floats, seen_until: float) -> Ledger:
-    """The ledger with more counts: ``good[i]`` of ``total[i]`` requests at ``at[i]`` (unix seconds, ascending).
+    """The ledger with more counts: ``good[i]`` of ``total[i]`` requests at ``at[i]`` (unix seconds, in any order, no later
+    than ``seen_until``), which may be steps that were counted before and have grown.
 
     Times older than a ring's window are left out of that ring only. Good above total is the caller's error.
     """
     counts, heads = [], []
-    for (step, size), ring, head in zip(LEVELS, ledger.counts, ledger.head_at, strict=True):
+    seen_until = max(seen_until, ledger.seen_until)
+    any_events = bool(at.size) and bool(total.any() or good.any())
+    for (step, size), ring, head in zip(ledger.levels, ledger.counts, ledger.head_at, strict=True):
         newest = math.floor(max(seen_until - 1e-3, head) / step) * step
         moved = _moved(ring, round((newest - head) / step))
-        column = size - 1 - np.rint((newest - np.floor(at / step) * step) / step).astype(int)
-        kept = (column >= 0) & (column < size)
-        np.add.at(moved[0], column[kept], good[kept])
-        np.add.at(moved[1], column[kept], total[kept])
+        if any_events:
+            moved = moved.copy() if moved is ring else moved
+            if at.size <= _FEW:  # the usual turn of the loop brings one step
+                for moment, g, t in zip(at.tolist(), good.tolist(), total.tolist(), strict=True):
+                    column = size - 1 - round((newest - math.floor(moment / step) * step) / step)
+                    if 0 <= column < size:
+                        moved[0, column] += g
+                        moved[1, column] += t
+            else:
+                column = size - 1 - np.rint((newest - np.floor(at / step) * step) / step).astype(int)
+                kept = (column >= 0) & (column < size)
+                np.add.at(moved[0], column[kept], good[kept])
+                np.add.at(moved[1], column[kept], total[kept])
         counts.append(moved)
         heads.append(newest)
-    first = min(ledger.first_at, float(at[0])) if at.size else ledger.first_at
+    first = min(ledger.first_at, float(at.min())) if at.size else ledger.first_at
     return replace(ledger, counts=tuple(counts), head_at=tuple(heads), seen_until=seen_until, first_at=first)
 
 
 def _moved(ring: Floats, steps: int) -> Floats:
+    """The ring ``steps`` columns later: itself when that is none."""
     if steps <= 0:
-        return ring.copy()
+        return ring
     fresh = np.zeros_like(ring)
     if steps < ring.shape[1]:
         fresh[:, :-steps] = ring[:, steps:]
@@ -59,16 +87,101 @@ def _moved(ring: Floats, steps: int) -> Floats:
 
 
 def sums(ledger: Ledger, window_seconds: float, now: float) -> tuple[float, float]:
-    """Good and total over the ``window_seconds`` before ``now``, from the finest ring that covers the window."""
-    for (step, size), ring, head in zip(LEVELS, ledger.counts, ledger.head_at, strict=True):
-        if window_seconds <= step * size or step == LEVELS[-1][0]:
-            newest_age = max(0.0, now - (head + step))
-            steps = math.ceil(max(0.0, window_seconds - newest_age) / step)
-            if steps == 0:
-                return 0.0, 0.0
-            part = ring[:, -min(steps, size) :]
-            return float(part[0].sum()), float(part[1].sum())
-    raise AssertionError("LEVELS is never empty")
+    """Good and total over the ``window_seconds`` before ``now``, from the finest ring that covers the window. Whole columns:
+    the oldest one counts in full."""
+    level = next((n for n, (step, size) in enumerate(ledger.levels) if window_seconds <= step * size), -1)
+    step, size = ledger.levels[level]
+    newest_age = max(0.0, now - (ledger.head_at[level] + step))
+    steps = min(math.ceil(max(0.0, window_seconds - newest_age) / step), size)
+    if steps == 0:
+        return 0.0, 0.0
+    if ledger.rule == "weighted":
+        return _mean(ledger, [sums(part, window_seconds, now) for part, _ in ledger.parts])
+    if ledger.rule and _alike(ledger):
+        end = ledger.head_at[level] + step
+        return _journey(ledger, level, end - steps * step, end)
+    part = ledger.counts[level][:, -steps:]
+    return float(part[0].sum()), float(part[1].sum())
+
+
+def between(ledger: Ledger, since: float, until: float) -> tuple[float, float]:
+    """Good and total of [since, until), from the finest ring that reaches back to ``since``. A column that a boundary cuts
+    counts by its share of time; boundaries on the ring's steps are exact."""
+    if until <= since:
+        return 0.0, 0.0
+    level = level_for(ledger, since)
+    if ledger.rule == "weighted":
+        return _mean(ledger, [between(part, since, until) for part, _ in ledger.parts])
+    if ledger.rule and _alike(ledger):
+        return _journey(ledger, level, since, until)
+    found = _columns(ledger, level, since, until).sum(axis=1)
+    return float(found[0]), float(found[1])
+
+
+def level_for(ledger: Ledger, since: float) -> int:
+    """The finest ring whose columns reach back to ``since`` (or to where the ledger begins); the coarsest if none does."""
+    since = max(since, ledger.first_at)
+    for level, ((step, size), head) in enumerate(zip(ledger.levels, ledger.head_at, strict=True)):
+        if head - (size - 1) * step <= since:
+            return level
+    return len(ledger.levels) - 1
+
+
+def compose(rule: str, parts: Sequence[tuple[Ledger, float]]) -> Ledger:
+    """One ledger out of several with weights: windows of it are derived from its parts (``composite.py``)."""
+    levels = LEVELS
+    heads = [max(part.head_at[n] for part, _ in parts) for n in range(len(levels))]
+    counts = []
+    for n, (step, size) in enumerate(levels):
+        rings = [
+            _moved(part.counts[n], round((heads[n] - part.head_at[n]) / step))
+            if part.levels[n] == levels[n]
+            else np.zeros((2, size))
+            for part, _ in parts
+        ]
+        good, total = np.stack([ring[0] for ring in rings]), np.stack([ring[1] for ring in rings])
+        weights = np.array([weight for _, weight in parts])
+        counts.append(np.stack(weighted(good, total, weights) if rule == "weighted" else journey(good, total)))
+    return Ledger(
+        counts=tuple(counts),
+        head_at=tuple(heads),
+        first_at=min(part.first_at for part, _ in parts),
+        seen_until=min(part.seen_until for part, _ in parts),
+        heard_at=min(part.heard_at for part, _ in parts),
+        levels=levels,
+        rule=rule,
+        parts=tuple(parts),
+    )
+
+
+def _alike(ledger: Ledger) -> bool:
+    return all(part.levels == ledger.levels for part, _ in ledger.parts)
+
+
+def _mean(ledger: Ledger, found: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    good, total = np.array(found).T
+    g, t = weighted(good, total, np.array([weight for _, weight in ledger.parts]))
+    return float(g), float(t)
+
+
+def _journey(ledger: Ledger, level: int, since: float, until: float) -> tuple[float, float]:
+    cuts = [_columns(part, level, since, until) for part, _ in ledger.parts]
+    good, total = journey(np.stack([cut[0] for cut in cuts]), np.stack([cut[1] for cut in cuts]))
+    return float(good.sum()), float(total.sum())
+
+
+def _columns(ledger: Ledger, level: int, since: float, until: float) -> Floats:
+    """The ring's columns that [since, until) touches, times their share inside it, shape (2, columns); the same columns for
+    every ledger, wherever its head stands."""
+    step, size = ledger.levels[level]
+    last = math.ceil(until / step - 1e-9)
+    numbers = np.arange(max(math.floor(since / step + 1e-9), last - size), last)
+    column = size - 1 - round(ledger.head_at[level] / step) + numbers
+    held = (column >= 0) & (column < size)
+    found = np.zeros((2, numbers.size))
+    found[:, held] = ledger.counts[level][:, column[held]]
+    inside = np.clip(np.minimum((numbers + 1) * step, until) - np.maximum(numbers * step, since), 0.0, step) / step
+    return np.asarray(found * inside)
 
 
 def burn_rate(ledger: Ledger, slo: Slo, window_seconds: float, now: float) -> float:
