@@ -18,6 +18,7 @@ from midwatch.core.slo.burndown import BurnDown
 from midwatch.model.world import Floats
 
 STYLE: Final = Path(__file__).with_name("plots.css")
+SHEET: Final = Path(__file__).with_name("sheet.css")
 LOWEST_LEFT: Final = -1.0  # a budget that is overspent twice over is drawn at the bottom, and said in words
 MAX_POINTS: Final = 400
 
@@ -91,7 +92,7 @@ def burn_down_svg(
     parts = [_gap(frame, *gap) for gap in line.gaps]
     ticks = (1.0, 0.75, 0.5, 0.25, 0.0) if low == 0 else (1.0, 0.5, 0.0, *((-0.5, -1.0) if low < -0.5 else (low,)))
     parts += [_rule(frame, tick, f"{tick:.0%}".replace("%", " %"), zero=tick == 0) for tick in ticks]
-    parts += _days(frame, time_zone)
+    parts += dates(frame, time_zone)
     parts += _marks(frame, marks)
     ends = (line.start_at, 1.0), (line.end_at, 0.0)
     parts.append(_path(frame, np.array([e[0] for e in ends]), np.array([e[1] for e in ends]), "p-even"))
@@ -116,15 +117,17 @@ def day_bars_svg(
     values: Sequence[float | None],
     words: str,
     *,
+    columns: int = 0,
     limit: float | None = None,
     width: int = 1080,
     height: int = 150,
     kind: str = "",
 ) -> str:
-    """One bar for each day: the share of the budget that went. None: nobody looked. ``limit`` is the even pace."""
+    """One bar for each day: the share of the budget that went. None: nobody looked. ``limit`` is the even pace; there is
+    room for ``columns`` days, those to come included."""
     known = [v for v in values if v is not None]
     top = max([*known, (limit or 0.0) * 1.5, 1e-6])
-    frame = Frame(width, height, 0.0, float(max(1, len(values))), 0.0, top)
+    frame = Frame(width, height, 0.0, float(max(1, len(values), columns)), 0.0, top)
     parts = [_rule(frame, tick, _percent(tick), zero=tick == 0) for tick in (0.0, top / 2, top)]
     for number, value in enumerate(values):
         left, right = frame.x(number + 0.12), frame.x(number + 0.88)
@@ -137,7 +140,7 @@ def day_bars_svg(
             f'<rect class="p-bar p-{tone}" x="{left:.1f}" y="{frame.y(0) - high:.1f}" width="{right - left:.1f}" '
             f'height="{high:.1f}"><title>{escape(labels[number])}: {_percent(value)}</title></rect>'
         )
-    every = max(1, math.ceil(len(labels) / max(1, width // 46)))
+    every = max(1, math.ceil(max(len(labels), columns) / max(1, width // 46)))
     parts += [
         f'<text class="p-tick" text-anchor="middle" x="{frame.x(n + 0.5):.1f}" y="{height - 7}">{escape(label)}</text>'
         for n, label in enumerate(labels)
@@ -147,6 +150,11 @@ def day_bars_svg(
         y = frame.y(limit)
         parts.append(f'<path class="p-even" d="M{frame.left_pad} {y:.1f}H{width - frame.right_pad}"/>')
     return svg(frame, parts, words, kind)
+
+
+def standalone_style() -> str:
+    """The style of a page that stands alone, plots included."""
+    return SHEET.read_text("utf-8") + STYLE.read_text("utf-8")
 
 
 def svg(frame: Frame, parts: Sequence[str], words: str, kind: str = "") -> str:
@@ -198,7 +206,7 @@ def _gap(frame: Frame, start: float, end: float, named: bool = True) -> str:
     return f'<rect class="p-gap" x="{x:.1f}" y="{frame.top_pad}" width="{wide:.1f}" height="{high:.1f}"/>{text}'
 
 
-def _days(frame: Frame, time_zone: str) -> list[str]:
+def dates(frame: Frame, time_zone: str) -> list[str]:
     """Dates along the foot: as many as there is room for, each at its midnight; hours when the plot is shorter than
     three days."""
     zone = ZoneInfo(time_zone)

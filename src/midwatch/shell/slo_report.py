@@ -1,8 +1,8 @@
 """The monthly report on promises, written down: as Markdown, and as one HTML page that needs nothing from elsewhere.
 
-``month_report(state, ledgers, month, now=...)`` gathers the facts (``core/slo/report.py``) and ``render(facts, form)`` writes
-them, ``form`` being ``md`` or ``html``. Whoever has counts of a longer past than the ledgers (the store) makes the accounts
-and calls ``core.slo.report.report``.
+``month_report(state, ledgers, month, now=...)`` gathers the facts (``core/slo/report.py``), ``render(facts, form)`` writes
+them as ``md`` or ``html``. Whoever has counts of a longer past than the ledgers (the store) makes the accounts and calls
+``core.slo.report.report``.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def html(facts: MonthReport) -> str:
         facts=facts,
         title=title(facts),
         headline=headline(facts),
-        style=Markup(plots.STYLE.read_text("utf-8")),
+        style=Markup(plots.standalone_style()),
         rows=[_row(kept, facts) for kept in facts.promises],
     )
 
@@ -118,6 +118,7 @@ def day_plot(kept: Kept) -> str:
         [day.date[8:].lstrip("0") for day in kept.days],
         [day.spent if day.seen else None for day in kept.days],
         f"Budget of {kept.slo.name} spent per day{worst}",
+        columns=days,
         limit=1 / days,
         width=960,
         height=130,
