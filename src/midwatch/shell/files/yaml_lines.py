@@ -218,13 +218,16 @@ def problem_of(document: Document, place: Place, error: dict[str, Any], model: t
         message = f"must be {message.removeprefix('Input should be ')}"
         message += f", and is {error['input']}" if isinstance(error["input"], int | float) else ""
         hint = "99.9 % is target: 0.999, or targetPercent: 99.9" if loc[-1:] == ("target",) else ""
-    said, mark, advice = message.partition(" | ")
-    advice, own_code, named = advice.partition(" | ")
+    for kind in ("String", "List", "Dictionary"):
+        message = message.replace(f"{kind} should have", "must have").replace(" after validation", "")
+    said, *more = (part.strip() for part in message.split(" |"))  # what is wrong | what to do | the code
+    hint = more[0] if more else hint
+    code = more[1] if len(more) > 1 else code
     at: Place = ()
     for part in (*place, *loc):  # pydantic also names the kind of a union there, which the file has no line for
         at = (*at, part) if document.knows((*at, part)) else at
     key = dotted(document.original((*place, *loc)))
-    return Problem(document.path, document.line(at), key, said, advice if mark else hint, named if own_code else code)
+    return Problem(document.path, document.line(at), key, said, hint, code)
 
 
 def _fields(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:

@@ -173,7 +173,9 @@ def text_map(document: Document, place: Place) -> dict[str, str]:
     """
     value: Any = document.value
     for step in place:
-        value = value.get(step) if isinstance(value, dict) else None
+        here = isinstance(value, dict) and step in value
+        here = here or (isinstance(value, list) and isinstance(step, int) and step < len(value))
+        value = value[step] if here else None
     return {key: _text(document, (*place, key), one) for key, one in value.items()} if isinstance(value, dict) else {}
 
 

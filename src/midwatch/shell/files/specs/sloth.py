@@ -8,6 +8,7 @@ plugins are Go programs that make the queries: they are refused by name.
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -27,7 +28,7 @@ from midwatch.shell.files.yaml_lines import Document, Place, Problem, validate
 PLAIN: Final = "prometheus/v1"
 KUBERNETES: Final = "sloth.slok.dev/v1"
 Texts = Annotated[dict[str, Any], BeforeValidator(text_values)]
-Name = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")]
+_NAME: Final = re.compile(r"^[A-Za-z0-9]([-A-Za-z0-9_.]{0,126}[A-Za-z0-9])?$")
 # What Sloth does anyway, and what only checks.
 _HARMLESS_PLUGINS: Final = ("sloth.dev/core/", "sloth.dev/contrib/validate_")
 # The Kubernetes form has the same keys in the other spelling.
@@ -40,6 +41,15 @@ _SNAKE: Final = {
     "sloPlugins": "slo_plugins",
 }
 _FREE: Final = ("labels", "annotations", "infoLabels", "options", "config")
+
+
+def _name(value: Any) -> Any:
+    if isinstance(value, str) and not _NAME.match(value):
+        raise ValueError(f"{value!r} is no name | letters, digits, and - _ . between them | name-invalid")
+    return value
+
+
+Name = Annotated[str, BeforeValidator(_name)]
 
 
 class _Plugin(SpecPart):
