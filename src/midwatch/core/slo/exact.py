@@ -44,11 +44,11 @@ def exact(query: str, window_seconds: float) -> str:
         selector = ranged.vector_selector
         if selector.offset is not None or selector.at is not None or not selector.name:
             return None  # several metrics at once would have to be told apart by their names
-        counted = _growth(str(selector), promql.display_duration(window))
+        counted = _growth(selector.prettify(), promql.display_duration(window))
         return promql.parse(counted if node.func.name == "increase" else f"{counted} / {window_seconds:g}")
 
     # The new nodes hold an increase of their own, which must not be rewritten again: children come first.
-    return str(promql.transform(tree, None, grown))
+    return promql.transform(tree, None, grown).prettify()  # its str() escapes no quotes and drops a subquery's colon
 
 
 def _growth(x: str, w: str) -> str:
