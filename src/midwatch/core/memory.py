@@ -70,9 +70,10 @@ class OpenSlices:
 
 @dataclass(frozen=True)
 class Suspicion:
-    """The sequential test of many promises (``slo/sequential.py``). ``up``: the running log-likelihood ratios; ``since_at`` when each last stood at zero (unix seconds), ``bad`` and
-    ``total`` the events since then; shape (rows, burn rates) each. ``down``, shape (rows,), is the same test the other way
-    round, from "as bad as when it was raised" to "within the budget"."""
+    """The sequential test of many promises (``slo/sequential.py``). ``up``: the running log-likelihood ratios; ``since_at``
+    when each last stood at zero (unix seconds), ``bad`` and ``total`` the events since then; shape (rows, burn rates) each.
+    ``down``, shape (rows,), is the same test the other way round, from "as bad as when it was raised" to "within the
+    budget"."""
 
     up: Floats
     since_at: Floats

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 
 FindingKind = Literal[
     "burn_rate",  # an SLO burns its budget too fast: the guarded recipe that pages people
+    "slow_burn",  # its errors crept above the budget: the sequential test that wakes the agent, never people
     "error_shift",  # the share of failing requests rose
     "latency_shift",  # the share of slow requests rose
     "traffic_drop",  # requests that used to come do not
@@ -18,7 +19,10 @@ FindingKind = Literal[
     "log_burst",  # a new or bursting error template
     "cert_expiry",  # a certificate has expired or is about to
 ]
-HARMFUL: frozenset[str] = frozenset({"burn_rate", "error_shift", "latency_shift", "traffic_drop", "queue_lag"})
+SLOW_BURN = "slow_burn"
+OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
+"""Findings that the SLO stage opens and closes itself."""
+HARMFUL: frozenset[str] = OF_BUDGETS | {"error_shift", "latency_shift", "traffic_drop", "queue_lag"}
 """Findings that users can feel: only these open an incident. The others are evidence."""
 
 

@@ -12,7 +12,7 @@ from midwatch.core.detect.stage import warming_up
 from midwatch.core.turn import Turn
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import IncidentGrew, IncidentOpened, IncidentRated
-from midwatch.model.findings import HARMFUL, Finding, Impact, Incident
+from midwatch.model.findings import HARMFUL, SLOW_BURN, Finding, Impact, Incident
 from midwatch.model.world import World
 
 JOIN_SECONDS: Final = 1800.0
@@ -93,6 +93,8 @@ def _rate(turn: Turn, incident: Incident) -> Turn:
 
 def severity_of(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> tuple[int, str]:
     """First matching row of the policy's severity table, with its reason in numbers."""
+    if findings and all(f.kind == SLOW_BURN for f in findings):
+        return 4, "errors crept above the budget: to be looked into, nobody is woken for it"
     ratio = impact.affected_ratio if impact else 0.0
     burn = max((f.value for f in findings if f.kind == "burn_rate" and f.pages), default=0.0)
     if impact is None and burn == 0.0 and any(f.kind == "queue_lag" for f in findings):
@@ -111,6 +113,7 @@ def title_of(finding: Finding, impact: Impact | None) -> str:
         "latency_shift": "Slow responses from",
         "traffic_drop": "Missing traffic at",
         "queue_lag": "Messages waiting in",
+        "slow_burn": "Errors above the budget in",
         "burn_rate": "Error budget burning at",
     }[finding.kind]
     where = impact.entry if impact and kind_of(finding.entity) != "queue" else finding.entity

@@ -10,7 +10,7 @@ from midwatch.core.detect.resources import resources
 from midwatch.core.detect.symptoms import recovered, symptoms
 from midwatch.core.turn import Turn
 from midwatch.model.events import FindingClosed, FindingOpened
-from midwatch.model.findings import HARMFUL, Finding
+from midwatch.model.findings import HARMFUL, OF_BUDGETS, Finding
 
 WARM_UP_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 15.0
@@ -45,7 +45,7 @@ def _closed(turn: Turn, seen: dict[str, Finding]) -> Turn:
     quiet: dict[str, float] = {}
     gone: list[FindingClosed] = []
     for ident, finding in turn.state.findings.items():
-        if finding.kind == "burn_rate" or ident in seen:
+        if finding.kind in OF_BUDGETS or ident in seen:
             continue
         if finding.kind in HARMFUL and not recovered(turn, finding):
             continue

@@ -146,7 +146,7 @@ def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: flo
         return bad / whole / budget if whole > 0 and outage(bad, whole, budget, rules) else None
     good_short, short = books.sums(ledger, tier.short_seconds, now)
     good_long, long = books.sums(ledger, tier.long_seconds, now)
-    expected = long * max(1.0, tier.long_seconds / max(now - ledger.first_at, books.LEVELS[0][0]))
+    expected = long * max(1.0, tier.long_seconds / max(now - ledger.first_at, ledger.levels[0][0]))
     bad = long - good_long
     if not fires(bad, expected, short - good_short, short, tier, budget, rules):
         return None
@@ -154,7 +154,7 @@ def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: flo
 
 
 def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:
-    good, total = ledger.counts[0][:, -math.ceil(OUTAGE_SECONDS / books.LEVELS[0][0]) :]
+    good, total = ledger.counts[0][:, -math.ceil(OUTAGE_SECONDS / ledger.levels[0][0]) :]
     return newest_run(total - good, total, rules.min_failures)
 
 
@@ -170,7 +170,7 @@ def _finding(
 ) -> Finding:
     if tier.name == OUTAGE:
         what = f"{burns * (1 - slo.target):.0%} of the newest requests failed"
-        since = ledger.head_at[0] - (_run(ledger, rules)[2] - 1) * books.LEVELS[0][0]
+        since = ledger.head_at[0] - (_run(ledger, rules)[2] - 1) * ledger.levels[0][0]
     else:
         what = f"{burns:.1f} x over {span(tier.long_seconds)}, {tier.name} tier at {tier.factor:g} x"
         since = _since(ledger, tier, slo, now)
@@ -190,7 +190,7 @@ def _finding(
 
 def _since(ledger: Ledger, tier: BurnTier, slo: Slo, now: float) -> float:
     """The first step of the short window in which more than the budget's share was bad."""
-    step, size = books.LEVELS[0]
+    step, size = ledger.levels[0]
     steps = min(size, math.ceil(tier.short_seconds / step))
     good, total = ledger.counts[0][:, -steps:]
     bad = np.flatnonzero((total - good) > np.maximum(total * (1 - slo.target), 0.5))

@@ -8,6 +8,7 @@ from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.alerts import judge
 from midwatch.core.slo.discover import discover
+from midwatch.core.slo.wake import wake
 from midwatch.core.turn import Turn
 from midwatch.model.slo import Slo
 
@@ -17,7 +18,7 @@ def promise(turn: Turn) -> Turn:
     turn = discover(turn)
     ledgers = {slo.name: _caught_up(turn, slo, turn.memory.ledgers.get(slo.name)) for slo in turn.state.slos}
     turn = turn.remember(ledgers=ledgers)
-    return judge(turn)
+    return wake(judge(turn))
 
 
 def _caught_up(turn: Turn, slo: Slo, ledger: Ledger | None) -> Ledger:

@@ -24,6 +24,7 @@ MIN_FAILURES = 5  # fewer failing requests than this never colour a node by them
 
 _FINDING_WORDS = {
     "burn_rate": ("bad", "burning its budget"),
+    "slow_burn": ("warn", "errors above its budget"),
     "error_shift": ("bad", "failing"),
     "latency_shift": ("warn", "slow"),
     "traffic_drop": ("warn", "traffic dropped"),

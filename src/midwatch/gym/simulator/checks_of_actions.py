@@ -9,7 +9,7 @@ from midwatch.gym.simulator.checked import LAST_WORDS_SECONDS, Checked, of, stat
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
 from midwatch.model.events import Recorded
-from midwatch.model.findings import HARMFUL
+from midwatch.model.findings import HARMFUL, OF_BUDGETS
 
 
 def ordered_only_after_run(trace: Trace, c: Checked) -> None:
@@ -155,7 +155,7 @@ def no_data_is_not_an_outage(trace: Trace, c: Checked) -> None:
         covered = any(not b.subjects or event.finding.entity in b.subjects for b in dark)
         if event.finding.since_at < min((b.start_at for b in dark), default=math.inf) - 5:
             c.skip("it began before the telemetry went away")
-        elif event.finding.kind == "burn_rate":
+        elif event.finding.kind in OF_BUDGETS:
             c.skip("a burn rate looks back over a long window")
         else:
             at = recorded.at - trace.started_at
