@@ -35,10 +35,12 @@ _OPS: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 
 class Counting(Struct, frozen=True):
     """PromQL that gives the number of events in a window: one series each, or one for each group. Where ``good`` gives
-    nothing and ``total`` gives a number, none was good."""
+    nothing and ``total`` gives a number, none was good. ``bad`` is there where that is what the team counts: the good ones
+    are then the total less these."""
 
     good: str
     total: str
+    bad: str = ""
 
 
 def counting(slo: Slo, window: str) -> Counting:
@@ -69,7 +71,7 @@ def _events(indicator: EventRatio, window: str, by: tuple[str, ...]) -> Counting
         return Counting(promql.events(indicator.good, window, by), total)
     bad = promql.events(indicator.bad, window, by)
     # No series of errors is no error. Without this, one idle error counter would hide every good event.
-    return Counting(f"({total}) - (({bad}) or ({total}) * 0)", total)
+    return Counting(f"({total}) - (({bad}) or ({total}) * 0)", total, bad)
 
 
 def _raw(indicator: RawRatio, window: str, by: tuple[str, ...]) -> Counting:
