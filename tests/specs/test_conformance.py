@@ -41,7 +41,7 @@ _Texts.yaml_implicit_resolvers = {
 def trees(text: str) -> list[Any]:
     """The objects of a YAML text, whether listed or one after the other."""
     found: list[Any] = []
-    for document in yaml.load_all(text, _Texts):  # noqa: S506
+    for document in yaml.load_all(text, _Texts):
         found += document if isinstance(document, list) else [document]
     return found
 
