@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.shell.test_sources import NOW, Counted, slo
 
+from midwatch.core.slo import ledger as books
 from midwatch.model.errors import ConfigError
 from midwatch.model.world import SliCounts
 from midwatch.shell.files.incidents import read_incidents
-from midwatch.shell.history import History, added, as_json, from_json, from_source, read_csv
+from midwatch.shell.history import History, added, as_json, cut, from_json, from_source, of_ledger, read_csv
 
 
 def written(tmp_path: Path, text: str, name: str = "h.csv") -> Path:
@@ -95,6 +96,22 @@ def test_a_source_is_asked_in_pieces(tmp_path: Path) -> None:
     assert asyncio.run(from_source(source, slo(), NOW - 600, NOW, 60)) == History((), ("prom: no series match",))
     with pytest.raises(ConfigError, match="more than"):
         asyncio.run(from_source(source, slo(), 0, NOW, 60))
+
+
+def test_a_ledger_gives_back_what_it_took() -> None:
+    """Ten days of minutes: every event is there, the last three days to five minutes."""
+    at = NOW - 10 * 86400 + 60.0 * np.arange(14400)
+    total = 1.0 + np.arange(14400) % 7
+    ledger = books.add(books.new_ledger(float(at[0])), at, total - (at == at[5000]), total, NOW)
+    found, said = of_ledger("api", "api{a=b,c=d}", ledger)
+    assert found.group == (("a", "b"), ("c", "d")) and (np.diff(found.at) == 300).all()
+    assert abs(found.total.sum() - total.sum()) < 1e-6 and abs((found.total - found.good).sum() - 1) < 1e-6
+    assert "spread evenly" in said
+    lately = cut(found, NOW - 86400, NOW)
+    assert lately.total.tolist() == total[-1440:].reshape(-1, 5).sum(axis=1).tolist()
+    young = books.add(books.new_ledger(NOW - 600), np.array([NOW - 590.0]), np.array([1.0]), np.array([2.0]), NOW)
+    one, said = of_ledger("api", "api", young)
+    assert one.total.sum() == 2 and one.at.size <= 3 and said == ""
 
 
 def test_counts_survive_the_way_as_json() -> None:

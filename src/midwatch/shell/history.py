@@ -21,10 +21,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from midwatch.core.memory import Ledger
+from midwatch.core.slo.ledger import between
 from midwatch.model.errors import ConfigError
 from midwatch.model.ports import Source
 from midwatch.model.slo import Slo
-from midwatch.model.world import SliCounts
+from midwatch.model.world import Floats, SliCounts
 from midwatch.shell.files.parts import moment
 
 MAX_ROWS: Final = 5_000_000
@@ -55,9 +57,10 @@ def added(parts: Sequence[SliCounts]) -> SliCounts:
     if len(parts) == 1:
         return parts[0]
     at, place = np.unique(np.concatenate([one.at for one in parts]), return_inverse=True)
-    good, total = (
-        np.bincount(place, np.concatenate([getattr(one, name) for one in parts]), at.size) for name in ("good", "total")
-    )
+    good: Floats = np.zeros(at.size)
+    total: Floats = np.zeros(at.size)
+    np.add.at(good, place, np.concatenate([one.good for one in parts]))
+    np.add.at(total, place, np.concatenate([one.total for one in parts]))
     return SliCounts(parts[0].slo, (), at, good, total, max(one.seen_until for one in parts))
 
 
@@ -188,6 +191,46 @@ def _end_to_end(many: Sequence[SliCounts]) -> SliCounts:
     return SliCounts(many[0].slo, many[0].group, at, good, total, many[-1].seen_until)
 
 
+# -- a running watch --
+
+
+def of_ledger(slo: str, key: str, ledger: Ledger) -> tuple[SliCounts, str]:
+    """What a ledger still knows, in steps of five minutes, and what has to be said about it: beyond three days it knows
+    hours only, which are spread evenly."""
+    (fine, many), (coarse, rest) = ledger.levels[1:3]
+    oldest = ledger.head_at[1] - (many - 1) * fine  # what the five-minute ring reaches back to
+    fine_from = max(oldest, ledger.first_at)
+    joint = old_from = math.floor(fine_from / fine) * fine
+    if ledger.first_at < oldest:
+        joint = math.ceil(fine_from / coarse) * coarse
+        old_from = max(math.floor(ledger.first_at / coarse) * coarse, ledger.head_at[2] - (rest - 1) * coarse)
+    old, new = np.arange(old_from, joint, coarse), np.arange(joint, ledger.head_at[1] + fine, fine)
+    share = round(coarse / fine)
+    sums = [np.repeat(_sums(ledger, old, coarse) / share, share, axis=0), _sums(ledger, new, fine)]
+    at, table = np.concatenate([(old[:, None] + fine * np.arange(share)).ravel(), new]), np.concatenate(sums)
+    kept = (at > ledger.first_at - fine) & (at < ledger.seen_until)
+    group = tuple(_pair(part) for part in key.partition("{")[2].rstrip("}").split(",")) if "{" in key else ()
+    said = f"{key}: beyond {many * fine / 86400:g} days only sums of {coarse / 60:g} min are known, spread evenly"
+    return SliCounts(slo, group, at[kept], table[kept, 0], table[kept, 1], ledger.seen_until), said if old.size else ""
+
+
+def _sums(ledger: Ledger, starts: Floats, step_seconds: float) -> Floats:
+    """Good and total of each step, shape (n, 2)."""
+    found = [between(ledger, at, at + step_seconds) for at in starts.tolist()]
+    return np.array(found, dtype=np.float64).reshape(-1, 2)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    label, _, value = text.partition("=")
+    return label, value
+
+
+def cut(one: SliCounts, since_at: float, until_at: float) -> SliCounts:
+    """The steps that begin in [since, until)."""
+    kept = (one.at >= since_at) & (one.at < until_at)
+    return replace(one, at=one.at[kept], good=one.good[kept], total=one.total[kept])
+
+
 # -- as JSON, between a watch and its command line --
 
 
@@ -204,9 +247,15 @@ def from_json(said: Sequence[dict[str, Any]]) -> tuple[SliCounts, ...]:
         SliCounts(
             str(one["slo"]),
             tuple((str(label), str(value)) for label, value in one["group"]),
-            *(np.array(one[name], dtype=np.float64) for name in ("at", "good", "total")),
+            _floats(one["at"]),
+            _floats(one["good"]),
+            _floats(one["total"]),
             float(one["seen_until"]),
             str(one["gap"]),
         )
         for one in said
     )
+
+
+def _floats(values: Sequence[float]) -> Floats:
+    return np.array(values, dtype=np.float64)

@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from midwatch.faces.api.promises import add_promise_routes
 from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.world import Change
 from midwatch.shell import queries
@@ -105,6 +106,8 @@ def router(watch: Watch) -> APIRouter:
     @routes.get("/api/v1/actions", dependencies=read)
     async def actions(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
         return [queries.action_row(r) for r in list(watch.state.actions.values())[-limit:]][::-1]
+
+    add_promise_routes(routes, watch, read)
 
     @routes.post("/api/v1/commands", dependencies=write, status_code=202)
     async def command(given: Command) -> dict[str, Any]:

@@ -1,0 +1,54 @@
+"""The routes about promises: budgets, the alerts' table, the past, the report of a month. All of them only read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+
+from midwatch.model.errors import UsageError
+from midwatch.shell import history, slo_views
+from midwatch.shell.run import Watch
+from midwatch.shell.slo_report import month_report, render
+
+
+def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> None:
+    """Put them into ``routes``, under ``/api/v1/slos``. ``read`` are the dependencies of whatever reads."""
+
+    @routes.get("/api/v1/slos", dependencies=read)
+    async def slos() -> list[dict[str, Any]]:
+        """A row for each promise and each of its groups, with its budget now."""
+        return slo_views.promises(watch.state, watch.memory, watch.now())
+
+    @routes.get("/api/v1/slos/report", dependencies=read)
+    async def report(
+        month: Annotated[str, Query(max_length=10)],
+        form: Annotated[str, Query(pattern="^(md|html)$")] = "md",
+        time_zone: Annotated[str, Query(max_length=60)] = "UTC",
+    ) -> dict[str, Any]:
+        """The report of a month (``2026-10``) as text."""
+        try:
+            facts = month_report(watch.state, watch.memory.ledgers, month, now=watch.now(), time_zone=time_zone)
+        except ValueError as error:
+            raise UsageError(str(error), hint="month is YYYY-MM, time_zone a name like Europe/Berlin") from error
+        return {"month": month, "form": form, "text": render(facts, "html" if form == "html" else "md")}
+
+    @routes.get("/api/v1/slos/{name:path}/history", dependencies=read)
+    async def past(
+        name: str, since: Annotated[float, Query(ge=0)], until: Annotated[float | None, Query(gt=0)] = None
+    ) -> dict[str, Any]:
+        """What the watch still knows of good and total per step, oldest first: coarse far back, fine lately."""
+        slo = slo_views.find(watch.state.slos, name)
+        end = watch.now() if until is None else until
+        found = [
+            history.of_ledger(slo.name, key, ledger)
+            for key, ledger in watch.memory.ledgers.items()
+            if key == slo.name or key.startswith(slo.name + "{")
+        ]
+        counts = [history.cut(one, since, end) for one, _ in found]
+        return {"slo": slo.name, "notes": [said for _, said in found if said], "counts": history.as_json(counts)}
+
+    @routes.get("/api/v1/slos/{name:path}", dependencies=read)
+    async def slo(name: str) -> dict[str, Any]:
+        return slo_views.promise(watch.state, watch.memory, watch.now(), name)
