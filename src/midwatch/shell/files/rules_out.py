@@ -21,14 +21,20 @@ Form = Literal["file", "crd", "mimir", "grafana"]
 Compat = Literal["", "sloth"]
 NAMESPACE: Final = "midwatch"
 RULER_PATH: Final = "/prometheus/config/v1/rules"
+SEVERAL: Final = (
+    "Prometheus reads only the first document of a file, and says nothing about the others: load each as a file of its own,"
+    " or write one document."
+)
 
 
 @dataclass(frozen=True)
 class Written:
-    """``text`` to write to a file; ``left_out``: promise -> why no rules can be written for it."""
+    """``text`` to write to a file; ``left_out``: promise -> why no rules can be written for it; ``warnings``: what to know
+    before it is loaded."""
 
     text: str
     left_out: Mapping[str, str]
+    warnings: tuple[str, ...] = ()
 
 
 def write_rules(
@@ -39,11 +45,21 @@ def write_rules(
     form: Form = "file",
     extra_labels: Mapping[str, str] | None = None,
     rules: AlertRules = AlertRules(),
+    one_document: bool = False,
 ) -> str:
-    """The text of ``written``; what was left out stands in its first lines, as comments (JSON has none). Raises ConfigError
-    when no rule at all can be written."""
-    out = written(slos, compat=compat, period_seconds=period_seconds, form=form, extra_labels=extra_labels, rules=rules)
-    said = "".join(f"# left out: {' '.join(why.split())}\n" for why in out.left_out.values())
+    """The text of ``written``; warnings and what was left out stand in its first lines, as comments (JSON has none). Raises
+    ConfigError when no rule at all can be written."""
+    out = written(
+        slos,
+        compat=compat,
+        period_seconds=period_seconds,
+        form=form,
+        extra_labels=extra_labels,
+        rules=rules,
+        one_document=one_document,
+    )
+    why_not = [f"left out: {' '.join(why.split())}" for why in out.left_out.values()]
+    said = "".join(f"# {line}\n" for line in (*out.warnings, *why_not))
     return out.text if form == "grafana" else said + out.text
 
 
@@ -55,13 +71,15 @@ def written(
     form: Form = "file",
     extra_labels: Mapping[str, str] | None = None,
     rules: AlertRules = AlertRules(),
+    one_document: bool = False,
 ) -> Written:
     """Rules for every promise that queries can count, and why the others have none.
 
     ``compat``: "" is midwatch's own form, "sloth" what Sloth emits. ``period_seconds`` replaces each promise's period, and
-    scales the tiers that it does not name itself. ``form``: ``file`` (one ``groups:`` document; in the Sloth form
-    promises from a Kubernetes resource become one, as they do there), ``crd`` (PrometheusRule), ``mimir`` (one YAML document
-    per rule group, each the body of a POST) or ``grafana``. ``extra_labels`` go onto every recorded series.
+    scales the tiers that it does not name itself. ``form``: ``file`` (one ``groups:`` document; in the Sloth form one for
+    each spec document, and a resource for a Kubernetes resource, as Sloth does it, unless ``one_document``), ``crd``
+    (PrometheusRule), ``mimir`` (one YAML document per rule group, each the body of a POST) or ``grafana``.
+    ``extra_labels`` go onto every recorded series; ``rules`` hold the low-traffic guard of midwatch's own alerts.
     """
     if form not in get_args(Form) or compat not in get_args(Compat):
         raise UsageError(f"no such form: {form!r}, {compat!r}")
@@ -71,6 +89,8 @@ def written(
         reasons = "; ".join(left_out.values()) or "there are no promises"
         raise ConfigError(f"no rules to write: {reasons}", hint="rules need promises that a source counts by queries")
     kept = [slo for slo in chosen if slo.name in grouped]
+    if form == "file" and compat == "sloth" and not one_document:
+        return _as_sloth(kept, grouped, left_out)
     return Written(_FORMS[form](kept, grouped, compat), left_out)
 
 
@@ -112,11 +132,19 @@ def _grouped(slos: list[Slo], compat: str, rules: AlertRules) -> tuple[dict[str,
 
 
 def _file(slos: list[Slo], grouped: Mapping[str, list[Group]], compat: str) -> str:
-    """One document: Prometheus reads only the first of a file, and says nothing about the others."""
-    resources = [slo for slo in slos if compat == "sloth" and "kubernetes/name" in slo.annotations]
-    plain = [group for slo in slos if slo not in resources for group in grouped[slo.name]]
-    texts = [f"{_head(compat)}{dumped({'groups': plain})}"] if plain else []
-    return "---\n".join([*texts, *([_crd(resources, grouped, compat)] if resources else [])])
+    return f"{_head(compat)}{dumped({'groups': [group for slo in slos for group in grouped[slo.name]]})}"
+
+
+def _as_sloth(slos: list[Slo], grouped: Mapping[str, list[Group]], left_out: Mapping[str, str]) -> Written:
+    """A document for each spec document: a resource where that was one."""
+    resources = [slo for slo in slos if "kubernetes/name" in slo.annotations]
+    plain: dict[tuple[str, str, str], list[Slo]] = {}
+    for slo in slos:
+        if "kubernetes/name" not in slo.annotations:
+            plain.setdefault(sloth.document_of(slo), []).append(slo)
+    texts = [_file(some, grouped, "sloth") for some in plain.values()]
+    texts += [_crd(resources, grouped, "sloth")] if resources else []
+    return Written("---\n".join(texts), left_out, (SEVERAL,) if len(plain) > 1 else ())
 
 
 def _crd(slos: list[Slo], grouped: Mapping[str, list[Group]], compat: str) -> str:

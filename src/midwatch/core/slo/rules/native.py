@@ -167,7 +167,12 @@ def alerts(slo: Slo, step: float, rules: AlertRules) -> list[Rule]:
             alert(
                 alerting.name or ALERT_NAME,
                 expr,
-                {"severity": severity, **label_names(told.labels, reserved=RESERVED), "slo_severity": severity},
+                {
+                    "severity": severity,
+                    **label_names(told.labels, reserved=RESERVED),
+                    "slo": slo.name,  # the series has it too; promtool takes alerts with equal labels for one
+                    "slo_severity": severity,
+                },
                 {**texts, **told.annotations},
                 **more,
             )

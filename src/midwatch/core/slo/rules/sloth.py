@@ -49,6 +49,18 @@ def identity(slo: Slo) -> dict[str, str]:
     return {"sloth_id": f"{service}-{name}", "sloth_service": service, "sloth_slo": name}
 
 
+def document_of(slo: Slo) -> tuple[str, str, str]:
+    """What tells the spec documents apart that promises came from: Sloth writes one document for each."""
+    ident = identity(slo)
+    of_sloth = slo.name == ident["sloth_id"]
+    # An OpenSLO document names its objectives by number.
+    return (
+        slo.source.rpartition(":")[0],
+        ident["sloth_service"],
+        "" if of_sloth else ident["sloth_slo"].rpartition("-")[0],
+    )
+
+
 def tiers_of(slo: Slo) -> tuple[BurnTier, ...]:
     """What the promise or the AlertWindows file says, else Sloth's: 2, 5, 10 and 10 % of the budget in fixed windows."""
     if slo.tiers:
