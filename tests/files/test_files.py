@@ -219,6 +219,33 @@ def test_check_reports_all_of_it_and_load_the_first(tmp_path: Path) -> None:
     assert (caught.value.line, caught.value.key) == (1, "mode")
 
 
+def test_a_watch_goes_on_without_the_promises_that_cannot_be_honoured(tmp_path: Path) -> None:
+    asked = RATIO.replace(
+        "metricSource: {spec: {signal: good_requests}}", "metricSource: {type: Datadog, spec: {query: a}}"
+    )
+    asked = asked.replace("metricSource: {spec: {signal: requests}}", "metricSource: {type: Datadog, spec: {query: b}}")
+    asked = asked.replace("payment-availability", "elsewhere")
+    folder = write(tmp_path, a=RATIO.replace("99.9", "200"), b=LATENCY, c=POLICY, d=asked)
+    loaded = files.load_what_can_be([folder])
+    assert [slo.name for slo in loaded.policy.slos] == ["gateway-latency-1", "gateway-latency-2"]
+    assert loaded.policy.mode == "canary"
+    assert [(Path(p.path).name, p.code) for p in loaded.problems] == [
+        ("a.yaml", "value-invalid"),
+        ("d.yaml", "openslo.source-unsupported"),
+        ("d.yaml", "openslo.source-unsupported"),
+    ]
+    assert list(loaded.problems) == files.check([folder])
+    with pytest.raises(ConfigError, match="targetPercent"):
+        files.load([folder])
+
+
+def test_a_policy_that_is_wrong_stops_the_watch_all_the_same(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="mode: must be"):
+        files.load_what_can_be([write(tmp_path, a="mode: x\n", b=RATIO)])
+    with pytest.raises(ConfigError, match="is not YAML"):
+        files.load_what_can_be([write(tmp_path, a="mode: [\n", b=RATIO)])
+
+
 def test_bad_bytes_and_bombs(tmp_path: Path) -> None:
     (tmp_path / "latin.yaml").write_bytes(b"mode: \xff\xfe")
     (tmp_path / "large.yaml").write_text("x" * 1_000_001)

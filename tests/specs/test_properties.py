@@ -177,7 +177,7 @@ promises = st.builds(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(promises)
 def test_what_is_written_reads_the_same(slo: Slo) -> None:
     found = read(dumped([openslo_of(slo)]))
