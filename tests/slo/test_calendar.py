@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -36,7 +37,7 @@ def wall(at: float, zone: str) -> datetime:
 
 
 def first_shown(local: datetime, zone: str) -> float:
-    """The first minute at which the clock of the zone shows ``local``; where it is jumped over, as much later than the jump."""
+    """The first minute at which the zone's clock shows ``local``; where it is jumped over, as much later than the jump."""
     middle = local.replace(tzinfo=UTC).timestamp()
     # Hours first, minutes only in the hours around it: a clock is read some 300 times.
     hours = [middle + 3600.0 * n for n in range(-27, 27)]
@@ -106,7 +107,7 @@ def test_periods_follow_each_other_without_gap_or_overlap(calendar: Calendar, no
     assert period(calendar, end)[0] == end, "the end belongs to the next one"
     assert period(calendar, start - 0.001)[1] == start
     found = periods(calendar, start, end + 3 * (end - start))
-    assert all(one[1] == other[0] for one, other in zip(found, found[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in pairwise(found))
 
 
 @pytest.mark.parametrize(

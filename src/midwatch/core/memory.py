@@ -104,6 +104,7 @@ class Memory:
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     counted: Counted | None = None
     slices: Mapping[str, OpenSlices] = field(default_factory=dict)  # by ledger key
+    budgets_at: float = 0.0  # when budgets were last held against their rules
     slo_notes: Mapping[str, str] = field(default_factory=dict)  # SLO name -> what its counting could not do
     quiet_since: Mapping[str, float] = field(default_factory=dict)
     diagnosed: Mapping[str, float] = field(default_factory=dict)

@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from midwatch.model.actions import Playbook, VerbSpec
+from midwatch.model.adjustments import BudgetRule
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 
@@ -65,6 +66,7 @@ class Policy(Struct, frozen=True):
     discover_slos: bool = True
     tiers: tuple[BurnTier, ...] = STANDARD_TIERS  # for a period of 30 days; scaled to each promise's own
     alerts: AlertRules = AlertRules()
+    budget_rules: tuple[BudgetRule, ...] = ()
     severities: tuple[SeverityRule, ...] = SEVERITY_TABLE
     playbooks: tuple[Playbook, ...] = ()
     verbs: dict[str, VerbSpec] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from midwatch.core.slo.unseen import slo_gaps
 from midwatch.core.turn import Turn
 from midwatch.model.events import GapClosed, GapOpened
 
@@ -9,8 +10,10 @@ MAX_GAPS = 200
 
 
 def gaps(turn: Turn) -> Turn:
-    """GapOpened for every gap of the World that the journal does not know, GapClosed for those that are over."""
+    """GapOpened for every gap of the World and of promises that the journal does not know, GapClosed for those that are
+    over."""
     seen = {gap.subject: gap.reason for gap in turn.world.gaps}
+    seen |= slo_gaps(turn.state, turn.memory, turn.world, turn.now)
     known = turn.state.gaps
     opened = [GapOpened(subject, reason) for subject, reason in seen.items() if subject not in known]
     closed = [GapClosed(subject) for subject in known if subject not in seen]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from midwatch.core.decide.sight import place
-from midwatch.core.oncall.words import at_target, cause_words, did, doing, percent, plain, to_do
+from midwatch.core.oncall.words import at_target, cause_words, clock, did, doing, percent, plain, to_do
 from midwatch.model import events as e
 from midwatch.model.actions import Action
 from midwatch.model.faults import DESCRIPTIONS
@@ -181,8 +181,8 @@ _SENTENCES: Final[dict[type, _Words]] = {
         f"policy loaded: mode {v.policy.mode}, {len(v.policy.slos)} SLOs, {len(v.policy.playbooks)} playbooks"
     ),
     e.SloDiscovered: lambda v, a: f"proposes the SLO {v.slo.name}: {v.why}",
-    e.GapOpened: lambda v, a: f"no data of {place(v.subject)}: {v.reason}",
-    e.GapClosed: lambda v, a: f"data of {place(v.subject)} is back",
+    e.GapOpened: lambda v, a: _gap(v.subject, v.reason),
+    e.GapClosed: lambda v, a: _gap(v.subject, ""),
     e.CommandGiven: _command,
     e.ChangeSeen: lambda v, a: change_words(v.change),
     e.FindingOpened: _finding,
@@ -213,7 +213,29 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.PageEnded: lambda v, a: "" if v.status == "delivered" else f"page {v.page} {v.status}: {v.why}",
     e.IncidentAcknowledged: lambda v, a: f"acknowledged {v.incident}",
     e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
+    e.BudgetAdjusted: lambda v, a: _adjusted(v),
+    e.AdjustmentCounted: lambda v, a: (
+        f"{v.adjustment}: {sum(t for _, t in v.counts.values()):.6g} events, "
+        f"{sum(t - g for g, t in v.counts.values()):.6g} of them bad"
+    ),
+    e.AdjustmentWithdrawn: lambda v, a: f"withdrew {v.adjustment}: {v.reason}",
+    e.BudgetCrossed: lambda v, a: v.why,
 }
+
+
+def _gap(subject: str, reason: str) -> str:
+    kind, _, name = subject.partition(":")
+    if kind in ("counts", "groups"):
+        return f"{name}: {reason}" if reason else f"{name}: its counts are as they should be again"
+    where = name if kind in ("slo", "source") else place(subject)
+    return f"no data of {where}: {reason}" if reason else f"data of {where} is back"
+
+
+def _adjusted(event: e.BudgetAdjusted) -> str:
+    one = event.adjustment
+    what = "excludes" if one.kind == "exclude" else "gives back the bad events of"
+    seconds = f"{(one.until_at - one.since_at) / 60:.4g} min from {clock(one.since_at)} UTC"
+    return f"{one.id} {what} {seconds} for {one.slo or 'every promise'}: {one.reason}"
 
 
 def _paged(event: e.PageOrdered) -> str:

@@ -58,6 +58,18 @@ def entity(value: Any) -> str:
     return f"{kind}:{name}"
 
 
+def ratio(value: Any) -> float:
+    """``75%``, or 0.75."""
+    text = str(value).strip()
+    try:
+        if isinstance(value, bool):
+            raise ValueError
+        return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+    except ValueError:
+        raise ValueError(f"{value!r} is not a share | write for example 75% or 0.75") from None
+
+
+Ratio = Annotated[float, BeforeValidator(ratio)]
 Seconds = Annotated[float, BeforeValidator(seconds)]
 Moment = Annotated[float, BeforeValidator(moment)]
 EntityKey = Annotated[str, BeforeValidator(entity)]

@@ -10,8 +10,9 @@ from typing import Any, Final, Literal
 from msgspec.structs import replace
 from pydantic import Field, model_validator
 
+from midwatch.model.adjustments import BudgetRule
 from midwatch.model.policy import FreezeWindow, GuardLimits, PagePolicy, Policy, SeverityRule
-from midwatch.shell.files.parts import EntityKey, Moment, Part, Seconds
+from midwatch.shell.files.parts import EntityKey, Moment, Part, Ratio, Seconds
 from midwatch.shell.files.yaml_lines import Document, Problem, validate
 
 
@@ -29,6 +30,7 @@ class _Freeze(Part):
 
 _L: Final = GuardLimits()
 _P: Final = PagePolicy()
+RELEASE_BELOW: Final = 0.05
 
 
 class _Limits(Part):
@@ -58,6 +60,22 @@ class _Severity(Part):
     reason: str = Field(min_length=1)
 
 
+class _BudgetRule(Part):
+    at: Ratio = Field(gt=0, le=10)
+    do: Literal["tell", "demote", "freeze"]
+    slos: list[str] = Field(default_factory=list)
+    release: Ratio | None = Field(None, ge=0)
+    channels: list[str] = Field(default_factory=list)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _BudgetRule:
+        if self.release is not None and self.release > self.at:
+            raise ValueError("release must not lie above at")
+        if self.channels and self.do != "tell":
+            raise ValueError("only tell has channels")
+        return self
+
+
 class PolicyFile(Part):
     """The keys of ``midwatch.yaml``."""
 
@@ -68,6 +86,7 @@ class PolicyFile(Part):
     settle: Seconds | None = Field(None, ge=0, le=120)
     limits: _Limits | None = None
     paging: _Paging | None = None
+    budget_policies: list[_BudgetRule] | None = None
     severities: list[_Severity] | None = Field(None, min_length=1)
 
 
@@ -88,6 +107,9 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         "settle_seconds": file.settle,
         "limits": _limits(file.limits) if file.limits else None,
         "paging": _paging(file.paging) if file.paging else None,
+        "budget_rules": tuple(_budget_rule(rule) for rule in file.budget_policies)
+        if file.budget_policies is not None
+        else None,
         "severities": tuple(
             SeverityRule(s.severity, s.min_affected_ratio, s.min_burn, s.reason) for s in file.severities
         )
@@ -95,6 +117,12 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         else None,
     }
     return replace(policy, **{key: value for key, value in changes.items() if value is not None})
+
+
+def _budget_rule(read: _BudgetRule) -> BudgetRule:
+    """Without a release of its own a rule ends five points below where it began."""
+    release = read.release if read.release is not None else max(0.0, read.at - RELEASE_BELOW)
+    return BudgetRule(read.at, read.do, tuple(read.slos), release, tuple(read.channels))
 
 
 def _limits(read: _Limits) -> GuardLimits:

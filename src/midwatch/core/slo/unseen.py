@@ -1,0 +1,35 @@
+"""What the SLO stage could not read or count, said as gaps: the subjects are ``slo:NAME`` (no data of a promise),
+``source:NAME`` (of many at once), ``counts:KEY`` (impossible data) and ``groups:NAME`` (what a bound or a missing part
+left out)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from midwatch.core.memory import Memory
+from midwatch.core.slo.budget import source_subject
+from midwatch.model.state import State
+from midwatch.model.world import World
+
+MANY: Final = 4  # promises without data: their source is the gap
+IMPOSSIBLE_SECONDS: Final = 3600.0  # said for so long after the newest impossible step
+
+
+def slo_gaps(state: State, memory: Memory, world: World, now: float) -> dict[str, str]:
+    """Subject -> reason."""
+    slos = {slo.name: slo for slo in state.slos}
+    blind = {one.slo: one.gap for one in world.sli.values() if one.gap and one.slo in slos}
+    by_source: dict[str, list[str]] = {}
+    for name in blind:
+        by_source.setdefault(source_subject(slos[name]), []).append(name)
+    found: dict[str, str] = {}
+    for subject, names in by_source.items():
+        reasons = {blind[name] for name in names}
+        if len(names) >= MANY and len(reasons) == 1:
+            found[subject] = reasons.pop()
+        else:
+            found |= {f"slo:{name}": blind[name] for name in names}
+    for key, ledger in memory.ledgers.items():
+        if ledger.impossible_why and now - ledger.impossible_at < IMPOSSIBLE_SECONDS:
+            found[f"counts:{key}"] = ledger.impossible_why
+    return found | {f"groups:{name}": note for name, note in memory.slo_notes.items()}
