@@ -298,6 +298,25 @@ def test_with_a_token_people_sign_in() -> None:
     asyncio.run(go())
 
 
+def test_a_token_of_one_s_own_is_the_name_and_keeps_it() -> None:
+    async def go() -> None:
+        watch = FakeWatch("incident", NOW, tokens={"Ana": "a" * 20, "Bo": "b" * 20})
+        async with browser(watch) as client:
+            assert (await client.get("/")).headers["location"].startswith("/login")
+            assert 'id="name"' not in (await client.get("/login")).text
+            assert (await client.post("/login", data={"token": "c" * 20, "name": "Bo"})).status_code == 401
+            assert (await client.post("/login", data={"token": "a" * 20, "name": "Bo"})).status_code == 303
+            page = await client.get("/")
+            assert "You are <b>Ana</b>" in page.text and 'id="who-name"' not in page.text
+            claim = await client.post("/name", data={"csrf": csrf_of(page.text), "name": "Bo", "back": "/"})
+            assert claim.status_code == 403
+            await press(client, "/", "ack", "INC-7")
+        said = [r.event for r in watch.journal.entries if isinstance(r.event, e.CommandGiven)]
+        assert (said[-1].by, said[-1].credential) == ("Ana", "Ana")
+
+    asyncio.run(go())
+
+
 def test_a_forged_cookie_opens_nothing() -> None:
     async def go() -> None:
         watch = watch_in("incident", token="lantern")

@@ -75,7 +75,9 @@ def context(
     hypothesis: Hypothesis | None = None,
     now: float = NOW,
     book: Playbook | None = None,
+    credentials: tuple[str, ...] | None = None,
 ) -> Context:
+    """``credentials`` None: everybody who approved has a token of their own."""
     state = state or broken()
     return Context(
         state,
@@ -86,6 +88,7 @@ def context(
         hypothesis or pool_exhausted(),
         book or (state.policy.playbooks[0] if state.policy.playbooks else None),
         approved,
+        approved if credentials is None else credentials,
     )
 
 
@@ -210,8 +213,10 @@ TABLE: list[tuple[g.Guard, Action, Callable[[], Context], str | None, str]] = [
     (g.shadow, RESIZE, lambda: context(mode("shadow"), approved=("ana", "bo")), "rehearse", "shadow"),
     (g.shadow, RESIZE, lambda: context(level("resize-pool", "shadow")), "rehearse", "resize-pool"),
     (g.shadow, RESIZE, context, None, ""),
-    (g.irreversible, DROP, context, "ask", "two people must say yes, 0 did"),
+    (g.irreversible, DROP, context, "ask", "two people must say yes, each with a token of their own, and 0 did"),
     (g.irreversible, DROP, lambda: context(approved=("ana", "ana")), "ask", "1 did"),
+    (g.irreversible, DROP, lambda: context(approved=("ana", "bo"), credentials=("",)), "ask", "1 did"),
+    (g.irreversible, DROP, lambda: context(approved=("ana", "bo"), credentials=("", "bo")), None, ""),
     (g.irreversible, DROP, lambda: context(approved=("ana", "bo")), None, ""),
     (g.irreversible, RESIZE, context, None, ""),
     (g.own_undo, UNDO, context, "run", "ACT-1"),

@@ -33,9 +33,9 @@ RUNNING = decide(turn(broken())).state
 
 
 def say(
-    state: State, verb: str, target: str = "", value: str = "", by: str = "ana", note: str = ""
+    state: State, verb: str, target: str = "", value: str = "", by: str = "ana", note: str = "", credential: str = ""
 ) -> tuple[Event, ...]:
-    given = CommandGiven(verb, by, target, value, note)
+    given = CommandGiven(verb, by, target, value, note, credential=credential)
     return obey(Ready(state, given)).events
 
 
@@ -94,9 +94,17 @@ def test_what_is_irreversible_needs_two_different_people() -> None:
     assert first.actions["ACT-1"].status == "asked" and first.actions["ACT-1"].approved_by == ("ana",)
     (again,) = say(first, "approve", "ACT-1")
     assert isinstance(again, CommandRefused) and "another person" in again.why
-    second = say(first, "approve", "ACT-1", by="bo")
+    second = say(first, "approve", "ACT-1", by="bo", credential="bo")
     ordered = next(e for e in second if isinstance(e, ActionOrdered))
     assert ordered.approved_by == ("ana", "bo")
+    assert act(first, START + 35, *second).actions["ACT-1"].credentials == ("", "bo")
+
+
+def test_two_names_with_one_token_are_one_person() -> None:
+    first = act(TWO, START + 30, *say(TWO, "approve", "ACT-1"))
+    (event,) = say(first, "approve", "ACT-1", by="bo")
+    assert isinstance(event, CommandRefused)
+    assert "the yes of ana came with the same token" in event.why and "tokens: in settings.yaml" in event.why
 
 
 def test_hands_off_refuses_an_approval_and_the_question_stays() -> None:

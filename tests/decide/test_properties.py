@@ -25,6 +25,7 @@ SAID = st.tuples(
     st.sampled_from(["approve", "refuse", "undo", "ack", "hands_off", "hands_on", "resolve", "autonomy"]),
     st.sampled_from(["ACT-1", "ACT-2", "ACT-3", "INC-1", "restart"]),
     st.sampled_from(["ana", "bo"]),
+    st.booleans(),  # with a token of one's own
 )
 DROPPING = replace(BOOKS[0], name="drop", verb="drop_table", parameters={}, priority=20)
 STEP = st.one_of(
@@ -38,8 +39,8 @@ STEP = st.one_of(
 
 def play(made: Scene, step: object) -> None:
     match step:
-        case (verb, target, by):
-            made.say(verb, target, by, value="auto" if verb == "autonomy" else "")
+        case (verb, target, by, own):
+            made.say(verb, target, by, value="auto" if verb == "autonomy" else "", credential=by if own else "")
         case "heal":
             made.at(made.now - 1_700_000_000.0, traffic(0.0))
             made.heal()
@@ -88,6 +89,7 @@ def test_invariants_of_acting(steps: list[object], mode: str, outcomes: list[str
             assert judged and judged[-1].verdict.decision == "run" and judged[-1].verdict.why
             if judged[-1].action.action_class == "irreversible":
                 assert len(set(order.approved_by)) >= 2
+                assert len(made.state.actions[order.action_id].credentials) >= 2
             assert mode != "shadow"
         if made.state.hands_off:
             off = max((n for n, e in enumerate(events) if isinstance(e, HandsOffChanged)), default=-1)

@@ -208,8 +208,10 @@ class Scene:
         self.seen.sort(key=lambda pair: pair[0])
         return self
 
-    def say(self, verb: str, target: str = "", by: str = "ana", value: str = "", note: str = "") -> Scene:
-        self.inbox.append(CommandGiven(verb, by, target, value, note))
+    def say(
+        self, verb: str, target: str = "", by: str = "ana", value: str = "", note: str = "", credential: str = ""
+    ) -> Scene:
+        self.inbox.append(CommandGiven(verb, by, target, value, note, credential=credential))
         return self
 
     def record(self, event: Event) -> None:

@@ -428,3 +428,33 @@ def test_a_change_that_is_posted_again_is_one_change_over_a_restart_too(settings
         assert [c.change.after for c in journaled] == ["4.2", "4.2", "4.3"]
 
     asyncio.run(go())
+
+
+def test_a_token_of_one_s_own_says_who_it_is(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANA", "a" * 20)
+    own = settings.model_copy(update={"tokens": {"ana": "env:ANA"}})
+
+    async def go() -> None:
+        watch = watch_of(own, Script([OPENED]), console=api_app)
+        await watch.start()
+        await watch.tick_once()
+        told = read_running(own.folder)
+        assert told is not None
+        hers, folders = ({"Authorization": f"Bearer {t}"} for t in ("a" * 20, watch.api_token))
+        async with httpx.AsyncClient(base_url=told["api"], trust_env=False) as client:
+            assert (await client.get("/api/v1/status")).status_code == 401
+            assert (await client.get("/api/v1/status", headers=hers)).status_code == 200
+            body = {"verb": "ack", "target": "1"}
+            for by in ({}, {"by": "bo"}):
+                answer = await client.post("/api/v1/commands", json={**body, **by}, headers=hers)
+                assert answer.status_code == 202 and answer.json()["by"] == "ana"
+            claimed = await client.post("/api/v1/commands", json={**body, "by": "ana"}, headers=folders)
+            assert claimed.status_code == 400 and "token of their own" in claimed.json()["error"]
+            assert (await client.post("/api/v1/commands", json=body, headers=folders)).status_code == 422
+            mine = await client.post("/api/v1/commands", json={**body, "by": "bo"}, headers=folders)
+            assert mine.status_code == 202
+        said = [r.event for r in watch.journal.read() if isinstance(r.event, CommandGiven)]
+        assert [(c.by, c.credential) for c in said] == [("ana", "ana"), ("ana", "ana"), ("bo", "")]
+        await watch.stop()
+
+    asyncio.run(go())

@@ -76,7 +76,8 @@ CommandVerb = Literal[
 
 
 class CommandGiven(Base, frozen=True, tag="command_given"):
-    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat or file."""
+    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat or file.
+    ``credential`` names the token that ``by`` was taken from; "" when the caller merely said who it is."""
 
     verb: str
     by: str
@@ -84,6 +85,7 @@ class CommandGiven(Base, frozen=True, tag="command_given"):
     value: str = ""
     note: str = ""
     via: str = "cli"
+    credential: str = ""
     v: int = 1
 
 
@@ -224,10 +226,11 @@ class ActionEnded(Base, frozen=True, tag="action_ended"):
 
 
 class ActionApproved(Base, frozen=True, tag="action_approved"):
-    """One person said yes. What is irreversible needs two different people."""
+    """One person said yes. What is irreversible needs two different people, and two different ``credential``s."""
 
     action_id: str
     by: str
+    credential: str = ""
     v: int = 1
 
 

@@ -40,6 +40,7 @@ class ActionRecord(Struct, frozen=True):
     outcome: Outcome | None = None
     approved_by: tuple[str, ...] = ()
     result_why: str = ""
+    credentials: tuple[str, ...] = ()  # by which the yeses came, each once; "" is the shared token
 
 
 class PageRecord(Struct, frozen=True):
@@ -326,6 +327,7 @@ def _action_judged(state: State, event: e.ActionJudged, at: float) -> State:
         _JUDGED_STATUS[event.verdict.decision],
         at,
         approved_by=before.approved_by if before else (),
+        credentials=before.credentials if before else (),
     )
     if event.verdict.decision != "refuse":
         state = _freeze_first_rank(state, event.action.incident)
@@ -374,7 +376,8 @@ def _action_approved(state: State, event: e.ActionApproved, at: float) -> State:
     record = state.actions.get(event.action_id)
     if record is None or event.by in record.approved_by:
         return state
-    return _action(state, event.action_id, approved_by=(*record.approved_by, event.by))
+    credentials = tuple(dict.fromkeys((*record.credentials, event.credential)))
+    return _action(state, event.action_id, approved_by=(*record.approved_by, event.by), credentials=credentials)
 
 
 @_on(e.ActionDropped)

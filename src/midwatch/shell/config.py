@@ -26,7 +26,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from midwatch.model.errors import ConfigError
 
@@ -34,6 +43,7 @@ if TYPE_CHECKING:
     from midwatch.shell.files.yaml_lines import Problem
 
 FOLDER_VARIABLE = "MIDWATCH_HOME"
+TOKEN_VARIABLE = "MIDWATCH_TOKEN"  # a token of one's own, for the CLI
 DEFAULT_FOLDER = ".midwatch"
 HANDS_OFF_FILE = "HANDS-OFF"
 TOKEN_FILE = "token"
@@ -59,10 +69,18 @@ def _reference(value: str) -> str:
     return value
 
 
+def _somebody(value: str) -> str:
+    if value in ("file", "midwatch", "someone"):
+        raise ValueError("means something else in the journal: choose another name")
+    return value
+
+
 Text = Annotated[str, BeforeValidator(_written)]
 """Text, or a reference to it."""
 Secret = Annotated[str, BeforeValidator(_written), AfterValidator(_reference)]
 """A reference, and nothing else."""
+Person = Annotated[str, StringConstraints(pattern=r"^[^\W_](?:[\w .@-]{0,38}\w)?$"), AfterValidator(_somebody)]
+"""A name as the journal shows it: letters, digits, and `` .@_-`` within."""
 
 
 class WebhookSettings(_Part):
@@ -144,6 +162,7 @@ class Settings(_Part):
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py
 
     @field_validator("otlp_host", "console_host")
     @classmethod

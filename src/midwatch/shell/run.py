@@ -49,6 +49,7 @@ from midwatch.shell.leader import LEASE_SECONDS
 from midwatch.shell.servers import AsgiServer, bind
 from midwatch.shell.sources import Poller, build_sources, seen_until
 from midwatch.shell.timeline import Chronicle
+from midwatch.shell.tokens import named_tokens
 
 log = logging.getLogger("midwatch.watch")
 
@@ -96,6 +97,7 @@ class Watch:
         self.vitals = Health()
         self.token: str | None = None  # what the console asks for: nothing on loopback
         self.api_token = ""
+        self.tokens: Mapping[str, str] = {}  # person -> secret; with any, the console and reading ask for one too
         self.otlp_port = self.console_port = 0
         self.hands = Hands(actuators)
         self.channels: Mapping[str, Channel] = {channel.name: channel for channel in channels}
@@ -153,6 +155,7 @@ class Watch:
         try:
             was_running = open_folder(self.settings)
             self.api_token = folder_token(self.settings.folder, create=True)
+            self.tokens = named_tokens(self.settings, [self.api_token])
             self._bind(listeners)
             epoch = await self.books.open(self._open_journal)
             self._tasks.append(asyncio.get_running_loop().create_task(self._renew()))
@@ -370,9 +373,20 @@ class Watch:
     # -- what people and webhooks say --
 
     async def command(
-        self, verb: str, by: str, target: str = "", value: str = "", note: str = "", via: str = "api"
+        self,
+        verb: str,
+        by: str,
+        target: str = "",
+        value: str = "",
+        note: str = "",
+        via: str = "api",
+        credential: str = "",
     ) -> Recorded:
-        """Journal a command; the next turn obeys it. ``hands_off`` holds at once. Raises UsageError, JournalError."""
+        """Journal a command; the next turn obeys it. ``hands_off`` holds at once. ``credential`` is the name of the token
+        that was shown, and then ``by`` is that, whatever was said. Raises UsageError, JournalError."""
+        if not credential and by in self.tokens:
+            raise UsageError(f"{by} has a token of their own", hint="send that token, or say another name")
+        by = credential or by
         if verb not in COMMANDS:
             raise UsageError(f"there is no command {verb!r}", hint="one of: " + ", ".join(sorted(COMMANDS)))
         if any(len(text) > 2000 for text in (by, target, value, note)):
@@ -385,7 +399,9 @@ class Watch:
         async with self.books.turn:
             if len(self._inputs) >= MAX_INPUTS:
                 raise UsageError("too many commands are waiting", hint="try again in a few seconds")
-            (recorded,) = await self.books.append([CommandGiven(verb, by, target, value, note, via)], self.now())
+            (recorded,) = await self.books.append(
+                [CommandGiven(verb, by, target, value, note, via, credential=credential)], self.now()
+            )
             self._inputs.append(recorded)
             if verb == "hands_off":
                 self._halted_by = by or "a person"  # a hands_on that was waiting before it may have released it

@@ -41,8 +41,8 @@ STOPS: Final = frozenset({"restart"})
 
 @dataclass(frozen=True)
 class Context:
-    """What a guard may look at. ``approved_by`` are the people who said yes; ``hypothesis`` and ``playbook`` are None
-    for an undo."""
+    """What a guard may look at. ``approved_by`` are the people who said yes, ``credentials`` what they showed for it ("" is
+    the shared token); ``hypothesis`` and ``playbook`` are None for an undo."""
 
     state: State
     memory: Memory
@@ -52,6 +52,7 @@ class Context:
     hypothesis: Hypothesis | None = None
     playbook: Playbook | None = None
     approved_by: tuple[str, ...] = ()
+    credentials: tuple[str, ...] = ()
 
     @property
     def limits(self) -> GuardLimits:
@@ -345,10 +346,12 @@ def shadow(action: Action, context: Context) -> Verdict | None:
 
 
 def irreversible(action: Action, context: Context) -> Verdict | None:
-    people = len(set(context.approved_by))
+    """Two names with one credential may be one person."""
+    people = min(len(set(context.approved_by)), len(set(context.credentials)))
     if action.action_class != "irreversible" or people >= 2:
         return None
-    return Verdict("ask", "irreversible", f"it cannot be taken back: two people must say yes, {people} did")
+    why = f"it cannot be taken back: two people must say yes, each with a token of their own, and {people} did"
+    return Verdict("ask", "irreversible", why)
 
 
 def own_undo(action: Action, context: Context) -> Verdict | None:

@@ -31,6 +31,10 @@ from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
 
 MAX_NOTE: Final = 4000
+_ONE_TOKEN: Final = (
+    "came with the same token, so both may be one person: "
+    "the second yes needs a token of its own (tokens: in settings.yaml)"
+)
 
 
 def obey(turn: Turn) -> Turn:
@@ -84,10 +88,13 @@ def _approve(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, f"{said.by} approved {said.target} already; another person must")
     if not said.by:
         return _refused(turn, said, "an approval needs a name")
-    verdict = judged(turn, record.action, tuple(dict.fromkeys((*record.approved_by, said.by))))
+    if record.verdict.rule == "irreversible" and said.credential in record.credentials:
+        return _refused(turn, said, f"the yes of {' and '.join(record.approved_by)} {_ONE_TOKEN}")
+    people = tuple(dict.fromkeys((*record.approved_by, said.by)))
+    verdict = judged(turn, record.action, people, (*record.credentials, said.credential))
     if verdict.decision in ("refuse", "rehearse"):
         return _refused(turn, said, f"{verdict.rule}: {verdict.why}")
-    turn = turn.emit(ActionApproved(record.action.id, said.by))
+    turn = turn.emit(ActionApproved(record.action.id, said.by, credential=said.credential))
     return put(turn, record.action, verdict, turn.state.actions[record.action.id])
 
 
@@ -107,14 +114,14 @@ def _undo(turn: Turn, said: CommandGiven) -> Turn:
     action = undo_action(turn, record, f"{said.by} took {said.target} back") if record and not why else None
     if record is None or action is None:
         return _refused(turn, said, why or f"{said.target} cannot be taken back")
-    verdict = judged(turn, action, (said.by,))
+    verdict = judged(turn, action, (said.by,), (said.credential,))
     before = turn.state.actions.get(action.id)
     if verdict.decision != "run":
         turn = put(turn, action, verdict, before)
         return _refused(turn, said, f"{verdict.rule}: {verdict.why}")
     if under_way(record):
         turn = turn.emit(ActionDropped(record.action.id, f"taken back by {said.by}", said.by))
-    return put(turn, action, verdict, before, (said.by,))
+    return put(turn, action, verdict, before, said)
 
 
 def _no_undo(turn: Turn, target: str, record: ActionRecord | None) -> str:

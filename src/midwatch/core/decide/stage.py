@@ -11,7 +11,7 @@ from midwatch.core.decide.sight import harm, under_way
 from midwatch.core.slo.measure import measure
 from midwatch.core.turn import Turn
 from midwatch.model.actions import Action, Verdict
-from midwatch.model.events import ActionApproved, ActionJudged, ActionOrdered
+from midwatch.model.events import ActionApproved, ActionJudged, ActionOrdered, CommandGiven
 from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord
 
@@ -63,6 +63,7 @@ def _decide_one(turn: Turn, incident: Incident) -> Turn:
             candidate.hypothesis,
             candidate.playbook,
             before.approved_by if before else (),
+            before.credentials if before else (),
         )
         verdict = judge(action, context)
         turn = put(turn, action, verdict, before)
@@ -77,16 +78,18 @@ def _too_many(turn: Turn, incident: Incident, candidate: Candidate) -> bool:
 
 
 def put(
-    turn: Turn, action: Action, verdict: Verdict, before: ActionRecord | None, people: tuple[str, ...] = ()
+    turn: Turn, action: Action, verdict: Verdict, before: ActionRecord | None, said: CommandGiven | None = None
 ) -> Turn:
     """Journal a verdict when it says something new, and order the action when it may run.
 
-    Every ActionOrdered of the product is emitted here, right after the "run" that allows it. ``people`` approve it with
-    this very verdict (a person who commands an undo).
+    Every ActionOrdered of the product is emitted here, right after the "run" that allows it. Whoever ``said`` so
+    approves it with this very verdict (a person who commands an undo).
     """
     if verdict.decision != "run":
         return turn.emit(ActionJudged(action, verdict)) if _is_news(verdict, before, turn.now) else turn
-    turn = turn.emit(ActionJudged(action, verdict), *(ActionApproved(action.id, by) for by in people))
+    turn = turn.emit(ActionJudged(action, verdict))
+    if said is not None:
+        turn = turn.emit(ActionApproved(action.id, said.by, credential=said.credential))
     return turn.emit(ActionOrdered(action.id, turn.state.actions[action.id].approved_by))
 
 
@@ -137,7 +140,7 @@ def undo_of(turn: Turn, action_id: str) -> ActionRecord | None:
     return max(undos, key=lambda r: r.judged_at, default=None)
 
 
-def judged(turn: Turn, action: Action, approved_by: tuple[str, ...] = ()) -> Verdict:
+def judged(turn: Turn, action: Action, approved_by: tuple[str, ...] = (), credentials: tuple[str, ...] = ()) -> Verdict:
     """The guards' verdict on ``action`` as things stand, with the diagnosis that it rests on."""
     incident = turn.state.incidents.get(action.incident)
     cause = (action.hypothesis_entity, action.hypothesis_kind)
@@ -145,5 +148,9 @@ def judged(turn: Turn, action: Action, approved_by: tuple[str, ...] = ()) -> Ver
     playbook = next((p for p in turn.state.policy.playbooks if p.name == action.playbook), None)
     if action.undo_of:
         hypothesis = playbook = None
-    context = Context(turn.state, turn.memory, turn.world, turn.now, incident, hypothesis, playbook, approved_by)
-    return judge(action, context)
+    return judge(
+        action,
+        Context(
+            turn.state, turn.memory, turn.world, turn.now, incident, hypothesis, playbook, approved_by, credentials
+        ),
+    )

@@ -1,14 +1,14 @@
 """The JSON API of a running watch, under ``/api/v1``, and ``/metrics`` and ``/healthz`` beside it.
 
-Reading is open on loopback while the console has no token. Whatever changes something, and reading once a token is set,
-needs ``Authorization: Bearer <token>``: the folder's token (a 0600 file that the CLI reads) or the console's. A browser's
-cookie is not accepted here: pages send forms to the console, which checks a CSRF token.
+Reading is open on loopback while nothing asks for a token. Whatever changes something, and reading once a token is set,
+needs ``Authorization: Bearer <token>``: a person's own (``tokens:`` in settings.yaml, which then says who it is), the
+folder's (a 0600 file that the CLI reads) or the console's. A browser's cookie is not accepted here: pages send forms to
+the console, which checks a CSRF token.
 """
 
 from __future__ import annotations
 
 import difflib
-import hmac
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageEr
 from midwatch.model.world import Change
 from midwatch.shell import queries
 from midwatch.shell.run import COMMANDS, Watch
+from midwatch.shell.tokens import Tokens
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -32,7 +33,7 @@ class Command(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     verb: str = Field(max_length=40)
-    by: str = Field(min_length=1, max_length=80)
+    by: str = Field("", max_length=80)  # taken from the token where that has a name
     target: str = Field("", max_length=200)
     value: str = Field("", max_length=200)
     note: str = Field("", max_length=2000)
@@ -60,17 +61,17 @@ def router(watch: Watch) -> APIRouter:
     def host(request: Request) -> None:
         """A page elsewhere can point its own name at 127.0.0.1; without a token the name must be ours."""
         name = urlsplit(f"//{request.headers.get('host', '')}").hostname
-        if not watch.token and name not in LOOPBACK:
+        if not (watch.token or watch.tokens) and name not in LOOPBACK:
             raise HTTPException(421, "midwatch answers only to 127.0.0.1 and localhost while no token is set")
 
     def reader(request: Request) -> None:
         host(request)
-        if watch.token:
+        if watch.token or watch.tokens:
             _bearer(request, watch)
 
-    def writer(request: Request) -> None:
+    def writer(request: Request) -> str:
         host(request)
-        _bearer(request, watch)
+        return _bearer(request, watch)
 
     read, write = [Depends(reader)], [Depends(writer)]
 
@@ -109,12 +110,15 @@ def router(watch: Watch) -> APIRouter:
 
     add_promise_routes(routes, watch, read)
 
-    @routes.post("/api/v1/commands", dependencies=write, status_code=202)
-    async def command(given: Command) -> dict[str, Any]:
+    @routes.post("/api/v1/commands", status_code=202)
+    async def command(given: Command, holder: str = Depends(writer)) -> dict[str, Any]:
         """Journaled at once, obeyed by the next turn (``hands_off`` holds at once)."""
+        by = holder or given.by
+        if not by:
+            raise HTTPException(422, "by: say who you are; this token does not")
         target = _target(watch, given)
-        recorded = await watch.command(given.verb, given.by, target, given.value, given.note, given.via)
-        return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target}
+        recorded = await watch.command(given.verb, by, target, given.value, given.note, given.via, holder)
+        return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target, "by": by}
 
     @routes.post("/api/v1/changes", dependencies=write, status_code=202)
     async def changes(given: ChangeIn) -> dict[str, Any]:
@@ -156,11 +160,13 @@ def _known(watch: Watch, words: list[str]) -> None:
     raise UsageError(f"nothing called {words[0]!r} was seen", hint=hint)
 
 
-def _bearer(request: Request, watch: Watch) -> None:
+def _bearer(request: Request, watch: Watch) -> str:
+    """The name of the token's holder, "" for a shared token."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
-    right = [token for token in (watch.api_token, watch.token) if token]
-    if scheme.lower() != "bearer" or not any(hmac.compare_digest(given.strip().encode(), t.encode()) for t in right):
+    holder = Tokens(watch.tokens, (watch.api_token, watch.token or "")).holder(given)
+    if scheme.lower() != "bearer" or holder is None:
         raise HTTPException(401, "send the token: Authorization: Bearer <the content of the folder's file 'token'>")
+    return holder
 
 
 class _Friendly(APIRoute):

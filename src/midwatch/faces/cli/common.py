@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from midwatch.model.errors import ConfigError, IngestError, MidwatchError, Unreachable, UsageError
-from midwatch.shell.config import FOLDER_VARIABLE, default_folder, folder_token
+from midwatch.shell.config import FOLDER_VARIABLE, TOKEN_VARIABLE, default_folder, folder_token
 from midwatch.shell.folder import read_running
 
 OK, BAD, USAGE, UNREACHABLE, FAILED, INTERRUPTED = 0, 1, 2, 3, 4, 130
@@ -85,10 +85,12 @@ class Running:
         told = read_running(folder)
         if told is None or not told.get("api"):
             raise Unreachable(f"no watch runs on {folder}", hint=f"start it: midwatch up --folder {folder}")
-        self.api, self._token = str(told["api"]), folder_token(folder, create=False)
+        self.api = str(told["api"])
+        self._token = os.environ.get(TOKEN_VARIABLE) or folder_token(folder, create=False)
         if not self._token:
             raise Unreachable(
-                f"the token in {folder} cannot be read", hint="run this as the user who started midwatch up"
+                f"the token in {folder} cannot be read",
+                hint=f"run this as the user who started midwatch up, or set {TOKEN_VARIABLE} to a token of your own",
             )
 
     def get(self, path: str) -> Any:

@@ -24,7 +24,6 @@ from midwatch.faces.console.sessions import (
     LIFE_SECONDS,
     Session,
     Sessions,
-    clean_name,
     host_allowed,
     same_origin,
 )
@@ -74,7 +73,7 @@ class Said:
 def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> FastAPI:
     """The app for one watch. ``clock`` (unix seconds) is what "2 min ago" is counted from."""
     app = FastAPI(title="midwatch", docs_url=None, redoc_url=None, openapi_url=None)
-    sessions = Sessions(watch.token, clock)
+    sessions = Sessions(watch.token, clock, watch.tokens)
     renderer = Renderer(watch, sessions, clock)
     streams = Streams(watch, renderer)
     said = Said()
@@ -163,7 +162,13 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         verb, target = form["verb"], form.get("target", "")[:200]
         try:
             recorded = await watch.command(
-                verb, session.name, target, form.get("value", "")[:200], form.get("note", "")[:2000], "page"
+                verb,
+                session.name,
+                target,
+                form.get("value", "")[:200],
+                form.get("note", "")[:2000],
+                "page",
+                session.credential,
             )
         except MidwatchError as error:
             hint = f" {error.hint}" if error.hint else ""
@@ -183,6 +188,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         form = await _form(request) or {}
         if not same_origin(request) or not sessions.csrf_holds(session, form.get("csrf", "")):
             return PlainTextResponse("Reload the page and try again.\n", status_code=403)
+        if session.credential:
+            return PlainTextResponse("Your token says who you are.\n", status_code=403)
         response = RedirectResponse(_safe_path(form.get("back", "/")), status_code=303)
         _set_cookie(response, request, sessions.issue(form.get("name", ""), session.known))
         return response
@@ -199,12 +206,13 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         onward = _safe_path(form.get("next", "/"))
         if not same_origin(request):
             return PlainTextResponse("This form was sent from another site.\n", status_code=403)
-        right = sessions.login(form.get("token", ""))
-        if not right:
-            why = "Too many wrong tokens. Wait a minute." if right is None else "That is not the token."
-            return HTMLResponse(renderer.login(onward, why), status_code=429 if right is None else 401)
+        if sessions.too_many_tries():
+            return HTMLResponse(renderer.login(onward, "Too many wrong tokens. Wait a minute."), status_code=429)
+        holder = sessions.login(form.get("token", ""))
+        if holder is None:
+            return HTMLResponse(renderer.login(onward, "That is not the token."), status_code=401)
         response = RedirectResponse(onward, status_code=303)
-        _set_cookie(response, request, sessions.issue(clean_name(form.get("name", "")), True))
+        _set_cookie(response, request, sessions.issue(form.get("name", ""), True, holder))
         return response
 
     @app.post("/logout")

@@ -6,7 +6,7 @@ so that buttons do in the preview what they do on watch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -75,9 +75,12 @@ class FakeJournal:
 class FakeWatch:
     """``mood`` is one of ``MOODS``; ``now`` the moment it was made (unix seconds)."""
 
-    def __init__(self, mood: str, now: float, token: str | None = None, services: int = 16) -> None:
+    def __init__(
+        self, mood: str, now: float, token: str | None = None, services: int = 16, tokens: Mapping[str, str] | None = None
+    ) -> None:
         self.now = now
         self.token = token
+        self.tokens = tokens or {}
         self.journal = FakeJournal()
         self.state = State()
         self.memory = Memory()
@@ -121,11 +124,18 @@ class FakeWatch:
         }
 
     async def command(
-        self, verb: str, by: str, target: str = "", value: str = "", note: str = "", via: str = "page"
+        self,
+        verb: str,
+        by: str,
+        target: str = "",
+        value: str = "",
+        note: str = "",
+        via: str = "page",
+        credential: str = "",
     ) -> Recorded:
         if verb not in e.CommandVerb.__args__:  # type: ignore[attr-defined]
             raise UsageError(f"there is no command {verb!r}")
-        said = e.CommandGiven(verb, by, target, value, note, via)
+        said = e.CommandGiven(verb, credential or by, target, value, note, via, credential=credential)
         at = max(self.state.at, self.now)
         self.say(at, said)
         recorded = self.journal.entries[-1]

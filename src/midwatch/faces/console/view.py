@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from midwatch.core.memory import Memory
@@ -51,12 +51,24 @@ class WatchView(Protocol):
         """What people must know to get in; None on a loopback address without one."""
         ...
 
+    @property
+    def tokens(self) -> Mapping[str, str]:
+        """Person -> token of their own. With any, people sign in with it, and it says who they are."""
+        ...
+
     def health(self) -> dict[str, Any]:
         """midwatch about itself. Any keys; ``degraded`` (sentences) is shown on every page when it is not empty."""
         ...
 
     async def command(
-        self, verb: str, by: str, target: str = "", value: str = "", note: str = "", via: str = "page"
+        self,
+        verb: str,
+        by: str,
+        target: str = "",
+        value: str = "",
+        note: str = "",
+        via: str = "page",
+        credential: str = "",
     ) -> Recorded:
         """Journal what a person wants. Raises UsageError or JournalError."""
         ...
