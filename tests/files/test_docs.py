@@ -20,4 +20,4 @@ def test_block(tmp_path: Path, block: str) -> None:
 
 
 def test_there_are_blocks() -> None:
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
