@@ -16,6 +16,7 @@ from tests.shell.conftest import RecordingChannel, RecordingHands, make_settings
 from midwatch.adapters.testing import Receiver, sample_page
 from midwatch.core.memory import Memory
 from midwatch.faces.api.app import api_app
+from midwatch.faces.cli.common import Running
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.errors import ConfigError, JournalError, UsageError
 from midwatch.model.events import (
@@ -453,8 +454,11 @@ def test_a_token_of_one_s_own_says_who_it_is(settings: Settings, monkeypatch: py
             assert (await client.post("/api/v1/commands", json=body, headers=folders)).status_code == 422
             mine = await client.post("/api/v1/commands", json={**body, "by": "bo"}, headers=folders)
             assert mine.status_code == 202
+        monkeypatch.setenv("MIDWATCH_TOKEN", "a" * 20)
+        cli = await asyncio.to_thread(Running(own.folder).post, "/api/v1/commands", {**body, "by": "root"})
+        assert cli["by"] == "ana"
         said = [r.event for r in watch.journal.read() if isinstance(r.event, CommandGiven)]
-        assert [(c.by, c.credential) for c in said] == [("ana", "ana"), ("ana", "ana"), ("bo", "")]
+        assert [(c.by, c.credential) for c in said] == [("ana", "ana"), ("ana", "ana"), ("bo", ""), ("ana", "ana")]
         await watch.stop()
 
     asyncio.run(go())
