@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo import ledger as books
-from midwatch.core.slo.budget import Budget, bounds, budgets
-from midwatch.core.slo.formulas import Row, gone_seconds, table
-from midwatch.core.slo.tiers import AlertPolicy, in_force, tiers_of
+from midwatch.core.slo.budget import Budget, budgets
+from midwatch.core.slo.formulas import gone_seconds, table
+from midwatch.core.slo.tiers import AlertPolicy, in_force
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Finding
 from midwatch.model.slo import Slo
@@ -55,7 +55,7 @@ def promise(state: State, memory: Memory, now: float, name: str) -> dict[str, An
 
 def alerts(slo: Slo, policy: AlertPolicy, usual: float | None) -> dict[str, Any]:
     """The table of detection, reset and budget spent. ``usual``: requests a minute, None when nobody knows."""
-    rows: Iterable[Row] = table(slo, policy, usual)
+    rows = table(slo, policy, usual)
     ratios = dict.fromkeys(row.error_ratio for row in rows)
     return {
         "slo": slo.name,
@@ -80,14 +80,14 @@ def per_minute(ledger: Ledger | None, now: float) -> float | None:
 
 
 def find(slos: Iterable[Slo], name: str) -> Slo:
-    """By name, or by the only name that begins so. Raises NotFound."""
+    """By name, or by a part that only one name has. Raises NotFound."""
     named = {slo.name: slo for slo in slos}
     if name in named:
         return named[name]
-    begin = [one for one in named if one.startswith(name)] if name else []
-    if len(begin) == 1:
-        return named[begin[0]]
-    close = difflib.get_close_matches(name, begin or named, n=3)
+    within = [one for one in named if name in one] if name else []
+    if len(within) == 1:
+        return named[within[0]]
+    close = within[:3] or difflib.get_close_matches(name, named, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else "known: " + (", ".join(sorted(named)[:10]) or "none yet")
     raise NotFound(f"there is no promise {name!r}", hint=hint)
 
@@ -117,12 +117,3 @@ def _row(slo: Slo, budget: Budget, fires: tuple[Finding, ...]) -> dict[str, Any]
         "alerts": [f.detail for f in fires],
         **plain(budget),
     }
-
-
-def tiers_in_force(state: State, slo: Slo) -> tuple[Any, ...]:
-    return tiers_of(slo, state.policy.tiers)
-
-
-def period_of(slo: Slo, now: float) -> tuple[float, float]:
-    """The period that counts now, unix seconds."""
-    return bounds(slo, now)

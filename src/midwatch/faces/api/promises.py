@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from midwatch.core.slo.tiers import in_force
 from midwatch.model.errors import UsageError
 from midwatch.shell import history, slo_views
 from midwatch.shell.run import Watch
@@ -48,6 +49,15 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
         ]
         counts = [history.cut(one, since, end) for one, _ in found]
         return {"slo": slo.name, "notes": [said for _, said in found if said], "counts": history.as_json(counts)}
+
+    @routes.get("/api/v1/slos/{name:path}/alerts", dependencies=read)
+    async def alerts(name: str, per_minute: Annotated[float | None, Query(ge=0)] = None) -> dict[str, Any]:
+        """When each tier would fire and fall silent, and what is spent by then; ``per_minute`` in the usual traffic's
+        place."""
+        slo = slo_views.find(watch.state.slos, name)
+        usual = slo_views.per_minute(watch.memory.ledgers.get(slo.name), watch.now())
+        policy = in_force(slo, watch.state.policy)
+        return slo_views.alerts(slo, policy, usual if per_minute is None else per_minute)
 
     @routes.get("/api/v1/slos/{name:path}", dependencies=read)
     async def slo(name: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from midwatch.faces.cli import gym as gym_commands
 from midwatch.faces.cli import replay as replay_command
 from midwatch.faces.cli import up as up_command
 from midwatch.faces.cli.common import INTERRUPTED, err
+from midwatch.faces.cli.slo import slo
 
 app = typer.Typer(
     name="midwatch",
@@ -42,6 +43,7 @@ app.command("confirm-cause")(commands.confirm_cause)
 app.command("hands-off")(commands.hands_off)
 app.command("autonomy")(commands.autonomy)
 app.command("replay")(replay_command.replay)
+app.add_typer(slo, name="slo")
 app.add_typer(journal, name="journal")
 app.add_typer(gym_commands.gym, name="gym")
 
