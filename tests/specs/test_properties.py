@@ -150,7 +150,7 @@ indicators = st.one_of(
 promises = st.builds(
     Slo,
     name=names,
-    entity=st.just("service:shop"),
+    entity=st.sampled_from(["service:shop", "queue:orders"]),
     sli=st.just("source"),
     target=shares,
     period_seconds=seconds,

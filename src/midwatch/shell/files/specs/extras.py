@@ -3,7 +3,7 @@
 midwatch/group-by: tenant,route      one budget for each value of these labels
 midwatch/max-groups: "50"            at most so many
 midwatch/composite: all              a journey: good only as far as every part is
-midwatch/name, owner, labels, alerting, tiers    what another format said; ``convert`` writes them as JSON
+midwatch/name, owner, entity, labels, alerting, tiers    what another format said; ``convert`` writes them as JSON
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from midwatch.model.indicators import Alerting
 from midwatch.model.slo import BurnTier
+from midwatch.shell.files.parts import entity
 from midwatch.shell.files.specs.common import NAMESPACE
 from midwatch.shell.files.yaml_lines import Document, Problem, suggest
 
@@ -29,6 +30,7 @@ class Extras(Struct, frozen=True):
 
     name: str = ""
     owner: str = ""
+    entity: str = ""
     group_by: tuple[str, ...] = ()
     max_groups: int = 100
     composite: Literal["weighted", "all"] = "weighted"
@@ -42,7 +44,7 @@ _TYPES: Final[dict[str, Any]] = {
     "alerting": Alerting,
     "tiers": tuple[BurnTier, ...],
 }
-_KNOWN: Final = ("name", "owner", "group-by", "max-groups", "composite", *_TYPES)
+_KNOWN: Final = ("name", "owner", "entity", "group-by", "max-groups", "composite", *_TYPES)
 
 
 def extras_of(document: Document, annotations: dict[str, str]) -> tuple[Extras, dict[str, str], list[Problem]]:
@@ -69,6 +71,8 @@ def _value(word: str, text: str) -> Any:
         return msgspec.json.decode(text.encode(), type=_TYPES[word])
     if word in ("name", "owner"):
         return text
+    if word == "entity":
+        return entity(text)
     if word == "group-by":
         return labels_of(text.split(","))
     if word == "composite":

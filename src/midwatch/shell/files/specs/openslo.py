@@ -74,18 +74,12 @@ class Library:
 
     def __init__(self) -> None:
         self._all: dict[tuple[str, str], list[tuple[Document, v1.AnyFile]]] = {}
+        self.types: dict[str, str] = {}  # data source -> its type
 
     def add(self, document: Document, read: v1.AnyFile) -> None:
         self._all.setdefault((read.kind, read.metadata.name), []).append((document, read))
-
-    @property
-    def types(self) -> dict[str, str]:
-        """Data source -> its type."""
-        return {
-            name: held[0][1].spec.type
-            for (_, name), held in self._all.items()
-            if isinstance(held[0][1], v1.DataSourceFile)
-        }
+        if isinstance(read, v1.DataSourceFile):
+            self.types.setdefault(read.metadata.name, read.spec.type)
 
     def find(self, kind: str, name: str, document: Document, place: Place) -> tuple[Document, Any] | Problem:
         """What ``name`` at ``place`` of ``document`` refers to."""
@@ -157,7 +151,7 @@ class _About:
         place: Place = ("spec", "objectives", index) if index >= 0 else ("metadata", "name")
         return Slo(
             name=name,
-            entity=entity or (service if ":" in service else f"service:{service}"),
+            entity=entity or extras.entity or (service if ":" in service else f"service:{service}"),
             sli=sli,
             target=target,
             period_seconds=period,

@@ -95,6 +95,9 @@ def _metadata(slo: Slo, name: str) -> dict[str, Any]:
         note("labels", slo.labels)
     if slo.owner and slo.owner != slo.annotations.get("owner", slo.labels.get("owner", "")):
         note("owner", slo.owner)
+    service = slo.service or slo.entity
+    if slo.sli == "source" and slo.entity != (service if ":" in service else f"service:{service}"):
+        note("entity", slo.entity)
     if slo.group_by:
         note("group-by", ",".join(slo.group_by))
         note("max-groups", str(slo.max_groups))
