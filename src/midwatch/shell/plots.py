@@ -87,10 +87,10 @@ def burn_down_svg(
     least = float(line.left.min()) if line.left.size else 0.0
     if fan is not None and fan.low.size:
         least = min(least, float(fan.low.min()))
-    low = 0.0 if least >= 0 else max(LOWEST_LEFT, math.floor(least * 4) / 4)
+    low = 0.0 if least >= 0 else max(LOWEST_LEFT, math.floor(least * 2) / 2)
     frame = Frame(width, height, line.start_at, max(line.end_at, until or 0.0), low, 1.0)
     parts = [_gap(frame, *gap) for gap in line.gaps]
-    ticks = (1.0, 0.75, 0.5, 0.25, 0.0) if low == 0 else (1.0, 0.5, 0.0, *((-0.5, -1.0) if low < -0.5 else (low,)))
+    ticks = (1.0, 0.75, 0.5, 0.25, 0.0) if low == 0 else tuple(t for t in (1.0, 0.5, 0.0, -0.5, -1.0) if t >= low)
     parts += [_rule(frame, tick, f"{tick:.0%}".replace("%", " %"), zero=tick == 0) for tick in ticks]
     parts += dates(frame, time_zone)
     parts += _marks(frame, marks)
@@ -248,8 +248,8 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
         else:
             found.append(f'<path class="p-{mark.kind}" d="M{x:.1f} {frame.top_pad}V{foot}">{title}</path>')
         size = 7.0 * len(mark.label)
-        if mark.label and x >= free_at:
-            late = x + size > frame.width
+        late = x + size > frame.width
+        if mark.label and (x - size if late else x) >= free_at:
             anchor = ' text-anchor="end"' if late else ""
             found.append(
                 f'<text class="p-label p-{mark.kind}-label"{anchor} x="{x:.1f}" y="{frame.top_pad - 7}">'

@@ -19,8 +19,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from midwatch.core.memory import Ledger
-from midwatch.core.slo.ledger import LEVELS
-from midwatch.core.slo.report import Account, Kept, Month, MonthReport, account_of, report
+from midwatch.core.slo import adjust
+from midwatch.core.slo.budget import blind_why
+from midwatch.core.slo.report import Account, Correction, Kept, Month, MonthReport, account_of, report
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Incident
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
@@ -28,6 +30,8 @@ from midwatch.shell import plots
 from midwatch.shell.plots import Mark
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
+RING: Final = 2  # steps of an hour or a quarter of one, 33 days of them
+ADJUSTED: Final = {"exclude": "left out", "give_back": "given back"}
 BARS: Final = "▁▂▃▄▅▆▇█"
 Form = Literal["md", "html"]
 
@@ -37,22 +41,65 @@ def month_report(
 ) -> MonthReport:
     """The facts of ``month`` (``2026-10``) for every promise of ``state``, from its ledgers (33 days of hours) and what the
     journal knows of incidents and changes. ``now`` in unix seconds. Raises ValueError for what is no month or no zone."""
-    accounts = [ledger_account(slo, ledgers.get(slo.name), now) for slo in state.slos]
+    groups: dict[str, list[str]] = {}
+    for key in sorted(ledgers):
+        groups.setdefault(key.partition("{")[0], []).append(key)
+    accounts = [
+        ledger_account(
+            slo, ledgers.get(key), now, key=key, adjustments=state.adjustments, gap=blind_why(state, slo, key)
+        )
+        for slo in state.slos
+        for key in (groups.get(slo.name) or [slo.name])
+    ]
     return report(
         accounts, month, incidents=state.incidents.values(), changes=state.changes, now=now, time_zone=time_zone
     )
 
 
-def ledger_account(slo: Slo, ledger: Ledger | None, now: float) -> Account:
-    """What a ledger knows, by the hour; a promise without a ledger was never counted."""
-    empty = np.empty(0)
+def ledger_account(
+    slo: Slo,
+    ledger: Ledger | None,
+    now: float,
+    *,
+    key: str = "",
+    adjustments: Sequence[Adjustment] = (),
+    gap: str = "",
+) -> Account:
+    """What a ledger knows, by the hour (or its third ring's step); a promise without a ledger was never counted."""
+    empty, key = np.empty(0), key or slo.name
     if ledger is None:
-        return account_of(slo, empty, empty, empty, step_seconds=3600.0, first_at=now, seen_until=now)
-    step, size = LEVELS[-1]
-    at = ledger.head_at[-1] - step * np.arange(size - 1, -1, -1, dtype=np.float64)
-    good, total = ledger.counts[-1]
+        return account_of(slo, empty, empty, empty, step_seconds=3600.0, first_at=now, seen_until=now, gap=gap, key=key)
+    step, size = ledger.levels[RING]
+    at = ledger.head_at[RING] - step * np.arange(size - 1, -1, -1, dtype=np.float64)
+    good, total = ledger.counts[RING]
     first = max(ledger.first_at, float(at[0]))
-    return account_of(slo, at, good, total, step_seconds=step, first_at=first, seen_until=ledger.seen_until)
+    return account_of(
+        slo,
+        at,
+        good,
+        total,
+        step_seconds=step,
+        first_at=first,
+        seen_until=ledger.seen_until,
+        gap=gap,
+        corrections=corrections(adjustments, slo, key, ledger),
+        key=key,
+    )
+
+
+def corrections(adjustments: Sequence[Adjustment], slo: Slo, key: str, ledger: Ledger) -> list[Correction]:
+    """What each adjustment changes by itself. Where windows overlap the earlier one has the overlap, so each is what all up
+    to it change, less what those before it do."""
+    mine = [a for a in adjustments if a.applies_to(slo.name)]
+    found = []
+    for number, one in enumerate(mine, 1):
+        span = (one.since_at, one.until_at)
+        whole = adjust.correction(mine[:number], slo.name, key, ledger, *span)
+        before = adjust.correction(mine[: number - 1], slo.name, key, ledger, *span)
+        change = (whole.good - before.good, whole.total - before.total)
+        if change != (0.0, 0.0):
+            found.append(Correction(ADJUSTED.get(one.kind, one.kind), *span, *change, one.by, one.reason))
+    return found
 
 
 def render(facts: MonthReport, form: Form = "md") -> str:
@@ -104,7 +151,7 @@ def burn_plot(kept: Kept, facts: MonthReport) -> str:
         for i in kept.incidents
     ]
     marks += [Mark(c.at, "change", c.kind, f"{c.kind} of {c.entity}: {c.summary}") for c in kept.changes]
-    words = f"Budget of {kept.slo.name} over {facts.month}: {left_words(kept)}"
+    words = f"Budget of {kept.name} over {facts.month}: {left_words(kept)}"
     return plots.burn_down_svg(kept.way, words, marks=marks, width=960, height=240, time_zone=facts.time_zone)
 
 
@@ -117,7 +164,7 @@ def day_plot(kept: Kept) -> str:
     return plots.day_bars_svg(
         [day.date[8:].lstrip("0") for day in kept.days],
         [day.spent if day.seen else None for day in kept.days],
-        f"Budget of {kept.slo.name} spent per day{worst}",
+        f"Budget of {kept.name} spent per day{worst}",
         columns=days,
         limit=1 / days,
         width=960,
@@ -135,12 +182,12 @@ def markdown(facts: MonthReport) -> str:
             "|---|---:|---:|---:|---:|---|",
         ]
         lines += [
-            f"| {cell(k.slo.name)} | {target(k.slo.target)} | {percent(k.month.sli)} | {percent(k.month.spent)} "
+            f"| {cell(k.name)} | {target(k.slo.target)} | {percent(k.month.sli)} | {percent(k.month.spent)} "
             f"| {before_words(k)} | {result(k, facts)} |"
             for k in facts.promises
         ]
     for kept in facts.promises:
-        lines += ["", f"## {cell(kept.slo.name)}", "", *_section(kept, facts, zone)]
+        lines += ["", f"## {cell(kept.name)}", "", *_section(kept, facts, zone)]
     made = when(facts.made_at, zone)
     lines += ["", f"Written {made} by midwatch; times are {facts.time_zone}.", ""]
     return "\n".join(lines)

@@ -38,17 +38,15 @@ def burn_down(
     Steps outside [start_at, end_at) do not count. The line ends where the last look was. A budget of nothing is gone
     with the first bad event.
     """
-    inside = (at + step_seconds > start_at) & (at < min(end_at, now))
-    times, gone = at[inside] + step_seconds, np.cumsum(bad[inside])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        left = 1 - gone / allowed if allowed > 0 else np.where(gone > 0, -1.0, 1.0)
     begin, stop = max(start_at, first_at), min(end_at, now, seen_until)
-    times = np.minimum(times, max(stop, begin))
-    if stop > begin:
-        last = float(left[-1]) if left.size else 1.0
-        times = np.concatenate(([begin], times, [stop]))
-        left = np.concatenate(([1.0], left, [last]))
     gaps = [(start_at, min(begin, now))] if begin > start_at else []
     if seen_until < min(end_at, now):
         gaps.append((max(seen_until, start_at), min(end_at, now)))
-    return BurnDown(start_at, end_at, times, np.asarray(left, dtype=np.float64), tuple(gaps))
+    if stop <= begin:
+        return BurnDown(start_at, end_at, np.empty(0), np.empty(0), tuple(gaps))
+    inside = (at + step_seconds > start_at) & (at < min(end_at, now))
+    gone = np.concatenate(([0.0], np.cumsum(bad[inside])))
+    left = 1 - gone / allowed if allowed > 0 else np.where(gone > 0, -1.0, 1.0)
+    times = np.concatenate(([begin], np.clip(at[inside] + step_seconds, begin, stop), [stop]))
+    left = np.concatenate((left, left[-1:]))
+    return BurnDown(start_at, end_at, times, np.asarray(left), tuple(gaps))

@@ -45,7 +45,8 @@ class Correction:
 class Account:
     """What was counted for one promise, in the unit of its budget (events, or slices): ``good[i]`` of ``total[i]`` in the
     step of ``step_seconds`` that begins at ``at[i]`` (unix seconds, ascending), shape (n,) each. Everything in
-    [first_at, seen_until) was looked at; a step that is missing had no events. ``gap`` says why nothing was read since."""
+    [first_at, seen_until) was looked at; a step that is missing had no events. ``gap`` says why nothing was read since.
+    ``key`` names one group of a promise that has groups; empty: the promise's own name."""
 
     slo: Slo
     at: Floats
@@ -56,6 +57,7 @@ class Account:
     seen_until: float
     gap: str = ""
     corrections: tuple[Correction, ...] = ()
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,12 @@ class Month:
 
 @dataclass(frozen=True)
 class Kept:
-    """One promise in the month. ``raw`` is without corrections. ``before`` is the month before, None when nothing is
-    known of it. ``way`` is how the budget went, None when there is none. ``unknown`` are sentences."""
+    """One promise (or one group of it) in the month, under its ``name``. ``raw`` is without corrections. ``before`` is the
+    month before, None when nothing is known of it. ``way`` is how the budget went, None when there is none. ``unknown``
+    are sentences."""
 
     slo: Slo
+    name: str
     month: Month
     raw: Month
     before: Month | None
@@ -170,7 +174,7 @@ def concerns(incident: Incident, slo: Slo) -> bool:
     users are the promise's."""
     if incident.impact is not None and incident.impact.slo == slo.name:
         return True
-    burning = f"burn_rate|{slo.entity}|{slo.name}/"
+    burning = tuple(f"burn_rate|{slo.entity}|{slo.name}{end}" for end in ("/", "{"))
     return any(f.startswith(burning) for f in incident.findings) or slo.entity in incident.symptoms
 
 
@@ -199,6 +203,7 @@ def _kept(
     worst = sorted((d for d in days if d.bad > 0), key=lambda d: -d.bad)[:WORST_DAYS]
     return Kept(
         slo,
+        account.key or slo.name,
         month,
         _month(account, start, end, now, ()),
         before if before.covered_seconds > 0 else None,
@@ -214,8 +219,9 @@ def _kept(
 
 def _month(account: Account, start: float, end: float, now: float, corrections: Sequence[Correction]) -> Month:
     inside = (account.at >= start) & (account.at < min(end, now))
-    good = max(0.0, float(account.good[inside].sum()) + sum(c.good for c in corrections))
-    total = max(0.0, float(account.total[inside].sum()) + sum(c.total for c in corrections))
+    parts = [(c, _overlap(c, start, end)) for c in corrections]
+    total = max(0.0, float(account.total[inside].sum()) + sum(c.total * share for c, share in parts))
+    good = min(total, max(0.0, float(account.good[inside].sum()) + sum(c.good * share for c, share in parts)))
     covered = max(0.0, min(end, now, account.seen_until) - max(start, account.first_at))
     if covered <= 0:
         return Month(0.0, 0.0, None, None, None, "no data", 0.0)
@@ -244,6 +250,12 @@ def _way(account: Account, month: Month, start: float, end: float, now: float) -
         seen_until=account.seen_until,
         now=now,
     )
+
+
+def _overlap(one: Correction, start: float, end: float) -> float:
+    """The part of the correction's window that lies in [start, end): where a boundary cuts it, its share of time counts."""
+    inside = min(end, one.until_at) - max(start, one.since_at)
+    return max(0.0, inside) / max(one.until_at - one.since_at, 1e-9)
 
 
 def _days(account: Account, month: Month, start: float, end: float, time_zone: str, now: float) -> tuple[Day, ...]:
@@ -288,7 +300,7 @@ def _during(incident: Incident, start: float, end: float, now: float) -> bool:
 def _order(kept: Kept) -> tuple[int, float, str]:
     rank = {"missed": 0, "no data": 1, "kept": 2, "no traffic": 3, "no errors": 4}[kept.month.standing]
     spent = kept.month.spent if kept.month.spent is not None else math.inf
-    return (rank, -spent, kept.slo.name)
+    return (rank, -spent, kept.name)
 
 
 def _bounds(first: date, time_zone: str) -> tuple[float, float]:
@@ -315,9 +327,12 @@ def account_of(
     seen_until: float,
     gap: str = "",
     corrections: Sequence[Correction] = (),
+    key: str = "",
 ) -> Account:
     """An ``Account`` from counts in any order and with empty steps; the order is made, empty steps are left out."""
     order = np.argsort(at, kind="stable")
     at, good, total = at[order], good[order], total[order]
     some = total > 0
-    return Account(slo, at[some], good[some], total[some], step_seconds, first_at, seen_until, gap, tuple(corrections))
+    return Account(
+        slo, at[some], good[some], total[some], step_seconds, first_at, seen_until, gap, tuple(corrections), key
+    )

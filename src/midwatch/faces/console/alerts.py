@@ -39,11 +39,6 @@ class Alert(Struct, frozen=True):
         )
 
 
-def firing(state: State, slo: Slo, key: str) -> tuple[Finding, ...]:
-    """Findings that are open now for this ledger, the paging ones first."""
-    return firing_by_key(state).get((slo.entity, key), ())
-
-
 def firing_by_key(state: State) -> dict[tuple[str, str], tuple[Finding, ...]]:
     """Open burn-rate findings by (entity, ledger key): one look at the findings serves a thousand promises."""
     found: dict[tuple[str, str], list[Finding]] = {}
@@ -56,9 +51,11 @@ def firing_by_key(state: State) -> dict[tuple[str, str], tuple[Finding, ...]]:
     return {k: tuple(sorted(many, key=lambda f: not f.pages)) for k, many in found.items()}
 
 
-def read_alerts(state: State, slo: Slo, key: str, ledger: Ledger | None, now: float, blind: bool) -> tuple[Alert, ...]:
+def read_alerts(
+    state: State, slo: Slo, firing: tuple[Finding, ...], ledger: Ledger | None, now: float, blind: bool
+) -> tuple[Alert, ...]:
     """Every tier of the promise, as written or as the policy has it, and an outage that is seen."""
-    opened = {f.id.rpartition("/")[2]: f for f in firing(state, slo, key)}
+    opened = {f.id.rpartition("/")[2]: f for f in firing}
     tiers = tiers_of(slo, state.policy.tiers)
     found = [_tier(tier, slo, ledger, state.policy.alerts, opened.pop(tier.name, None), now, blind) for tier in tiers]
     for name, finding in opened.items():

@@ -11,18 +11,23 @@ from msgspec import Struct
 
 from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo.calendar import periods
+from midwatch.core.slo.formulas import Row as Detection
+from midwatch.core.slo.formulas import gone_seconds, table
 from midwatch.core.slo.report import concerns
-from midwatch.faces.console import words
+from midwatch.core.slo.tiers import in_force
+from midwatch.faces.console import slo_words, words
 from midwatch.faces.console.alerts import firing_by_key, read_alerts
 from midwatch.faces.console.budgets import Budget, budget_plot, keys_of, read_budget, steps_since, way, why
 from midwatch.faces.console.pulse import Fleet
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Incident
 from midwatch.model.indicators import Calendar, Composite
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
-from midwatch.model.world import Change, World
+from midwatch.model.world import World
 from midwatch.shell import plots
 from midwatch.shell.plots import Mark
+from midwatch.shell.slo_report import ADJUSTED
 
 LEDGER_DAYS: Final = 31
 MAX_GROUPS_SHOWN: Final = 200
@@ -53,6 +58,26 @@ class Happening(Struct, frozen=True):
     link: str = ""
 
 
+class Detected(Struct, frozen=True):
+    """One error ratio against every tier: a cell for each, and how long the whole budget lasts at it."""
+
+    error_ratio: float
+    gone_seconds: float
+    cells: tuple[Detection, ...]
+
+
+def detection(state: State, budget: Budget) -> list[Detected]:
+    """How fast each tier would notice, at the traffic that is usual here (``core/slo/formulas.py``)."""
+    slo, fact = budget.slo, budget.fact
+    if slo.target >= 1:
+        return []
+    per_minute = fact.expected / fact.period_seconds * 60 if fact.expected else None
+    found: dict[float, list[Detection]] = {}
+    for row in table(slo, in_force(slo, state.policy), per_minute):
+        found.setdefault(row.error_ratio, []).append(row)
+    return [Detected(ratio, gone_seconds(slo, ratio), tuple(rows)) for ratio, rows in found.items()]
+
+
 def find(state: State, memory: Memory, ident: str) -> tuple[Slo, str] | None:
     """The promise and ledger key that ``ident`` names: a promise's name, or one of its groups."""
     named = {slo.name: slo for slo in state.slos}
@@ -74,24 +99,30 @@ def budget_page(state: State, memory: Memory, fleet: Fleet, world: World, now: f
     if groups and key not in memory.ledgers:
         shown = groups[0].key  # a promise with groups is shown by its worst one
     ledger = memory.ledgers.get(shown)
-    budget = read_budget(slo, shown, ledger, opened.get((slo.entity, shown), ()), fleet, now, world)
-    alerts = read_alerts(state, slo, shown, ledger, now, budget.state == "no data")
+    budget = read_budget(slo, shown, memory, state, opened.get((slo.entity, shown), ()), fleet, now, world)
+    alerts = read_alerts(state, slo, budget.firing, ledger, now, budget.state == "no data")
     incidents = sorted((i for i in state.incidents.values() if concerns(i, slo)), key=lambda i: -i.onset_at)
-    happened = happenings(budget, incidents, changes_of(state, slo), now)
+    adjustments = [a for a in state.adjustments if a.slo in ("", slo.name)]
+    happened = happenings(budget, incidents, state, now)
     days = ledger_days(budget, ledger, now)
     return {
         "b": budget,
         "slo": slo,
         "shown": shown,
+        "note": memory.slo_notes.get(slo.name, ""),
+        "period": slo_words.span(slo, budget.fact.since_at, budget.fact.until_at),
         "alerts": alerts,
         "why": why(budget, alerts),
-        "burn_wide": Markup(burn_plot(budget, ledger, happened, now, 1080, 280, "p-wide")),
-        "burn_tall": Markup(burn_plot(budget, ledger, happened, now, 360, 230, "p-tall")),
+        "burn_wide": Markup(burn_plot(budget, ledger, adjustments, happened, now, 1080, "p-wide")),
+        "burn_tall": Markup(burn_plot(budget, ledger, adjustments, happened, now, 360, "p-tall")),
         "happened": happened,
         "rates": budget_plot(ledger, slo, now) if ledger is not None else None,
         "days": days,
         "days_wide": Markup(day_plot(budget, days, 1080, "p-wide")),
         "days_tall": Markup(day_plot(budget, days, 360, "p-tall")),
+        "adjustments": adjustments[::-1][:MAX_MARKS],
+        "adjusted_words": ADJUSTED,
+        "detection": detection(state, budget),
         "groups": groups[:MAX_GROUPS_SHOWN],
         "groups_more": max(0, len(groups) - MAX_GROUPS_SHOWN),
         "incidents": incidents[:MAX_INCIDENTS],
@@ -106,43 +137,55 @@ def _groups(slo: Slo, key: str, state: State, memory: Memory, fleet: Fleet, now:
         return []
     opened = firing_by_key(state)
     found = [
-        read_budget(slo, k, memory.ledgers.get(k), opened.get((slo.entity, k), ()), fleet, now, world)
+        read_budget(slo, k, memory, state, opened.get((slo.entity, k), ()), fleet, now, world)
         for k in keys_of([slo], memory).get(slo.name, ())
     ]
     return sorted(found, key=lambda b: b.order)
 
 
-def changes_of(state: State, slo: Slo) -> list[Change]:
-    return [
-        c for c in state.changes if c.entity == slo.entity or (slo.service and c.entity == f"service:{slo.service}")
-    ]
-
-
-def happenings(budget: Budget, incidents: list[Incident], changes: list[Change], now: float) -> list[Happening]:
-    """What lies in the period, newest first, bounded."""
+def happenings(budget: Budget, incidents: list[Incident], state: State, now: float) -> list[Happening]:
+    """What lies in the period, newest first, bounded: incidents, changes, adjustments, and edits of the promise."""
+    slo, since = budget.slo, budget.fact.since_at
     found = [
         Happening(i.onset_at, i.resolved_at or now, "incident", i.title, i.id)
         for i in incidents
-        if (i.resolved_at or now) > budget.start_at
+        if (i.resolved_at or now) > since
     ]
+    homes = {slo.entity, f"service:{slo.service}"}
     found += [
         Happening(c.at, None, c.kind, f"{words.entity(c.entity)}{': ' + c.summary if c.summary else ''}")
-        for c in changes
-        if c.at > budget.start_at
+        for c in state.changes
+        if c.entity in homes and c.at > since
     ]
-    return sorted(found, key=lambda h: -h.at)[:MAX_MARKS]
+    found += [
+        Happening(a.since_at, a.until_at, "adjustment", f"{ADJUSTED.get(a.kind, a.kind)} by {a.by}: {a.reason}")
+        for a in state.adjustments
+        if a.applies_to(slo.name) and a.until_at > since
+    ]
+    found += [
+        Happening(e.at, None, "edit", f"the promise was changed: {e.what}")
+        for e in state.slo_edits
+        if e.slo == slo.name
+    ]
+    return sorted((h for h in found if (h.until or h.at) > since), key=lambda h: -h.at)[:MAX_MARKS]
 
 
 def burn_plot(
-    budget: Budget, ledger: Ledger | None, happened: list[Happening], now: float, width: int, height: int, kind: str
+    budget: Budget,
+    ledger: Ledger | None,
+    adjustments: list[Adjustment],
+    happened: list[Happening],
+    now: float,
+    width: int,
+    kind: str,
 ) -> str:
     """The burn-down as SVG; empty when there is nothing to draw."""
-    if ledger is None or budget.allowed is None:
+    if ledger is None or not budget.fact.allowed:
         return ""
     marks = [
         Mark(
             h.at,
-            "incident" if h.link else "change",
+            "incident" if h.link else "adjustment" if h.kind == "adjustment" else "change",
             h.link or h.kind,
             f"{h.link or h.kind}: {h.text}",
             h.until,
@@ -150,13 +193,13 @@ def burn_plot(
         for h in happened
     ]
     zone = budget.slo.calendar.time_zone if budget.slo.calendar is not None else "UTC"
-    said = f"Budget left of {budget.key}: {budget.left_events}, {words.percent(budget.left)}"
+    said = f"Budget left of {budget.key}: {budget.left_events}, {words.percent(budget.fact.left)}"
     return plots.burn_down_svg(
-        way(budget, ledger, now),
+        way(budget, ledger, adjustments, now),
         said,
         marks=marks,
         width=width,
-        height=height,
+        height=280 if width > 500 else 230,
         kind=kind,
         time_zone=zone,
         tone=budget.tone,
@@ -165,7 +208,7 @@ def burn_plot(
 
 def day_plot(budget: Budget, days: list[LedgerDay], width: int, kind: str) -> str:
     """The share of the budget that went on each day; empty without a budget."""
-    if budget.allowed is None or not days:
+    if not budget.fact.allowed or not days:
         return ""
     shown = days[::-1]
     spent = max(shown, key=lambda d: d.spent or 0.0)
@@ -174,7 +217,7 @@ def day_plot(budget: Budget, days: list[LedgerDay], width: int, kind: str) -> st
         [d.date[4:].lstrip("0") if width > 500 else d.date[4:6].lstrip("0") for d in shown],
         [d.spent for d in shown],
         said,
-        limit=86400.0 / (budget.end_at - budget.start_at),
+        limit=86400.0 / budget.fact.period_seconds,
         width=width,
         height=130,
         kind=kind,
@@ -187,12 +230,12 @@ def ledger_days(budget: Budget, ledger: Ledger | None, now: float) -> list[Ledge
         return []
     name = budget.slo.calendar.time_zone if budget.slo.calendar is not None else "UTC"
     zone = ZoneInfo(name)
-    since = max(budget.start_at, now - LEDGER_DAYS * 86400.0, ledger.first_at)
+    since = max(budget.fact.since_at, now - LEDGER_DAYS * 86400.0, ledger.first_at)
     at, good, total, _ = steps_since(ledger, since, now)
     found = []
     for start, end in periods(Calendar("day", time_zone=name), since, now):
         inside = (at >= start) & (at < end)
         g, t = float(good[inside].sum()), float(total[inside].sum())
-        spent = (t - g) / budget.allowed if budget.allowed else None
+        spent = (t - g) / budget.fact.allowed if budget.fact.allowed else None
         found.append(LedgerDay(datetime.fromtimestamp(start, zone).strftime("%a %d %b"), g, t, spent))
     return found[::-1]

@@ -14,13 +14,14 @@ import numpy as np
 from msgspec import Struct
 
 from midwatch.core.memory import Ledger, Memory
+from midwatch.core.slo import budget as core
 from midwatch.core.slo.burndown import BurnDown, burn_down
-from midwatch.core.slo.calendar import period
-from midwatch.core.slo.ledger import LEVELS, burn_rate, sums
+from midwatch.core.slo.ledger import burn_rate, level_for
 from midwatch.faces.console import charts, slo_words, words
 from midwatch.faces.console.alerts import Alert, firing_by_key, read_alerts
 from midwatch.faces.console.charts import Spark
 from midwatch.faces.console.pulse import Fleet
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Finding
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
@@ -31,41 +32,33 @@ PLOT_SECONDS: Final = 3 * 3600.0
 NOW_SECONDS: Final = 300.0
 PER_PAGE: Final = 100
 MAX_QUERY_CHARS: Final = 100
-QUIET_AFTER_SECONDS: Final = 600.0  # a source that was not heard for so long has no present
 
 
 class Budget(Struct, frozen=True):
-    """One ledger's budget. ``state``: no data, no traffic, no errors, ok, burning, spent; ``standing`` says it in a word
-    or three. What is not known is None. ``allowed`` bad events make up the budget of [start_at, end_at)."""
+    """One ledger's budget: ``fact`` is the arithmetic (None where something is not known), ``state`` is no data, no traffic,
+    no errors, ok, burning or spent, ``standing`` says it in a few words. ``firing`` are its open alerts, ``now_burn`` the
+    burn rate of the last 5 minutes, ``gap`` why its present is not known."""
 
     slo: Slo
-    key: str
+    fact: core.Budget
     state: str
     standing: str
     tone: str
-    good: float
-    total: float
-    sli: float | None
-    allowed: float | None
-    left: float | None
     now_burn: float | None
-    start_at: float
-    end_at: float
-    covered_seconds: float
-    seen_until: float | None
-    gap: str
     firing: tuple[Finding, ...]
 
     @property
-    def bad(self) -> float:
-        return self.total - self.good
+    def key(self) -> str:
+        return self.fact.key
+
+    @property
+    def gap(self) -> str:
+        return self.fact.why
 
     @property
     def order(self) -> tuple[int, float, str]:
         rank = ("spent", "burning", "no data", "ok", "no errors", "no traffic").index(self.state)
-        if self.tone == "warn":
-            rank = 1
-        return (rank, self.left if self.left is not None else 2.0, self.key)
+        return (rank, self.fact.left if self.fact.left is not None else 2.0, self.key)
 
     @property
     def group(self) -> str:
@@ -79,20 +72,19 @@ class Budget(Struct, frozen=True):
     @property
     def left_events(self) -> str:
         """What is left, in events; empty when that is not known."""
-        return slo_words.left_events(self.slo, self.bad, self.allowed) if self.allowed is not None else ""
+        fact = self.fact
+        return slo_words.left_events(self.slo, fact.bad, fact.allowed) if fact.allowed else ""
 
     @property
     def left_time(self) -> str:
-        if self.left is None or self.slo.target >= 1:
-            return ""
-        return slo_words.left_time(self.slo, self.left, self.end_at - self.start_at)
+        fact = self.fact
+        return slo_words.left_time(self.slo, fact.left, fact.period_seconds) if fact.left is not None else ""
 
 
 class Row(Struct, frozen=True):
     """One promise in the list, with what only the shown ones get."""
 
     budget: Budget
-    spark: Spark
     path: Spark | None
     why: str
     groups: int = 0
@@ -105,7 +97,7 @@ def read_budgets(state: State, memory: Memory, fleet: Fleet, now: float, world: 
     found = []
     for slo in state.slos:
         many = [
-            read_budget(slo, key, memory.ledgers.get(key), opened.get((slo.entity, key), ()), fleet, now, world)
+            read_budget(slo, key, memory, state, opened.get((slo.entity, key), ()), fleet, now, world)
             for key in keys.get(slo.name, (slo.name,))
         ]
         found.append(min(many, key=lambda b: b.order))
@@ -126,99 +118,42 @@ def keys_of(slos: Iterable[Slo], memory: Memory) -> dict[str, tuple[str, ...]]:
 def read_budget(
     slo: Slo,
     key: str,
-    ledger: Ledger | None,
+    memory: Memory,
+    state: State,
     firing: tuple[Finding, ...],
     fleet: Fleet,
     now: float,
     world: World | None = None,
 ) -> Budget:
-    start, end = (now - slo.period_seconds, now) if slo.calendar is None else period(slo.calendar, now)
-    gap = _gap(slo, key, ledger, fleet, now, world)
-    if ledger is None:
-        return Budget(
-            slo,
-            key,
-            "no data",
-            "no data",
-            "nodata",
-            0.0,
-            0.0,
-            None,
-            None,
-            None,
-            None,
-            start,
-            end,
-            0.0,
-            None,
-            gap or "nothing was counted yet",
-            firing,
-        )
-    good, total = sums(ledger, now - start, now)
-    spent, allowed = _spent(slo, ledger, good, total, start, end, now)
-    burn = burn_rate(ledger, slo, NOW_SECONDS, now)
-    recent = sums(ledger, NOW_SECONDS, now)[1]
-    left = None if spent is None else 1 - spent
-    state, standing, tone = _stand(good, total, recent, left, firing, bool(gap))
-    return Budget(
-        slo,
-        key,
-        state,
-        standing,
-        tone,
-        good,
-        total,
-        good / total if total > 0 else None,
-        allowed,
-        left,
-        burn if math.isfinite(burn) else None,
-        start,
-        end,
-        max(0.0, min(now - start, now - ledger.first_at)),
-        ledger.seen_until,
-        gap,
-        firing,
-    )
+    ledger = memory.ledgers.get(key)
+    blind = core.blind_why(state, slo, key) or _gap(slo, key, ledger, fleet, world)
+    fact = core.budget(slo, ledger, state.adjustments, now, key=key, blind=blind)
+    stands, standing, tone = _stand(fact, firing)
+    burn = burn_rate(ledger, slo, NOW_SECONDS, now) if ledger is not None else float("nan")
+    return Budget(slo, fact, stands, standing, tone, max(0.0, burn) if math.isfinite(burn) else None, firing)
 
 
-def _stand(
-    good: float, total: float, recent: float, left: float | None, firing: tuple[Finding, ...], blind: bool
-) -> tuple[str, str, str]:
+def _stand(fact: core.Budget, firing: tuple[Finding, ...]) -> tuple[str, str, str]:
     """(state, words, tone). What cannot be seen is never well; what is over does not hide that it goes on."""
-    if blind:
-        return "no data", "no data", "nodata"
-    if total <= 0 or recent <= 0:
-        return "no traffic", "no traffic", "idle"
-    pages = any(f.pages for f in firing)
-    if left is not None and left <= 0:
-        return "spent", "spent, still burning" if firing else "spent", "bad"
+    state = fact.state.replace("_", " ")
+    if state == "no data":
+        return state, state, "nodata"
+    burning = bool(firing) or state == "burning" or (fact.burn is not None and fact.burn > 1)
+    if state == "spent":
+        return state, "spent, still burning" if burning else "spent", "bad"
     if firing:
+        pages = any(f.pages for f in firing)
         return "burning", "burning" if pages else "burning slowly", "bad" if pages else "warn"
-    if good >= total:
-        return "no errors", "no errors", "ok"
-    return "ok", "ok", "ok"
+    if state == "burning":
+        return state, "burning, no alert", "warn"
+    return state, state, "idle" if state == "no traffic" else "ok"
 
 
-def _spent(
-    slo: Slo, ledger: Ledger, good: float, total: float, start: float, end: float, now: float
-) -> tuple[float | None, float | None]:
-    """Share spent and budget in events. Until counts cover the period, it is that of the traffic to be expected."""
-    if total <= 0 or slo.target >= 1:
-        return None, None
-    covered = max(now - max(start, ledger.first_at), LEVELS[0][0])
-    allowed = (1 - slo.target) * total * max(1.0, (end - start) / covered)
-    return (total - good) / allowed, allowed
-
-
-def _gap(slo: Slo, key: str, ledger: Ledger | None, fleet: Fleet, now: float, world: World | None) -> str:
-    """Why the present of this promise is not known; empty when it is."""
-    counts = world.sli.get(key) if world is not None else None
+def _gap(slo: Slo, key: str, ledger: Ledger | None, fleet: Fleet, world: World | None) -> str:
+    """Why the present of this promise is not known, as far as the live view shows it; empty when it is."""
     if slo.sli == "source":
-        if counts is not None and counts.gap:
-            return counts.gap
-        if ledger is not None and now - ledger.seen_until > QUIET_AFTER_SECONDS:
-            return "its source was not heard lately"
-        return ""
+        counts = world.sli.get(key) if world is not None else None
+        return counts.gap if counts is not None else ""
     pulse = fleet.pulses.get(slo.entity)
     if fleet.stale:
         return "no telemetry arrives"
@@ -260,14 +195,13 @@ def rows(budgets: Sequence[Budget], state: State, memory: Memory, now: float) ->
     for budget in budgets:
         ledger = memory.ledgers.get(budget.key)
         blind = budget.state == "no data"
-        alerts = read_alerts(state, budget.slo, budget.key, ledger, now, blind)
+        alerts = read_alerts(state, budget.slo, budget.firing, ledger, now, blind)
         path = None
-        if ledger is not None and budget.allowed is not None:
-            path = charts.descent(way(budget, ledger, now))
+        if ledger is not None and budget.fact.allowed:
+            path = charts.descent(way(budget, ledger, state.adjustments, now))
         found.append(
             Row(
                 budget,
-                burn_spark(ledger, budget.slo, now),
                 path,
                 why(budget, alerts),
                 len(keys.get(budget.slo.name, ())),
@@ -291,21 +225,38 @@ def why(budget: Budget, alerts: Sequence[Alert]) -> str:
     return f"No alert. Nearest is {near.name}: {near.why}."
 
 
+class Card(Struct, frozen=True):
+    """One promise on the watch page: its budget and the burn rate of the last hours."""
+
+    budget: Budget
+    spark: Spark
+
+
+def cards(budgets: Sequence[Budget], memory: Memory, now: float) -> list[Card]:
+    return [Card(b, burn_spark(memory.ledgers.get(b.key), b.slo, now)) for b in budgets]
+
+
 def burn_spark(ledger: Ledger | None, slo: Slo, now: float) -> Spark:
     values = burn_series(ledger, slo, now)[1] if ledger is not None else np.array([])
     return charts.spark(values, limit=1.0, top=2.0, width=220, height=40)
 
 
-def way(budget: Budget, ledger: Ledger, now: float) -> BurnDown:
-    """How this period's budget went, from the finest counts that cover it."""
-    at, good, total, step = steps_since(ledger, budget.start_at, now)
+def way(budget: Budget, ledger: Ledger, adjustments: Iterable[Adjustment], now: float) -> BurnDown:
+    """How this period's budget went, from the finest counts that cover it. What an adjustment covers spends nothing."""
+    fact = budget.fact
+    at, good, total, step = steps_since(ledger, fact.since_at, now)
+    bad = total - good
+    for one in adjustments:
+        if one.applies_to(budget.slo.name):
+            covered = np.minimum(at + step, one.until_at) - np.maximum(at, one.since_at)
+            bad = bad * (1 - np.clip(covered / step, 0.0, 1.0))
     return burn_down(
         at,
-        total - good,
-        budget.allowed or 0.0,
+        bad,
+        fact.allowed or 0.0,
         step_seconds=step,
-        start_at=budget.start_at,
-        end_at=budget.end_at,
+        start_at=fact.since_at,
+        end_at=fact.until_at,
         first_at=ledger.first_at,
         seen_until=ledger.seen_until,
         now=now,
@@ -314,17 +265,16 @@ def way(budget: Budget, ledger: Ledger, now: float) -> BurnDown:
 
 def steps_since(ledger: Ledger, since: float, now: float) -> tuple[Floats, Floats, Floats, float]:
     """(starts, good, total, step in seconds) of the steps from ``since`` on, from the finest ring that reaches so far."""
-    for (step, size), ring, head in zip(LEVELS, ledger.counts, ledger.head_at, strict=True):
-        if now - since <= step * size or step == LEVELS[-1][0]:
-            count = min(size, max(1, math.ceil((head + step - since) / step)))
-            at = head - step * np.arange(count - 1, -1, -1, dtype=np.float64)
-            return at, ring[0, -count:], ring[1, -count:], step
-    raise AssertionError("LEVELS is never empty")
+    level = level_for(ledger, since)
+    (step, size), head, ring = ledger.levels[level], ledger.head_at[level], ledger.counts[level]
+    count = min(size, max(1, math.ceil((head + step - max(since, ledger.first_at)) / step)))
+    at = head - step * np.arange(count - 1, -1, -1, dtype=np.float64)
+    return at, ring[0, -count:], ring[1, -count:], step
 
 
 def burn_series(ledger: Ledger, slo: Slo, now: float) -> tuple[Floats, Floats]:
     """Burn rate per minute over the last hours: (times, rates), shape (n,) each; NaN where nothing was requested."""
-    step, size = LEVELS[0]
+    step, size = ledger.levels[0]
     ring, end = ledger.counts[0], ledger.head_at[0] + step
     per = round(PLOT_BIN_SECONDS / step)
     bins = min(round(PLOT_SECONDS / PLOT_BIN_SECONDS), size // per)

@@ -84,13 +84,11 @@ def descent(line: BurnDown, *, width: int = 160, height: int = 44) -> Spark:
     def y(left: float) -> float:
         return 2 + (1 - max(left, low)) / (1 - low) * (height - 4)
 
-    at, left = thinned(line.at, line.left, 80)
+    at, left = thinned(line.at, line.left, 36)
     if not at.size:
         return Spark("", "", width, height, y(0.0), None, 1.0, True)
     path = "L".join(f"{x(a):.1f} {y(v):.1f}" for a, v in zip(at.tolist(), left.tolist(), strict=True))
-    zero = f"{y(0.0):.1f}"
-    area = f"M{x(float(at[0])):.1f} {zero}L{path}L{x(float(at[-1])):.1f} {zero}Z"
-    return Spark(f"M{path}", area, width, height, y(0.0), x(float(at[-1])), 1.0, False)
+    return Spark(f"M{path}", "", width, height, y(0.0), x(float(at[-1])), 1.0, False)
 
 
 def numbers(values: Floats, digits: int = 4) -> list[float | None]:

@@ -15,6 +15,7 @@ import numpy as np
 from midwatch.core.decide.obey import obey
 from midwatch.core.memory import Memory
 from midwatch.core.turn import Turn
+from midwatch.faces.console.fake_promises import fake_promises
 from midwatch.faces.console.fake_story import fake_changes, fake_ledgers, fake_policy, tell_incident
 from midwatch.model import events as e
 from midwatch.model import signals as s
@@ -43,7 +44,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "review": ("database:shop-db",),
 }
 STEPS, STEP = 240, 5.0
-MOODS = ("empty", "healthy", "incident", "asking", "resolved", "handsoff", "blind", "degraded")
+MOODS = ("empty", "healthy", "incident", "asking", "resolved", "handsoff", "blind", "degraded", "promises")
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -73,10 +74,17 @@ class FakeJournal:
 
 
 class FakeWatch:
-    """``mood`` is one of ``MOODS``; ``now`` the moment it was made (unix seconds)."""
+    """``mood`` is one of ``MOODS``; ``now`` the moment it was made (unix seconds). In the mood ``promises`` there is a
+    promise in every state, and as many more as asked that are well."""
 
     def __init__(
-        self, mood: str, now: float, token: str | None = None, services: int = 16, tokens: Mapping[str, str] | None = None
+        self,
+        mood: str,
+        now: float,
+        token: str | None = None,
+        services: int = 16,
+        tokens: Mapping[str, str] | None = None,
+        promises: int = 0,
     ) -> None:
         self.now = now
         self.token = token
@@ -87,14 +95,18 @@ class FakeWatch:
         self.degraded: list[str] = []
         self.mode = "shadow" if mood == "empty" else "auto"
         self.world = empty_world(now)
-        self.say(now - 7200, e.WatchStarted("0.1.0", 1, "a fresh journal"))
+        born = now - (40 * 86400.0 if mood == "promises" else 7200.0)
+        self.say(born, e.WatchStarted("0.1.0", 1, "a fresh journal"))
         if mood != "empty":
             self.world = fake_world(now, mood, services)
-            self.say(now - 7199, e.PolicyLoaded(fake_policy(self.mode), ("policy/",)))
-            self.say(now - 3600, *fake_changes(now))
+            self.say(born + 1, e.PolicyLoaded(fake_policy(self.mode), ("policy/",)))
+            if mood != "promises":
+                self.say(now - 3600, *fake_changes(now))
             self.memory = Memory(ledgers=fake_ledgers(self.state.slos, self.world, now), started_at=now - 7200)
         if mood in ("incident", "resolved", "asking"):
             tell_incident(self, mood)
+        if mood == "promises":
+            fake_promises(self, promises)
         if mood == "handsoff":
             self.say(now - 600, e.HandsOffChanged(True, "anna", "page"))
         if mood == "degraded":

@@ -175,7 +175,7 @@ def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> d
         "incidents": [brief(i, projection) for i in by_urgency(view.state)],
         "last_resolved": max(resolved, key=lambda i: i.resolved_at or 0.0, default=None),
         "map": fleet_map,
-        "budgets": budgets.rows(found[:SHOWN_BUDGETS], view.state, watch.memory, view.now),
+        "budgets": budgets.cards(found[:SHOWN_BUDGETS], watch.memory, view.now),
         "budgets_more": max(0, len(found) - SHOWN_BUDGETS),
         "changes": sorted(view.state.changes, key=lambda c: -c.at)[:5],
     }

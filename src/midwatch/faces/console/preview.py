@@ -1,6 +1,6 @@
 """Look at the console without a watch: ``python -m midwatch.faces.console.preview [MOOD] [--port N] [--token T]``.
 
-MOOD is one of empty, healthy, incident, asking, resolved, handsoff, blind, degraded.
+MOOD is one of empty, healthy, incident, asking, resolved, handsoff, blind, degraded, promises.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8485)
     parser.add_argument("--token", default=None)
     parser.add_argument("--services", type=int, default=16)
+    parser.add_argument("--promises", type=int, default=0)
     given = parser.parse_args()
     import uvicorn
 
-    watch = FakeWatch(given.mood, time.time(), given.token, given.services)
+    watch = FakeWatch(given.mood, time.time(), given.token, given.services, promises=given.promises)
     uvicorn.run(console_app(watch), host="127.0.0.1", port=given.port, log_level="warning")
 
 

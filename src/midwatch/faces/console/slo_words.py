@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
-from midwatch.faces.console.words import NBSP, duration, measured, number, target_percent
+from midwatch.faces.console.words import NBSP, clock, duration, measured, number, target_percent
 from midwatch.model.indicators import BoolGauge, Composite, EventRatio, Histogram, Slices, Threshold
 from midwatch.model.slo import Slo
 
@@ -64,6 +66,15 @@ def period(slo: Slo) -> str:
         return f"over {duration(slo.period_seconds)}"
     every = slo.calendar.unit if slo.calendar.count == 1 else f"{slo.calendar.count} {slo.calendar.unit}s"
     return f"per {every} ({slo.calendar.time_zone})"
+
+
+def span(slo: Slo, since_at: float, until_at: float) -> str:
+    """``26 Oct 17:05 to now``, or the calendar's dates in its own time zone."""
+    if slo.calendar is None:
+        return f"{clock(since_at, None)} to now"
+    zone = ZoneInfo(slo.calendar.time_zone)
+    first, last = (datetime.fromtimestamp(at, zone) for at in (since_at, until_at - 1))
+    return f"{first:%d %b} to {last:%d %b}, {slo.calendar.time_zone} time"
 
 
 def unit(slo: Slo) -> str:
