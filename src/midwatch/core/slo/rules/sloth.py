@@ -77,6 +77,8 @@ def _ratios(slo: Slo, windows: list[float], ident: dict[str, str], labels: dict[
     rules = [
         record(_name(w), error_ratio(slo, window_name(w)), {**labels, "sloth_window": window_name(w)}) for w in windows
     ]
+    if slo.period_seconds in windows:
+        return rules
     period = window_name(slo.period_seconds)
     shortest = selector(_name(windows[0]), ident, period)
     mean = f"sum_over_time({shortest})\n/ ignoring (sloth_window)\ncount_over_time({shortest})\n"
