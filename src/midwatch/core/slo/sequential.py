@@ -3,8 +3,8 @@
 For each of several suspected burn rates the log-likelihood ratio of "so many times the budget" against "just the budget" is
 added up from step to step, and starts again at zero whenever it falls below (Page 1954). The exponentials of these sums,
 averaged, are an e-detector (Shin, Ramdas, Rinaldo 2022: "E-detectors"): as long as the true share is at most the budget, it
-runs on average at least ``exp(ALARM_NATS)`` steps to a false alarm, whatever the traffic and however it varies. With
-``ALARM_NATS`` for 30 days of steps and errors at half the budget it cries far less than that (``docs/results/slo.md``).
+runs on average at least ``exp(ALARM_NATS)`` steps, a week, to a false alarm, whatever the traffic and however it varies. At
+half the budget's errors it cries far less than that (``docs/results/slo.md``).
 
 Real failures come in clumps. The ratio is divided by the dispersion of the history (quasi-likelihood, McCullagh and Nelder
 1989): how much more half-hour counts of failures vary than independent ones would.
@@ -26,7 +26,7 @@ from midwatch.model.world import Floats
 STEP_SECONDS: Final = 10.0
 BURNS: Final = (3.0, 10.0, 30.0, 100.0)
 MOST: Final = 0.9  # no suspected share of bad events is higher
-ALARM_NATS: Final = math.log(30 * 86400 / STEP_SECONDS)
+ALARM_NATS: Final = math.log(7 * 86400 / STEP_SECONDS)
 END_NATS: Final = math.log(1000.0)  # how sure it must be that the share is back within the budget
 MIN_FAILURES: Final = 5.0
 BLOCK_SECONDS: Final = 1800.0
