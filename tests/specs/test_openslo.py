@@ -395,7 +395,7 @@ def test_problems_name_what_was_written_whatever_the_version(reading: Reading) -
         (
             "isRolling: true",
             "calendar: {timeZone: UTC, startTime: 2026-02-30 00:00:00}",
-            "",
+            "spec.timeWindow[0].calendar.startTime",
             "yaml",
         ),
         (

@@ -159,7 +159,13 @@ class _Builder:
             return self._mapping(node, place)
         if isinstance(node, yaml.SequenceNode):
             return [self.build(item, (*place, index)) for index, item in enumerate(node.value)]
-        value = self._loader.construct_object(node)
+        try:
+            value = self._loader.construct_object(node)
+        except (ValueError, TypeError, AttributeError, IndexError, KeyError, OverflowError):
+            # 2026-02-30, 0x_, !!timestamp x: PyYAML fails in as many ways as there are types.
+            raise _Wrong(
+                line, dotted(place), f"{node.value!r} is no value of its kind", "quote it to have text"
+            ) from None
         if not isinstance(value, str) and isinstance(node, yaml.ScalarNode):
             self.texts[place] = str(node.value)
         return value
