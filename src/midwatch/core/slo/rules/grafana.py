@@ -14,12 +14,16 @@ from midwatch.model.slo import Slo
 SCHEMA_VERSION: Final = 39
 _DATA_SOURCE: Final = {"type": "prometheus", "uid": "${datasource}"}
 _WIDTH: Final = 24
-_BUDGET_STEPS: Final = [
+_BUDGET_STEPS: Final[list[dict[str, Any]]] = [
     {"color": "red", "value": None},
     {"color": "orange", "value": 0},
     {"color": "green", "value": 0.25},
 ]
-_BURN_STEPS: Final = [{"color": "green", "value": None}, {"color": "orange", "value": 1}, {"color": "red", "value": 6}]
+_BURN_STEPS: Final[list[dict[str, Any]]] = [
+    {"color": "green", "value": None},
+    {"color": "orange", "value": 1},
+    {"color": "red", "value": 6},
+]
 
 
 def dashboard(slos: Iterable[Slo], compat: str = "") -> dict[str, Any]:
