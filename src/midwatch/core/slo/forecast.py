@@ -61,12 +61,16 @@ class Forecast(Struct, frozen=True):
 def of_ledger(
     slo: Slo, ledger: Ledger, now: float, period: tuple[float, float] | None = None, seed: int = 0
 ) -> Forecast:
-    """The forecast from the ledger's hourly ring. ``period``: begin and end of a calendar window (unix seconds); None: the
-    window rolls."""
-    ring, head = ledger.counts[-1], ledger.head_at[-1]
-    hours = min(ring.shape[1], max(0, math.ceil((head + HOUR - ledger.first_at) / HOUR - 1e-9)))
-    good, total = ring[:, ring.shape[1] - hours :]
-    return forecast(total - good, total, slo, head + HOUR, period, seed)
+    """The forecast from the whole hours of the ledger's coarsest ring of an hour or less. ``period``: begin and end of a
+    calendar window (unix seconds); None: the window rolls."""
+    level = max(i for i, (step, _) in enumerate(ledger.levels) if step <= HOUR)
+    step, size = ledger.levels[level]
+    newest = ledger.head_at[level] + step
+    seen = min(size, max(0, math.ceil((newest - ledger.first_at) / step - 1e-9)))
+    per_hour = round(HOUR / step)
+    kept = seen // per_hour * per_hour
+    good, total = ledger.counts[level][:, size - kept :].reshape(2, -1, per_hour).sum(axis=2)
+    return forecast(total - good, total, slo, newest, period, seed)
 
 
 def forecast(
@@ -153,7 +157,8 @@ def futures(bad: Floats, total: Floats, ahead: int, rng: np.random.Generator) ->
     beyond = 0.5 * np.sqrt(noise)[:, None] * rng.normal(size=drawn.shape)
     shift = levels - np.take_along_axis(past, drawn, axis=1) + habit[weekday[days:]] - habit[weekday[drawn]] + beyond
     worse = scale * np.exp(np.clip(shift, -_MOST, _MOST))
-    return tuple((a[drawn] * s[:, :, None]).reshape(FUTURES, -1)[:, :ahead] for a, s in ((bad, worse), (total, scale)))  # type: ignore[return-value]
+    worse_bad, usual = bad[drawn] * worse[:, :, None], total[drawn] * scale[:, :, None]
+    return worse_bad.reshape(FUTURES, -1)[:, :ahead], usual.reshape(FUTURES, -1)[:, :ahead]
 
 
 def _weekly_mean(daily: Floats, weekday: Ints) -> Floats:

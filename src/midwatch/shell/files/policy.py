@@ -10,8 +10,11 @@ from typing import Any, Final, Literal
 from msgspec.structs import replace
 from pydantic import Field, model_validator
 
+from midwatch.core.slo.alerts import OUTAGE
+from midwatch.core.slo.tiers import REFERENCE_SECONDS, chosen
 from midwatch.model.adjustments import BudgetRule
 from midwatch.model.policy import FreezeWindow, GuardLimits, PagePolicy, Policy, SeverityRule
+from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier
 from midwatch.shell.files.parts import EntityKey, Moment, Part, Ratio, Seconds
 from midwatch.shell.files.yaml_lines import Document, Problem, validate
 
@@ -30,6 +33,7 @@ class _Freeze(Part):
 
 _L: Final = GuardLimits()
 _P: Final = PagePolicy()
+_A: Final = AlertRules()
 RELEASE_BELOW: Final = 0.05
 
 
@@ -76,6 +80,56 @@ class _BudgetRule(Part):
         return self
 
 
+class _Tier(Part):
+    """``budget_percent`` of a 30-day budget within ``long``, or the factor that comes to."""
+
+    name: str = Field(min_length=1, max_length=60, pattern=r"^[a-z0-9][a-z0-9_-]*$")
+    factor: float | None = Field(None, gt=0)
+    budget_percent: float | None = Field(None, gt=0, le=100)
+    long: Seconds = Field(ge=60, le=30 * 86400)
+    short: Seconds = Field(ge=10)
+    pages: bool
+
+    @model_validator(mode="after")
+    def _consistent(self) -> _Tier:
+        if (self.factor is None) == (self.budget_percent is None):
+            raise ValueError("say either factor or budget_percent")
+        if self.short > self.long:
+            raise ValueError("short must not be longer than long")
+        return self
+
+    def tier(self) -> BurnTier:
+        factor = self.factor or (self.budget_percent or 0.0) / 100 * REFERENCE_SECONDS / self.long
+        return BurnTier(self.name, factor, self.long, self.short, self.pages)
+
+
+class _Alerts(Part):
+    tiers: list[_Tier] | None = Field(None, max_length=12)
+    only: list[str] = Field(default_factory=list)
+    off: list[str] = Field(default_factory=list)
+    min_failures: float = Field(_A.min_failures, ge=0, le=1000)
+    ticket_z: float = Field(_A.ticket_z, ge=0, le=10)
+    outage: bool = _A.outage
+    for_: Seconds = Field(_A.for_seconds, ge=0, le=86400, alias="for")
+    interval: Seconds = Field(_A.interval_seconds, ge=1, le=3600)
+    wake: bool = _A.wake
+
+    @model_validator(mode="after")
+    def _known(self) -> _Alerts:
+        names = [tier.name for tier in self.tiers or ()]
+        if len(set(names)) < len(names) or OUTAGE in names:
+            raise ValueError(f"every tier needs a name of its own, and {OUTAGE} is taken")
+        self.chosen()
+        return self
+
+    def chosen(self) -> tuple[BurnTier, ...]:
+        tiers = STANDARD_TIERS if self.tiers is None else tuple(tier.tier() for tier in self.tiers)
+        return chosen(tiers, only=self.only, off=self.off)
+
+    def rules(self) -> AlertRules:
+        return AlertRules(self.min_failures, self.ticket_z, self.outage, self.for_, self.interval, self.wake)
+
+
 class PolicyFile(Part):
     """The keys of ``midwatch.yaml``."""
 
@@ -86,6 +140,7 @@ class PolicyFile(Part):
     settle: Seconds | None = Field(None, ge=0, le=120)
     limits: _Limits | None = None
     paging: _Paging | None = None
+    alerts: _Alerts | None = None
     budget_policies: list[_BudgetRule] | None = None
     severities: list[_Severity] | None = Field(None, min_length=1)
 
@@ -107,6 +162,8 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         "settle_seconds": file.settle,
         "limits": _limits(file.limits) if file.limits else None,
         "paging": _paging(file.paging) if file.paging else None,
+        "tiers": file.alerts.chosen() if file.alerts else None,
+        "alerts": file.alerts.rules() if file.alerts else None,
         "budget_rules": tuple(_budget_rule(rule) for rule in file.budget_policies)
         if file.budget_policies is not None
         else None,
