@@ -251,8 +251,6 @@ class Poller:
             found = await served.source.counts(slo, begin, end, width)
             last = number == len(parts) - 1
             self._take(asked, found, end, last)
-            if not last:
-                asked.gap = f"{served.source.name}: still reading back what happened before"
         asked.tried = until
 
     def _first(self, slo: Slo, until: float) -> float:
@@ -283,6 +281,8 @@ class Poller:
             np.concatenate([getattr(before, name), getattr(new, name)]) for name in ("at", "good", "total")
         )
         taken = self._taken(new.key)
+        if taken is None and new.group:  # beyond the bound of groups it is counted with the whole
+            taken = self._taken(new.slo)
         asked.pruned = asked.pruned or taken is not None
         keep = at >= min(new.seen_until - KEPT_SECONDS, taken if taken is not None else -math.inf)
         if (many := int(keep.sum())) > MAX_STEPS:

@@ -10,14 +10,21 @@ MAX_GAPS = 200
 
 
 def gaps(turn: Turn) -> Turn:
-    """GapOpened for every gap of the World and of promises that the journal does not know, GapClosed for those that are
-    over."""
+    """GapOpened for every gap of the World and of promises that the journal does not know (a source that now fails
+    otherwise is said again), GapClosed for those that are over."""
     seen = {gap.subject: gap.reason for gap in turn.world.gaps}
     seen |= slo_gaps(turn.state, turn.memory, turn.world, turn.now)
     known = turn.state.gaps
-    opened = [GapOpened(subject, reason) for subject, reason in seen.items() if subject not in known]
+    opened = [
+        GapOpened(s, reason) for s, reason in seen.items() if s not in known or (_sourced(s) and known[s] != reason)
+    ]
     closed = [GapClosed(subject) for subject in known if subject not in seen]
     return turn.emit(*opened[: max(0, MAX_GAPS - len(known))], *closed)
+
+
+def _sourced(subject: str) -> bool:
+    """Whether the reason is a source's own words: they stay the same until it fails in another way."""
+    return subject.startswith(("slo:", "source:"))
 
 
 def blind(turn: Turn) -> bool:

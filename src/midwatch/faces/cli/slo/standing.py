@@ -140,8 +140,8 @@ def _print_budget(row: dict[str, Any]) -> None:
     head = Text.assemble((row["key"], "bold"), "  ", (state, tables.STYLE.get(row["state"], "")))
     out.print(head)
     if row["state"] == "no_data":
-        since = clock_words(row["last_seen_at"]) if row["last_seen_at"] else "ever"
-        out.print(Text(f"  no data since {since}: {row['why']}"), soft_wrap=True)
+        since = f"no data since {clock_words(row['last_seen_at'])}" if row["last_seen_at"] else "no data yet"
+        out.print(Text(f"  {since}: {row['why']}"), soft_wrap=True)
         if row["sli"] is None:
             return
         out.print(f"  last known, {span(row['age_seconds'])} old:")

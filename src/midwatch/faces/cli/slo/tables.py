@@ -53,6 +53,14 @@ def budgets(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def window(seconds: float) -> str:
+    """A length as people choose them: ``5 min``, ``6 h``, ``3 d``."""
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= size and seconds % size == 0 and (unit != "d" or seconds > size):
+            return f"{seconds / size:g} {unit}"
+    return f"{seconds:g} s"
+
+
 def print_alerts(found: dict[str, Any]) -> None:
     traffic = f"{number(found['per_minute'])} requests a minute" if found["per_minute"] else "traffic not known"
     period = span(found["period_seconds"])
@@ -63,7 +71,7 @@ def print_alerts(found: dict[str, Any]) -> None:
         out.print(f"\n{percent(ratio)} of requests fail: the budget is gone in {span(gone['seconds'])}")
         table = plain_table("tier", "at", "windows", "fires after", "falls silent after", "budget spent", "")
         for row in (r for r in found["rows"] if r["error_ratio"] == ratio):
-            windows = f"{span(row['long_seconds'])} / {span(row['short_seconds'])}"
+            windows = f"{window(row['long_seconds'])} / {window(row['short_seconds'])}"
             fires = span(row["detect_seconds"]) if row["state"] == "fires" else row["state"]
             table.add_row(
                 Text(row["tier"], style="bold" if row["pages"] else ""),
