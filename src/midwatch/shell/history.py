@@ -209,9 +209,10 @@ def of_ledger(slo: str, key: str, ledger: Ledger) -> tuple[SliCounts, str]:
     sums = [np.repeat(_sums(ledger, old, coarse) / share, share, axis=0), _sums(ledger, new, fine)]
     at, table = np.concatenate([(old[:, None] + fine * np.arange(share)).ravel(), new]), np.concatenate(sums)
     kept = (at > ledger.first_at - fine) & (at < ledger.seen_until)
-    group = tuple(_pair(part) for part in key.partition("{")[2].rstrip("}").split(",")) if "{" in key else ()
     said = f"{key}: beyond {many * fine / 86400:g} days only sums of {coarse / 60:g} min are known, spread evenly"
-    return SliCounts(slo, group, at[kept], table[kept, 0], table[kept, 1], ledger.seen_until), said if old.size else ""
+    return SliCounts(
+        slo, group_of(key), at[kept], table[kept, 0], table[kept, 1], ledger.seen_until
+    ), said if old.size else ""
 
 
 def _sums(ledger: Ledger, starts: Floats, step_seconds: float) -> Floats:
@@ -220,9 +221,11 @@ def _sums(ledger: Ledger, starts: Floats, step_seconds: float) -> Floats:
     return np.array(found, dtype=np.float64).reshape(-1, 2)
 
 
-def _pair(text: str) -> tuple[str, str]:
-    label, _, value = text.partition("=")
-    return label, value
+def group_of(key: str) -> tuple[tuple[str, str], ...]:
+    """The labels in a ledger's key: ``api{tenant=a,region=eu}``."""
+    _, mark, labels = key.removesuffix("}").partition("{")
+    pairs = (part.partition("=") for part in labels.split(","))
+    return tuple((label, value) for label, _, value in pairs) if mark else ()
 
 
 def cut(one: SliCounts, since_at: float, until_at: float) -> SliCounts:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from midwatch.core.slo import forecast
+from midwatch.core.slo.budget import bounds
 from midwatch.core.slo.tiers import in_force
 from midwatch.model.errors import UsageError
-from midwatch.shell import history, slo_views
+from midwatch.shell import history, queries, slo_views
 from midwatch.shell.run import Watch
+from midwatch.shell.slo_past import past_of
 from midwatch.shell.slo_report import month_report, render
 
 
@@ -41,14 +45,25 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
     ) -> dict[str, Any]:
         """What the watch still knows of good and total per step, oldest first: coarse far back, fine lately."""
         slo = slo_views.find(watch.state.slos, name)
+        counts, notes = await past_of(watch.memory, watch.intake.store, slo.name, since, watch.now())
         end = watch.now() if until is None else until
-        found = [
-            history.of_ledger(slo.name, key, ledger)
-            for key, ledger in watch.memory.ledgers.items()
-            if key == slo.name or key.startswith(slo.name + "{")
-        ]
-        counts = [history.cut(one, since, end) for one, _ in found]
-        return {"slo": slo.name, "notes": [said for _, said in found if said], "counts": history.as_json(counts)}
+        return {
+            "slo": slo.name,
+            "notes": notes,
+            "counts": history.as_json([history.cut(one, since, end) for one in counts]),
+        }
+
+    @routes.get("/api/v1/slos/{name:path}/forecast", dependencies=read)
+    async def foreseen(name: str) -> dict[str, Any]:
+        """When the budget will be gone, with an 80 % interval."""
+        slo = slo_views.find(watch.state.slos, name)
+        ledger = watch.memory.ledgers.get(slo.name)
+        if ledger is None:
+            raise UsageError(f"nothing was counted of {slo.name} yet")
+        now = watch.now()
+        period = bounds(slo, now) if slo.calendar is not None else None
+        found = await asyncio.to_thread(forecast.of_ledger, slo, ledger, now, period)
+        return {"slo": slo.name, **queries.plain(found)}
 
     @routes.get("/api/v1/slos/{name:path}/alerts", dependencies=read)
     async def alerts(name: str, per_minute: Annotated[float | None, Query(ge=0)] = None) -> dict[str, Any]:

@@ -50,15 +50,17 @@ class Client:
         said = await self._ask("/api/v1/query", {"query": query, "time": f"{at:.3f}", "partial_response": "false"})
         return _series(said, "vector")
 
-    async def buildinfo(self) -> str:
-        """The version that it says it is; "" when it does not say. Raises SourceError when it is not there."""
+    async def retention(self) -> str:
+        """How long a Prometheus keeps its data, as it was told (``15d``); "" when it does not say. Raises SourceError when
+        it is not there."""
         try:
-            said = await self._ask("/api/v1/status/buildinfo", None)
+            said = await self._ask("/api/v1/status/flags", None)
         except SourceError as error:
             if "404" in str(error):
                 return ""
             raise
-        return str(said.get("version", "")) if isinstance(said, dict) else ""
+        told = str(said.get("storage.tsdb.retention.time", "")) if isinstance(said, dict) else ""
+        return "15d" if told in ("0s", "0") else told
 
     async def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:
         """``data`` of a successful answer."""

@@ -54,6 +54,11 @@ class PrometheusSource:
     def name(self) -> str:
         return self._name
 
+    @property
+    def client(self) -> Client:
+        """For questions about the source itself."""
+        return self._client
+
     async def counts(self, slo: Slo, since_at: float, until_at: float, step_seconds: float) -> Sequence[SliCounts]:
         first = math.ceil(since_at / step_seconds - 1e-9)
         last = math.floor(until_at / step_seconds + 1e-9)  # boundaries: step k lies in [k, k + 1) x step_seconds

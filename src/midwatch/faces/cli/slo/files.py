@@ -2,39 +2,108 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
 
-from midwatch.faces.cli.common import BAD, USAGE, AsJson, err, friendly, out, print_json
-from midwatch.faces.cli.slo.common import Out, Specs, duration, problem_row, put, read
+from midwatch.faces.cli.common import BAD, USAGE, AsJson, Folder, err, folder_of, friendly, out, print_json
+from midwatch.faces.cli.slo.common import Out, Specs, bar, duration, problem_row, put, read
 from midwatch.model.errors import UsageError
+from midwatch.model.indicators import Composite
+from midwatch.model.slo import Slo
+from midwatch.shell.files.yaml_lines import Problem
+from midwatch.shell.queries import plain
+
+if TYPE_CHECKING:
+    from midwatch.core.slo.lint import Remark
 
 
 def check(
     paths: Annotated[
         list[Path], typer.Argument(metavar="PATH...", help="Specs, policies, playbooks; files or folders.")
     ],
+    source: Annotated[
+        str, typer.Option(metavar="WHERE", help="Ask this API (an address, or a source in settings.yaml) for facts.")
+    ] = "",
+    policy: Annotated[
+        str, typer.Option(help="How they alert: file (what the specs say), guarded, textbook, or a policy file.")
+    ] = "file",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say also what was not checked.")] = False,
+    folder: Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """What is wrong with promises, and what will not do what was meant. Exit code 2 when a file is wrong."""
+    """What is wrong with promises, and what will not do what was meant: alerts that can never fire, queries that match
+    nothing, targets above what dependencies promise. Exit code 2 when a file is wrong, 1 when a promise cannot work."""
     with friendly(as_json):
         from midwatch.shell import files
 
         problems = files.check(paths)
+        remarks = _linted(paths, source, policy, folder_of(folder), as_json)
+        wrong = any(remark.level == "error" for _, remark in remarks)
         if as_json:
-            print_json({"ok": not problems, "problems": [problem_row(p) for p in problems]})
+            rows = [{"slo": name, **plain(remark)} for name, remark in remarks]
+            print_json(
+                {"ok": not problems and not wrong, "problems": [problem_row(p) for p in problems], "remarks": rows}
+            )
         else:
-            for problem in problems:
-                out.print(Text(f"{problem.error()} [{problem.code}]", style="red"), soft_wrap=True)
-                if problem.hint:
-                    out.print(Text(f"  hint: {problem.hint}", style="dim"), soft_wrap=True)
-            if not problems:
-                out.print("[green]All right.[/]")
-        if problems:
-            raise typer.Exit(USAGE)
+            _print_check(problems, remarks, verbose)
+        if problems or wrong:
+            raise typer.Exit(USAGE if problems else BAD)
+
+
+def _linted(paths: list[Path], source: str, policy: str, folder: Path, quiet: bool) -> list[tuple[str, Remark]]:
+    """The remarks on every promise that could be read, with facts from ``source`` when one is named."""
+    from midwatch.core.slo.lint import Facts, lint
+    from midwatch.shell.alert_policies import read_policy
+    from midwatch.shell.files.specs import read_specs
+
+    slos, alerting = read_specs(paths).slos, read_policy(policy)
+    known: dict[str, Facts] = asyncio.run(_facts(slos, source, folder, quiet)) if source else {}
+    return [(slo.name, remark) for slo in slos for remark in lint(slo, alerting(slo), known.get(slo.name))]
+
+
+async def _facts(slos: Sequence[Slo], where: str, folder: Path, quiet: bool) -> dict[str, Any]:
+    from midwatch.adapters.sources.prometheus.source import PrometheusSource
+    from midwatch.faces.cli.slo.histories import named_source
+    from midwatch.shell.facts import facts_of
+
+    source = named_source(where, folder)
+    if not isinstance(source, PrometheusSource):
+        raise UsageError(f"{where!r} cannot be asked for facts")
+    found = {}
+    counted = [slo for slo in slos if slo.sli == "source" and not isinstance(slo.indicator, Composite)]
+    with bar("Asking the source", off=quiet) as progress:
+        for slo in progress.track(counted):
+            found[slo.name] = await facts_of(source, slo, time.time())
+    return found
+
+
+def _print_check(problems: Sequence[Problem], remarks: Sequence[tuple[str, Remark]], verbose: bool) -> None:
+    for problem in problems:
+        _line(f"{problem.error()} [{problem.code}]", problem.hint, "red")
+    for name, remark in remarks:
+        if remark.level != "not checked":
+            style = "red" if remark.level == "error" else "yellow"
+            _line(f"{name}: {remark.message} [{remark.rule}]", remark.hint, style)
+    unknown = [f"{name}: {remark.message} [{remark.rule}]" for name, remark in remarks if remark.level == "not checked"]
+    if verbose:
+        for line in unknown:
+            _line(line, "", "dim")
+    elif unknown:
+        _line(f"{len(unknown)} checks lack a fact: --source asks a Prometheus for it, -v lists them", "", "dim")
+    if not problems and len(unknown) == len(remarks):
+        out.print("[green]Nothing is wrong.[/]")
+
+
+def _line(text: str, hint: str, style: str) -> None:
+    out.print(Text(text, style=style), soft_wrap=True)
+    if hint:
+        out.print(Text(f"  hint: {hint}", style="dim"), soft_wrap=True)
 
 
 def rules(

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from rich.progress import Progress, TaskID
 
@@ -37,10 +38,11 @@ def read_history(
     if not where.startswith(("http://", "https://")) and (path.suffix.lower() == ".csv" or path.is_file()):
         found = read_csv(path)
         return History(tuple(cut(one, *span) for one in found.counts), found.notes) if windowed else found
-    return asyncio.run(_of_source(_source(where, folder), slos, span, step_seconds, quiet))
+    return asyncio.run(_of_source(named_source(where, folder), slos, span, step_seconds, quiet))
 
 
-def _source(where: str, folder: Path) -> Source:
+def named_source(where: str, folder: Path) -> Source:
+    """A source of the folder's settings by its name or its address, or an address that needs no token."""
     settings = load_settings(folder).sources
     if where in settings:
         return build_source(where, settings[where])
@@ -85,7 +87,9 @@ def _of_watch(slos: Sequence[Slo], span: tuple[float, float], folder: Path) -> H
     notes: list[str] = []
     for slo in slos:
         try:
-            said = running.get(f"/api/v1/slos/{slo.name}/history?since={max(0.0, span[0]):.0f}&until={span[1]:.0f}")
+            said = running.get(
+                f"/api/v1/slos/{quote(slo.name, safe='')}/history?since={max(0.0, span[0]):.0f}&until={span[1]:.0f}"
+            )
         except (UsageError, NotFound) as error:
             notes.append(f"{slo.name} is left out: {error}")
             continue

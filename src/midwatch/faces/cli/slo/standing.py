@@ -30,7 +30,8 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A promise's name, or 
 SPENT = frozenset({"spent", "burning"})
 
 
-def _path(name: str) -> str:
+def path_of(name: str) -> str:
+    """Where the API has a promise."""
     from urllib.parse import quote
 
     return f"/api/v1/slos/{quote(name, safe='')}"
@@ -78,7 +79,7 @@ def _list_files(files: list[Path], as_json: bool) -> None:
 def show(name: Name, folder: Folder = None, as_json: AsJson = False) -> None:
     """One promise: its budget, what fires and why, its adjustments."""
     with friendly(as_json):
-        found = Running(folder_of(folder)).get(_path(name))
+        found = Running(folder_of(folder)).get(path_of(name))
         if as_json:
             print_json(found)
             return
@@ -124,7 +125,7 @@ def budget(
     """What is left of the budgets, in words. Exit code 1 when one is spent."""
     with friendly(as_json):
         running = Running(folder_of(folder))
-        rows = running.get(_path(name))["budgets"] if name else running.get("/api/v1/slos")
+        rows = running.get(path_of(name))["budgets"] if name else running.get("/api/v1/slos")
         if as_json:
             print_json(rows)
         for number_, row in enumerate(() if as_json else rows):
@@ -182,7 +183,7 @@ def alerts(
             found = table_of(slo, read_policy(policy or "file")(slo), per_minute)
         else:
             query = f"?per_minute={per_minute:g}" if per_minute is not None else ""
-            found = Running(folder_of(folder)).get(f"{_path(name)}/alerts{query}")
+            found = Running(folder_of(folder)).get(f"{path_of(name)}/alerts{query}")
         if as_json:
             print_json(found)
         else:
@@ -221,7 +222,7 @@ def adjust(
             if end <= begin:
                 raise UsageError("the window ends before it begins", hint="--from comes before --to")
             if name != "all":
-                target = running.get(_path(name))["promise"]["name"]
+                target = running.get(path_of(name))["promise"]["name"]
             value = f"{kinds[kind]} {begin:.0f} {end:.0f}"
             what = "does not count" if kind == "maintenance" else "counts as good as far as it was bad"
             said = f"{target}: {clock_words(begin)} to {clock_words(end)} {what}."
