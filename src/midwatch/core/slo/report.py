@@ -279,7 +279,7 @@ def _unknown(account: Account, month: Month, start: float, end: float, now: floa
         lost = (account.first_at - start) / 86400
         said.append(f"Nothing is known before {_when(account.first_at, zone)} ({lost:.1f} days of the month).")
     until = min(end, now)
-    if account.seen_until < until - SLACK_SECONDS:
+    if account.seen_until < until - SLACK_SECONDS or (account.gap and now < end):
         why = f": {account.gap}" if account.gap else ""
         said.append(f"No data since {_when(account.seen_until, zone)}{why}.")
     if now < end:
