@@ -184,3 +184,35 @@ def test_calls_lost_to_one_callee_are_the_way_unless_the_caller_has_just_changed
     assert {(h.entity, h.kind) for h in hypotheses[:2]} == {
         (CHECKOUT, faults.BAD_CONFIG), (PAYMENT, faults.NETWORK_FAULT),
     }  # fmt: skip
+
+
+def silent_region(door_dies: bool) -> World:
+    """Everything behind the us door loses its traffic; the door itself dies of memory, or lives on."""
+    names = [GATEWAY, CHECKOUT, PAYMENT, "service:user", "service:cart"]
+    series: dict[tuple[str, str], np.ndarray] = {}
+    labels = {}
+    for name in names:
+        short = name.removeprefix("service:")
+        for region, then in (("eu", 50), ("us", 0)):
+            instance = f"instance:{short}-{region}"
+            labels[instance] = {"service": short, "region": region}
+            series[instance, signals.REQUESTS] = after(50, then, ONSET)
+            series[instance, signals.UP] = flat(1)
+        series[name, signals.REQUESTS] = after(100, 50, ONSET)
+        series[name, signals.ERRORS] = flat(0)
+    series[GATEWAY, signals.ERRORS] = after(0, 20, ONSET)
+    series[f"{GATEWAY}>{GATEWAY}", signals.ROOT_ERRORS] = after(0, 20, ONSET)
+    if door_dies:
+        memory = np.concatenate([np.full(20, 70e6), np.linspace(70e6, 200e6, 20), np.full(20, np.nan)])
+        series["instance:gateway-us", signals.MEMORY_BYTES] = memory
+        series["instance:gateway-us", signals.MEMORY_LIMIT_BYTES] = flat(201e6)
+        series["instance:gateway-us", signals.UP] = after(1, np.nan, ONSET)
+    return make_world(series, labels=labels)
+
+
+def test_a_region_is_dark_unless_its_front_door_fell_over() -> None:
+    hypotheses, _ = ranked(silent_region(door_dies=False), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == ("region:us", faults.REGION_DARK)
+    hypotheses, _ = ranked(silent_region(door_dies=True), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (GATEWAY, faults.MEMORY_LEAK)
+    assert all(h.kind != faults.REGION_DARK for h in hypotheses)

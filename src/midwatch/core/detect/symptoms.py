@@ -161,7 +161,10 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     if blind(turn) or turn.state.open_incidents:
         return
     heard = np.asarray(np.isfinite(requests[:, -WIDTH:]).all(axis=1))
-    less = {names[row] for row in drops(np.nan_to_num(requests))[0] if heard[row]}
+    dying = {name for name in world.entries if _lost_an_instance(world, name)}
+    dying |= {callee for name in dying for callee in world.callees.get(name, ())}
+    suspected = np.array([name in dying for name in names], dtype=bool)
+    less = {names[row] for row in drops(np.nan_to_num(requests), suspected)[0] if heard[row]}
     keep = [
         row
         for row, name in enumerate(names)
@@ -169,7 +172,7 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     ]
     if not keep:
         return
-    rows, now, before = drops(np.nan_to_num(requests[keep]))
+    rows, now, before = drops(np.nan_to_num(requests[keep]), suspected[keep])
     step = world.series.step_seconds
     for row, after, usual in zip(rows, now, before, strict=True):
         name = names[keep[int(row)]]
@@ -183,6 +186,18 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
             unit="requests/s",
             detail=f"{after / step:.1f} requests/s, {usual / step:.1f} before",
         )
+
+
+def _lost_an_instance(world: World, service: str) -> bool:
+    """Whether an instance that reported before was silent, or began anew, in one of the newest steps."""
+    for instance in world.instances.get(service, ()):
+        up = world.series.get(instance.key, signals.UP)
+        if up is not None and np.nan_to_num(up[-4 * WIDTH : -WIDTH]).sum() >= 2 and not (up[-WIDTH:] > 0).all():
+            return True
+        restarts = world.series.get(instance.key, signals.RESTARTS)
+        if restarts is not None and np.nansum(restarts[-WIDTH:]) >= 1:
+            return True
+    return False
 
 
 def _lags(turn: Turn) -> Iterable[Finding]:

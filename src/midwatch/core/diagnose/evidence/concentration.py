@@ -9,6 +9,7 @@ from midwatch.core.diagnose.blame import Blame, concentrated
 from midwatch.core.diagnose.calls import well
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.core.diagnose.evidence.processes import died
 from midwatch.model import faults, signals
 from midwatch.model.entity import entity_key, name_of, split_edge
 
@@ -80,6 +81,9 @@ def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
     needed = max(3, 0.4 * len(regions[worst]))
     if troubled[worst] < needed or others > 0.25 * troubled[worst]:
         return
+    doors = [i for entry in case.world.entries for i in case.instances(entry) if i.labels.get("region", "") == worst]
+    if any(died(case, door) for door in doors):
+        return  # nothing comes in where the front door fell over: the region behind it is not the cause
     text = (
         f"{troubled[worst]} of {len(regions[worst])} services are unreachable or silent in {worst}, {others} elsewhere"
     )

@@ -31,6 +31,7 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
     # Starts of processes during normal time are deploys and scalings; what counts is what lies above that.
     restarts = case.sum(service, signals.RESTARTS, case.bad)
     leaking = [(i, rise) for i in case.instances(service) if (rise := _rise(case, i)) is not None]
+    share = max(blame.of(service), _turned_away(case, service))
     for instance, (low, high, limit) in leaking:
         near = limit > 0 and high >= 0.8 * limit
         weight = 1.5 + (1.5 if near else 0.0) + (1.5 if restarts >= 1 else 0.0)
@@ -39,7 +40,7 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
         )
         yield clue(
             service, faults.MEMORY_LEAK, weight, "resource", text, value=high / 1e6, baseline=low / 1e6, unit="MB",
-            scope={"instance": instance.name} if len(leaking) == 1 else {}, seen_at=instance.key,
+            share=share, scope={"instance": instance.name} if len(leaking) == 1 else {}, seen_at=instance.key,
         )  # fmt: skip
     deployed = any(
         c.kind in ("deploy", "scale")
@@ -52,7 +53,17 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
             2.0 if deployed and restarts <= 2 * len(case.instances(service)) else 0.0
         )
         text = f"{restarts:.0f} restarts of {name_of(service)} since the trouble began"
-        yield clue(service, faults.CRASH_LOOP, weight, "resource", text, value=restarts, baseline=0.0, unit="count")
+        yield clue(
+            service,
+            faults.CRASH_LOOP,
+            weight,
+            "resource",
+            text,
+            value=restarts,
+            baseline=0.0,
+            unit="count",
+            share=share,
+        )
     silent = [i for i in case.instances(service) if _silent(case, i)]
     if silent:
         everybody = len(silent) == len([i for i in case.instances(service) if _was_up(case, i)])
@@ -63,6 +74,20 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
         yield clue(service, kind, 2.0, "silence", text, value=float(len(silent)), unit="count", scope=scope)
         if restarts >= 1:
             yield clue(service, faults.CRASH_LOOP, 1.0, "silence", text, value=float(len(silent)), unit="count")
+
+
+def died(case: Case, instance: Entity) -> bool:
+    """Whether an instance fell silent or began anew since the trouble began."""
+    return _silent(case, instance) or case.sum(instance.key, signals.RESTARTS, case.bad) >= 1
+
+
+def _turned_away(case: Case, service: str) -> float:
+    """The share of the usual requests that an entry point no longer takes while its instances die: their users see it,
+    and no span tells."""
+    usual = case.sum(service, signals.REQUESTS, case.normal) * case.scale
+    if service not in case.world.entries or usual <= 0 or not any(died(case, i) for i in case.instances(service)):
+        return 0.0
+    return float(np.clip(1.0 - case.sum(service, signals.REQUESTS, case.bad) / usual, 0.0, 1.0))
 
 
 def _rise(case: Case, instance: Entity) -> tuple[float, float, float] | None:
