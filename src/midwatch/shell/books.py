@@ -25,9 +25,11 @@ from midwatch.model.events import (
     Recorded,
     WatchStarted,
 )
+from midwatch.model.findings import Incident
 from midwatch.model.state import State, fold
 from midwatch.shell.health import Health
 from midwatch.shell.journal import Head, Journal
+from midwatch.shell.recall import entries_of
 from midwatch.shell.timeline import Chronicle
 
 log = logging.getLogger("midwatch.books")
@@ -51,22 +53,23 @@ class Books:
         self._unrecorded: deque[Event] = deque(maxlen=MAX_UNRECORDED)
         self._changed = asyncio.Event()
         self.unobeyed: list[Recorded] = []
+        self._opened_seq = 0  # timelines since then are in the chronicle; those from before are read when asked for
+        self._recalled: set[str] = set()
 
     async def open(self, make: Callable[[], Journal]) -> int:
         """Open the journal and fold it; the lease's epoch. Raises JournalError."""
         self._journal = journal = await self._on_thread(make)
         self.state = await self._on_thread(journal.load_state)
         self.head = await self._on_thread(journal.head)
+        self.chronicle, self._opened_seq = Chronicle(self.state), self.head.seq
         await self._on_thread(self._read, journal)
         return journal.epoch
 
     def _read(self, journal: Journal) -> None:
-        """Timelines, and the inputs that an earlier process journaled but died before it could obey them."""
-        for recorded in journal.read():
-            self.chronicle.add(recorded)
+        """The inputs that an earlier process journaled but died before it could obey them: they stand at the end."""
+        for recorded in journal.read(max(0, self.head.seq - MAX_UNRECORDED)):
             if isinstance(recorded.event, CommandGiven | ChangeSeen):
-                if len(self.unobeyed) < MAX_UNRECORDED:
-                    self.unobeyed.append(recorded)
+                self.unobeyed.append(recorded)
             elif not isinstance(recorded.event, _NOT_OF_A_TURN):
                 self.unobeyed.clear()  # a turn of the loop came after: it has seen them
 
@@ -120,6 +123,17 @@ class Books:
             return recorded, journal.head()
         except JournalError:  # written all the same
             return recorded, self.head
+
+    async def recall(self, incident: Incident) -> Chronicle:
+        """The chronicle with the whole timeline of one incident in it, of its time before this process as well. Raises
+        JournalError."""
+        if incident.id in self._recalled:
+            return self.chronicle
+        entries = await asyncio.to_thread(entries_of, self.journal, incident, self._opened_seq)
+        if incident.id not in self._recalled:  # somebody else may have asked meanwhile
+            self.chronicle.recall(incident.id, entries)
+            self._recalled = {incident.id, *(ident for ident in self._recalled if ident in self.state.incidents)}
+        return self.chronicle
 
     async def record(self, event: Event) -> None:
         """Journal the outcome of an effect. When that fails it is kept and tried again at each turn; if the process

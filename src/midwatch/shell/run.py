@@ -46,6 +46,7 @@ from midwatch.shell.ingest.changes import known
 from midwatch.shell.intake import Intake
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.leader import LEASE_SECONDS
+from midwatch.shell.queries import find_incident
 from midwatch.shell.servers import AsgiServer, bind
 from midwatch.shell.sources import Poller, build_sources, seen_until
 from midwatch.shell.timeline import Chronicle
@@ -144,8 +145,12 @@ class Watch:
 
     @property
     def chronicle(self) -> Chronicle:
-        """Timelines, updates and post-mortems."""
+        """Timelines, updates and post-mortems since the start; ``recall`` reaches further back."""
         return self.books.chronicle
+
+    async def recall(self, ident: str) -> Chronicle:
+        """The chronicle with the whole timeline of the incident ``ident``. Raises NotFound, JournalError."""
+        return await self.books.recall(find_incident(self.state, ident))
 
     # -- life --
 

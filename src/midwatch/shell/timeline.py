@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict, deque
 from collections.abc import Iterable
 from typing import TypeVar
@@ -12,8 +13,9 @@ from msgspec import Struct
 from midwatch.core.learn.timeline import sentence, who
 from midwatch.model import events as e
 from midwatch.model.actions import Action
+from midwatch.model.state import State
 
-MAX_INCIDENTS = 200
+MAX_INCIDENTS = 250
 MAX_ENTRIES = 400
 MAX_KNOWN = 20 * MAX_INCIDENTS  # actions and pages whose incident is remembered
 _T = TypeVar("_T")
@@ -32,19 +34,38 @@ class Entry(Struct, frozen=True):
 
 
 class Chronicle:
-    """Timelines by incident, the latest updates, and the post-mortems. Feed it every Recorded in order."""
+    """Timelines by incident, the latest updates, and the post-mortems. Feed it every Recorded in order.
 
-    def __init__(self) -> None:
+    With a ``state`` it begins there: it knows whose action and page is whose, and ``recall`` brings what happened before.
+    """
+
+    def __init__(self, state: State | None = None) -> None:
         self.postmortems: OrderedDict[str, str] = OrderedDict()
         self.updates: OrderedDict[str, e.UpdateWritten] = OrderedDict()
         self._by_incident: OrderedDict[str, deque[Entry]] = OrderedDict()
         self._actions: OrderedDict[str, Action] = OrderedDict()
         self._pages: OrderedDict[str, str] = OrderedDict()  # page id -> incident
+        for incident in sorted(state.incidents.values(), key=lambda i: i.resolved_at or math.inf) if state else ():
+            _keep(self._by_incident, incident.id, deque(maxlen=MAX_ENTRIES), MAX_INCIDENTS)
+        for ident, record in state.actions.items() if state else ():
+            _keep(self._actions, ident, record.action, MAX_KNOWN)
+        for ident, page in state.pages.items() if state else ():
+            _keep(self._pages, ident, page.ordered.incident, MAX_KNOWN)
 
     def read(self, recorded: Iterable[e.Recorded]) -> Chronicle:
         for one in recorded:
             self.add(one)
         return self
+
+    def recall(self, incident: str, earlier: Iterable[e.Recorded]) -> None:
+        """Put what ``earlier`` says of ``incident`` before what is known of it."""
+        older = Chronicle().read(earlier)
+        lines = deque((*older.of(incident), *self.of(incident)), maxlen=MAX_ENTRIES)
+        _keep(self._by_incident, incident, lines, MAX_INCIDENTS)
+        if incident in older.updates:
+            self.updates.setdefault(incident, older.updates[incident])
+        if incident in older.postmortems:
+            self.postmortems.setdefault(incident, older.postmortems[incident])
 
     def of(self, incident: str) -> tuple[Entry, ...]:
         return tuple(self._by_incident.get(incident, ()))

@@ -97,11 +97,13 @@ def router(watch: Watch) -> APIRouter:
 
     @routes.get("/api/v1/incidents/{ident}", dependencies=read)
     async def incident(ident: str) -> dict[str, Any]:
-        return queries.incident(watch.state, ident, watch.chronicle)
+        chronicle = await watch.recall(ident)
+        return queries.incident(watch.state, ident, chronicle)
 
     @routes.get("/api/v1/incidents/{ident}/postmortem", dependencies=read)
     async def postmortem(ident: str) -> PlainTextResponse:
-        text = queries.postmortem(watch.state, ident, watch.chronicle)
+        chronicle = await watch.recall(ident)
+        text = queries.postmortem(watch.state, ident, chronicle)
         return PlainTextResponse(text, media_type="text/markdown; charset=utf-8")
 
     @routes.get("/api/v1/actions", dependencies=read)

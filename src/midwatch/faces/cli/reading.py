@@ -35,6 +35,7 @@ from midwatch.model.errors import MidwatchError, UsageError
 from midwatch.model.state import State
 from midwatch.shell import queries
 from midwatch.shell.folder import read_running
+from midwatch.shell.recall import entries_of
 from midwatch.shell.timeline import Chronicle
 
 if TYPE_CHECKING:
@@ -63,9 +64,14 @@ def read_state(folder: Path) -> State:
         return journal.load_state()
 
 
-def read_all(folder: Path) -> tuple[State, Chronicle]:
+def read_incident(folder: Path, ident: str) -> tuple[State, Chronicle]:
+    """State, and the timeline of one incident. Raises NotFound."""
     with journal_of(folder) as journal:
-        return journal.load_state(), Chronicle().read(journal.read())
+        state = journal.load_state()
+        found = queries.find_incident(state, ident)
+        chronicle = Chronicle(state)
+        chronicle.recall(found.id, entries_of(journal, found, state.seq))
+        return state, chronicle
 
 
 def status(folder: Folder = None, as_json: AsJson = False) -> None:
@@ -167,7 +173,7 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
 def show(ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = None, as_json: AsJson = False) -> None:
     """One incident: words, causes with evidence, actions with verdicts, timeline."""
     with friendly(as_json):
-        state, chronicle = read_all(folder_of(folder))
+        state, chronicle = read_incident(folder_of(folder), ident)
         found = queries.incident(state, ident, chronicle)
         if as_json:
             print_json(found)
@@ -206,7 +212,7 @@ def postmortem(
 ) -> None:
     """The post-mortem, as Markdown (rendered on a terminal)."""
     with friendly(as_json):
-        state, chronicle = read_all(folder_of(folder))
+        state, chronicle = read_incident(folder_of(folder), ident)
         text = queries.postmortem(state, ident, chronicle)
         if as_json:
             print_json({"incident": queries.find_incident(state, ident).id, "markdown": text})
@@ -243,4 +249,4 @@ def verify(folder: Folder = None, as_json: AsJson = False) -> None:
             raise typer.Exit(BAD)
 
 
-__all__ = ["incidents", "journal_of", "postmortem", "read_all", "read_state", "show", "status", "verify"]
+__all__ = ["incidents", "journal_of", "postmortem", "read_incident", "read_state", "show", "status", "verify"]

@@ -68,6 +68,9 @@ class FakeJournal:
     def read(self, after_seq: int = 0) -> Iterator[Recorded]:
         yield from self.entries[after_seq:]
 
+    def seq_before(self, at: float) -> int:
+        return sum(one.at < at for one in self.entries)
+
     def head(self) -> Head:
         last = self.entries[-1] if self.entries else None
         return Head(last.seq if last else 0, f"{0x5EA1ED:064x}", last.at if last else 0.0)

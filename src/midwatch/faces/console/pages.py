@@ -204,7 +204,7 @@ def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
     return {
         "open": [brief(i, projection) for i in by_urgency(view.state)],
         "closed": [brief(i, projection) for i in closed],
-        "postmortems": {i for i, s in projection.stories.items() if s.postmortem},
+        "postmortems": {i.id for i in closed},  # written in the turn that resolves an incident
     }
 
 
@@ -308,14 +308,10 @@ def actions_page(view: View) -> dict[str, Any]:
     }
 
 
-def postmortems_page(view: View, projection: JournalProjection) -> dict[str, Any]:
-    known = view.state.incidents
-    found = [
-        (ident, story.postmortem[0], known.get(ident))
-        for ident, story in projection.stories.items()
-        if story.postmortem
-    ]
-    return {"written": sorted(found, key=lambda row: -row[1])}
+def postmortems_page(view: View) -> dict[str, Any]:
+    """Of every incident that is over and that state remembers: its post-mortem is written in the turn that resolves it."""
+    over = [(i.id, i.resolved_at, i) for i in view.state.incidents.values() if i.resolved_at is not None]
+    return {"written": sorted(over, key=lambda row: -row[1])}
 
 
 def health_page(view: View, watch: WatchView) -> dict[str, Any]:

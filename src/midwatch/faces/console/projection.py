@@ -1,6 +1,8 @@
 """What the pages need of the journal besides state: the latest words, post-mortems and the events of each incident.
 
-Read incrementally, in slices, so that a long journal does not hold up the loop; bounded per incident and in all.
+It begins ``TAIL`` entries before the newest, so that the first page does not wait for a whole year to be decoded, and reads
+the time of an older incident when its page is asked for. In slices, so that it does not hold up the loop; bounded per
+incident and in all.
 """
 
 from __future__ import annotations
@@ -12,12 +14,17 @@ from itertools import islice
 from midwatch.faces.console.view import JournalView
 from midwatch.model import events as e
 from midwatch.model.events import Recorded
+from midwatch.model.findings import Incident
+from midwatch.model.state import State
+from midwatch.shell.recall import AFTER_SECONDS, LEAD_SECONDS
 
 MAX_INCIDENTS = 250
 MAX_EVENTS = 1500
 MAX_COMMON = 3000
 MAX_POSTMORTEM_CHARS = 200_000
 SLICE = 2000
+TAIL = 5000
+MAX_OLD = 8
 
 
 class Story:
@@ -40,12 +47,17 @@ class JournalProjection:
         self.refusals: deque[Recorded] = deque(maxlen=10)  # commands that could not be obeyed
         self.hands: Recorded | None = None  # the newest hands off / hands on that took effect
         self._owner: OrderedDict[str, str] = OrderedDict()  # action and page ids -> incident
+        self._first: int | None = None  # the entry that it began after
+        self._recalled: OrderedDict[str, JournalProjection] = OrderedDict()
         self._lock = asyncio.Lock()
 
-    async def catch_up(self, head_seq: int) -> None:
+    async def catch_up(self, head_seq: int, state: State | None = None) -> None:
+        """Read on to ``head_seq``. ``state`` says whose older actions and pages are."""
         if self.seq >= head_seq:
             return
         async with self._lock:
+            if self._first is None:
+                self._begin(max(0, head_seq - TAIL), state)
             while self.seq < head_seq:
                 some = list(islice(self._journal.read(self.seq), SLICE))
                 if not some:
@@ -53,6 +65,36 @@ class JournalProjection:
                 for recorded in some:
                     self._take(recorded)
                 await asyncio.sleep(0)
+
+    def _begin(self, after_seq: int, state: State | None) -> None:
+        self.seq = self._first = after_seq
+        if after_seq and state is not None:
+            for incident in state.incidents:
+                self._own(incident, incident)
+            for action in state.actions.values():
+                self._own(action.action.id, action.action.incident)
+            for page in state.pages.values():
+                self._own(page.ordered.page, page.ordered.incident)
+
+    async def recall(self, incident: Incident) -> JournalProjection:
+        """A projection that holds the whole story of ``incident``: this one, unless it opened before this one begins.
+        Call ``catch_up`` before. Raises JournalError."""
+        if not self._first:
+            return self
+        before = self._journal.seq_before(incident.onset_at - LEAD_SECONDS)
+        if before >= self._first:
+            return self
+        known = self._recalled.get(incident.id)
+        if known is None:
+            known = self._recalled[incident.id] = JournalProjection(self._journal)
+            known._begin(before, None)
+            while len(self._recalled) > MAX_OLD:
+                self._recalled.popitem(last=False)
+        last = self.seq
+        if incident.resolved_at is not None:
+            last = min(last, self._journal.seq_before(incident.resolved_at + AFTER_SECONDS))
+        await known.catch_up(last)
+        return known
 
     def story(self, incident: str) -> Story:
         return self.stories.get(incident) or Story()

@@ -90,6 +90,9 @@ class Renderer:
         view = context["view"]
         head, _, ident = path.strip("/").partition("/")
         status, name, more = 200, "missing.html", {}
+        told = self.projection
+        if head in ("incidents", "postmortems") and ident in view.state.incidents:
+            told = await told.recall(view.state.incidents[ident])
         match (head, ident):
             case ("", ""):
                 name, more = "watch.html", pages.watch_page(view, self.watch, self.projection)
@@ -97,7 +100,7 @@ class Renderer:
                 name, more = "incidents.html", pages.incidents_page(view, self.projection)
             case ("incidents", _) if ident in view.state.incidents:
                 incident = view.state.incidents[ident]
-                name, more = "incident.html", pages.incident_page(view, incident, self.projection)
+                name, more = "incident.html", pages.incident_page(view, incident, told)
             case ("budgets", ""):
                 name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
             case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:
@@ -106,8 +109,8 @@ class Renderer:
             case ("actions", ""):
                 name, more = "actions.html", pages.actions_page(view)
             case ("postmortems", ""):
-                name, more = "postmortems.html", pages.postmortems_page(view, self.projection)
-            case ("postmortems", _) if (written := self.projection.story(ident).postmortem) is not None:
+                name, more = "postmortems.html", pages.postmortems_page(view)
+            case ("postmortems", _) if (written := told.story(ident).postmortem) is not None:
                 name = "postmortem.html"
                 html = Markup(self._markdown.render(written[1]))
                 more = {"ident": ident, "at": written[0], "html": html}
@@ -120,7 +123,7 @@ class Renderer:
     async def _context(
         self, path: str, session: Session, said: tuple[str, str] | None, query: str = ""
     ) -> dict[str, Any]:
-        await self.projection.catch_up(self.watch.state.seq)
+        await self.projection.catch_up(self.watch.state.seq, self.watch.state)
         now = self.clock()
         view = pages.read_view(self.watch, self.projection, now)
         return {

@@ -16,6 +16,10 @@ class JournalView(Protocol):
         """Entries with a higher sequence number than ``after_seq``, in order."""
         ...
 
+    def seq_before(self, at: float) -> int:
+        """The seq of the last entry before ``at`` (unix seconds), 0 when there is none."""
+        ...
+
     def head(self) -> Any:
         """The newest entry's ``seq``, ``hash`` and ``at``."""
         ...

@@ -48,6 +48,11 @@ class JournalReader(Protocol):
 
     def head(self) -> Head: ...
 
+    def seq_before(self, at: float) -> int:
+        """The seq of the last entry before ``at`` (unix seconds), 0 when there is none. It costs a few look-ups, however
+        long the journal: its times never go back."""
+        ...
+
     def load_state(self) -> State:
         """The newest usable snapshot and the fold of what came after it: the same as folding everything."""
         ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -40,6 +41,9 @@ class MemoryJournal:
     def read(self, after_seq: int = 0) -> Iterator[Recorded]:
         for index in range(max(after_seq, 0), len(self._entries)):
             yield self._entries[index]
+
+    def seq_before(self, at: float) -> int:
+        return bisect_left(self._entries, at, key=lambda one: one.at)
 
     def head(self) -> Head:
         if not self._entries:

@@ -74,6 +74,15 @@ class SqliteReader:
         with self._reading() as connection:
             return head_of(connection)
 
+    def seq_before(self, at: float) -> int:
+        with self._reading() as connection:
+            low, high = 0, head_of(connection).seq
+            while low < high:
+                middle = (low + high + 1) // 2
+                earlier = connection.execute(select(chain.c.at).where(chain.c.seq == middle)).scalar_one() < at
+                low, high = (middle, high) if earlier else (low, middle - 1)
+        return low
+
     def load_state(self) -> State:
         state = self._from_snapshot() or State()
         for recorded in self.read(state.seq):
