@@ -216,3 +216,45 @@ def test_a_region_is_dark_unless_its_front_door_fell_over() -> None:
     hypotheses, _ = ranked(silent_region(door_dies=True), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == (GATEWAY, faults.MEMORY_LEAK)
     assert all(h.kind != faults.REGION_DARK for h in hypotheses)
+
+
+def one_slow_store(own: float, store_ms: float, throttled: float = 0.0) -> World:
+    """payment waits for the store; two other callers do not. ``own``: payment's own time per step from the onset on."""
+    series = healthy()
+    for other in ("service:user", "service:cart"):
+        series[f"{other}>{DB}", signals.CALLS] = flat(100)
+        series[f"{other}>{DB}", signals.CALL_MS] = flat(300)
+    series[f"{PAYMENT}>{DB}", signals.CALL_MS] = after(300, store_ms, ONSET)
+    series[PAYMENT, signals.SELF_MS] = after(300, own, ONSET)
+    series[PAYMENT, signals.CPU_THROTTLED_RATIO] = after(0, throttled, ONSET)
+    series[f"{GATEWAY}>{DB}", signals.ROOT_SELF_MS] = after(300, store_ms, ONSET)
+    series[f"{GATEWAY}>{PAYMENT}", signals.ROOT_SELF_MS] = after(300, own, ONSET)
+    return make_world(series)
+
+
+def test_a_store_that_slowed_down_far_more_than_its_caller_is_slow_itself() -> None:
+    starved, _ = ranked(one_slow_store(own=6000, store_ms=9000), symptom("latency_shift", value=0.6))
+    assert starved[0].entity == PAYMENT  # everything takes longer there, twenty and thirty times
+    slow, _ = ranked(one_slow_store(own=900, store_ms=20000), symptom("latency_shift", value=0.6))
+    assert slow[0].entity == DB  # it waits a little for a connection to ask with
+    kept, _ = ranked(one_slow_store(own=900, store_ms=20000, throttled=0.9), symptom("latency_shift", value=0.6))
+    assert kept[0].entity == PAYMENT
+
+
+def test_a_flag_reaches_every_instance_and_so_does_its_fault() -> None:
+    series = failing_in(PAYMENT)
+    labels = {f"instance:payment-{r}": {"service": "payment", "region": r} for r in ("eu", "us")}
+    for region, errors in (("eu", 15), ("us", 0)):
+        series[f"instance:payment-{region}", signals.REQUESTS] = flat(50)
+        series[f"instance:payment-{region}", signals.TIME_MS] = flat(450)
+        series[f"instance:payment-{region}", signals.ERRORS] = after(0, errors, ONSET)
+        series[f"instance:payment-{region}", signals.ORIGIN_ERRORS] = after(0, errors, ONSET)
+    flag = Change("c1", START + ONSET * STEP - 47, "flag", PAYMENT, before="fast=off", after="fast=on")
+    hypotheses, _ = ranked(make_world(series, labels=labels), symptom(), changes=(flag,))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.BAD_INSTANCE)
+    assert hypotheses[0].probability > 0.6
+    series["instance:payment-us", signals.ERRORS] = series["instance:payment-us", signals.ORIGIN_ERRORS] = after(
+        0, 15, ONSET
+    )
+    hypotheses, _ = ranked(make_world(series, labels=labels), symptom(), changes=(flag,))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.BAD_FLAG)

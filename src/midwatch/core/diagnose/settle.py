@@ -20,6 +20,7 @@ from midwatch.model.entity import edge_key, kind_of
 
 SLOW_FACTOR: Final = 3.0
 MIN_CALLERS: Final = 3
+MATCHING: Final = 3.0
 
 
 def settle(case: Case, blame: Blame) -> Blame:
@@ -53,7 +54,9 @@ def _starved(case: Case, blame: Blame) -> Blame:
 
 
 def starved_caller(case: Case, store: str) -> str | None:
-    """The one caller for which a store of several callers is slow, and whose own time per request doubled as well."""
+    """The one caller for which a store of several callers is slow, and which is slow at its own work to match: a process
+    that gets a tenth of the CPU does everything in ten times the time. One that merely waits for a slow statement, and
+    then for a connection to ask it with, has a store that slowed down far more than itself."""
     busy = [
         caller
         for caller in case.world.callers.get(store, ())
@@ -62,18 +65,22 @@ def starved_caller(case: Case, store: str) -> str | None:
     slow = slow_callers(case, store)
     if len(slow) != 1 or len(busy) < MIN_CALLERS:
         return None
+    if case.level(slow[0], signals.CPU_THROTTLED_RATIO, case.bad) > 0.1:
+        return slow[0]
     own = case.per(slow[0], signals.SELF_MS, signals.REQUESTS, case.bad)
     usual = case.per(slow[0], signals.SELF_MS, signals.REQUESTS, case.normal)
-    throttled = case.level(slow[0], signals.CPU_THROTTLED_RATIO, case.bad)
-    return slow[0] if own > 2 * usual + 2 or throttled > 0.1 else None
+    slower = MATCHING * ratio_of(own, usual, 1.0) >= _factor(case, slow[0], store)
+    return slow[0] if own > 2 * usual + 2 and slower else None
+
+
+def _factor(case: Case, caller: str, store: str) -> float:
+    """How many times longer than usual the caller waits for the store; NaN when that cannot be said."""
+    edge = edge_key(caller, store)
+    now = case.per(edge, signals.CALL_MS, signals.CALLS, case.bad)
+    before = case.per(edge, signals.CALL_MS, signals.CALLS, case.normal)
+    return math.nan if math.isnan(before) else ratio_of(now, before, 1.0)
 
 
 def slow_callers(case: Case, store: str) -> list[str]:
-    found = []
-    for caller in case.world.callers.get(store, ()):
-        edge = edge_key(caller, store)
-        now = case.per(edge, signals.CALL_MS, signals.CALLS, case.bad)
-        before = case.per(edge, signals.CALL_MS, signals.CALLS, case.normal)
-        if kind_of(caller) == "service" and ratio_of(now, before, 1.0) >= SLOW_FACTOR and not math.isnan(before):
-            found.append(caller)
-    return found
+    callers = [caller for caller in case.world.callers.get(store, ()) if kind_of(caller) == "service"]
+    return [caller for caller in callers if _factor(case, caller, store) >= SLOW_FACTOR]

@@ -26,7 +26,12 @@ CLOSENESS: Final = ((15.0, 4.0), (35.0, 3.2), (75.0, 2.0), (150.0, 0.8), (300.0,
 """(seconds before the onset, nats)."""
 
 
-def changes(case: Case, blame: Blame) -> Iterator[Clue]:
+def changed(case: Case, entity: str) -> dict[str, Change]:
+    """What was changed at one entity shortly before the onset, by the fault kind that it would be."""
+    return {kind: change for (suspect, kind), change in _newest(case).items() if suspect == entity}
+
+
+def _newest(case: Case) -> dict[tuple[str, str], Change]:
     newest: dict[tuple[str, str], Change] = {}
     for change in sorted(case.changes, key=lambda c: c.at):
         kind = KINDS.get(change.kind)
@@ -34,7 +39,11 @@ def changes(case: Case, blame: Blame) -> Iterator[Clue]:
             key = (_suspect(case, change), kind)
             if _says(change) or key not in newest:  # one that says nothing does not hide one that does
                 newest[key] = change
-    for (entity, kind), change in newest.items():
+    return newest
+
+
+def changes(case: Case, blame: Blame) -> Iterator[Clue]:
+    for (entity, kind), change in _newest(case).items():
         before = case.onset_at - change.at
         weight = next(nats for seconds, nats in CLOSENESS if before <= seconds)
         when = f"{before:.0f} s before the trouble began" if before >= 0 else f"{-before:.0f} s after the first sign"

@@ -9,6 +9,7 @@ from midwatch.core.diagnose.blame import Blame, concentrated
 from midwatch.core.diagnose.calls import well
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
+from midwatch.core.diagnose.evidence.changes import changed
 from midwatch.core.diagnose.evidence.processes import died
 from midwatch.model import faults, signals
 from midwatch.model.entity import entity_key, name_of, split_edge
@@ -51,6 +52,21 @@ def _one_instance(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
     region = next((i.labels.get("region", "") for i in case.instances(service) if i.name == place), "")
     scope = {"instance": place, **({"region": region} if region else {})}
     yield clue(service, faults.BAD_INSTANCE, 2.2, "concentration", text, value=share, unit="ratio", scope=scope)
+    for kind, change in changed(case, service).items():
+        if kind != faults.BAD_DEPLOY or _everywhere(case, service, change.after):
+            text = f"{_reached(kind)} all instances of {name_of(service)}, and {share:.0%} of its trouble is on {place}"
+            yield clue(service, kind, -2.2, "concentration", text, value=share, unit="ratio")
+
+
+def _everywhere(case: Case, service: str, version: str) -> bool:
+    """Whether all instances run the version: a roll-out under way touches one place, as a bad place does."""
+    return all(i.labels.get("version", version) == version for i in case.instances(service))
+
+
+def _reached(kind: str) -> str:
+    return {faults.BAD_DEPLOY: "the deploy reached", faults.BAD_CONFIG: "the setting reached"}.get(
+        kind, "the flag reached"
+    )
 
 
 def _unanswered_by_region(case: Case, service: str) -> dict[str, float]:
