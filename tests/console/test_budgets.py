@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from tests.console.test_pages import NOW, browser, check_document, get, text_of
 
+from midwatch.core.slo.forecast import Forecast
 from midwatch.core.slo.ledger import add, new_ledger
-from midwatch.faces.console import slo_words
+from midwatch.faces.console import foresight, slo_words
 from midwatch.faces.console.alerts import read_alerts
 from midwatch.faces.console.budgets import PER_PAGE
 from midwatch.faces.console.fake_promises import STATES
@@ -268,3 +269,59 @@ def test_what_is_left_in_words() -> None:
     assert slo_words.left_events(SLO, 1, 4.5) == "3.5 of 4.5 failures left"
     assert slo_words.left_time(SLO, 0.42, 30 * 86400).replace("\u00a0", " ") == "18 of 43 min of full outage"
     assert slo_words.left_time(SLO, -0.5, 30 * 86400).replace("\u00a0", " ") == "overspent by 22 min of full outage"
+
+
+# the forecast
+
+
+def test_the_forecast_is_said_and_drawn_where_there_is_one(watch: FakeWatch) -> None:
+    page = get(watch, "/budgets/search-freshness").text
+    text = text_of(page).replace("\u00a0", " ")
+    assert re.search(r"\d+ % chance that it is gone by", text) and page.count('class="p-fan"') == 2
+    calm = get(watch, "/budgets/user-login").text
+    assert "It will last beyond" in text_of(calm) and 'class="p-fan"' not in calm
+    assert "When it will be gone is not known" in text_of(get(watch, "/budgets/pricing-availability").text)
+    down = get(watch, "/budgets/notification-delivery").text
+    assert "chance" not in text_of(down) and "will last" not in text_of(down)
+
+
+def test_the_words_of_a_forecast() -> None:
+    def words_of(**more: object) -> str:
+        given = {
+            "state": "may run out",
+            "spent": 0.5,
+            "horizon_at": NOW + 30 * 86400,
+            "chance": 0.62,
+            "days": 20,
+            **more,
+        }
+        return foresight.said(Forecast(**given), NOW).replace("\u00a0", " ")  # type: ignore[arg-type]
+
+    assert words_of(early_at=NOW + 86400, middle_at=NOW + 3 * 86400, late_at=NOW + 9 * 86400) == (
+        "62 % chance that it is gone by 21 Oct 14:13: in eight of ten futures between 22 Sep 14:13 and 30 Sep 14:13."
+    )
+    assert words_of(early_at=NOW + 86400).endswith("in one of ten futures before 22 Sep 14:13.")
+    assert words_of(state="not within the horizon", chance=0.0) == (
+        "It will last beyond 21 Oct 14:13, as far as 20 days of history say (hardly any chance of less)."
+    )
+    assert (
+        words_of(state="not known", why="no traffic was seen")
+        == "When it will be gone is not known: no traffic was seen."
+    )
+    assert words_of(state="spent") == "" and foresight.said(None, NOW) == ""
+    assert words_of(early_at=NOW + 86400, at_this_rate_seconds=7200.0).endswith(
+        "If the last hour goes on, it is gone in 2 h."
+    )
+
+
+def test_a_forecast_is_played_once_a_minute() -> None:
+    ledger = FakeWatch("promises", NOW).memory.ledgers["search-freshness"]
+    seer, slo = foresight.Foresight(), STATES["slowly"]
+
+    async def go() -> list[object]:
+        return [await seer.of(slo, slo.name, ledger, NOW + after) for after in (0.0, 30.0, 61.0)] + [
+            await seer.of(slo, "other", None, NOW)
+        ]
+
+    first, again, later, nothing = asyncio.run(go())
+    assert first is again and first is not later and nothing is None

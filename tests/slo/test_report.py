@@ -194,7 +194,7 @@ def test_the_way_of_a_budget_only_falls_and_ends_where_the_sums_say(
 ) -> None:
     start = OCTOBER
     bad = np.array([float(b) for _, b in counts])
-    times = start + DAY * np.arange(len(counts))
+    times = start + DAY * np.arange(len(counts), dtype=np.float64)
     now = start + DAY * days
     line = burn_down(
         times, bad, 50.0, step_seconds=DAY, start_at=start, end_at=start + 90 * DAY, first_at=start + DAY * since,

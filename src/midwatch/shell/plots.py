@@ -35,13 +35,18 @@ class Mark:
 
 
 @dataclass(frozen=True)
-class Fan:
-    """A forecast of what is left: ``middle`` with the interval from ``low`` to ``high`` at ``at``, shape (n,) each."""
+class Gone:
+    """When a budget is foreseen to be gone: one of ten futures before ``early_at``, half before ``middle_at``, nine of ten
+    before ``late_at`` (unix seconds; None: not by ``horizon_at``)."""
 
-    at: Floats
-    low: Floats
-    middle: Floats
-    high: Floats
+    early_at: float
+    middle_at: float | None
+    late_at: float | None
+    horizon_at: float
+
+    @property
+    def shown_until(self) -> float:
+        return self.late_at if self.late_at is not None else self.horizon_at
 
 
 @dataclass(frozen=True)
@@ -73,8 +78,7 @@ def burn_down_svg(
     words: str,
     *,
     marks: Sequence[Mark] = (),
-    fan: Fan | None = None,
-    until: float | None = None,
+    gone: Gone | None = None,
     width: int = 1080,
     height: int = 280,
     time_zone: str = "UTC",
@@ -82,13 +86,11 @@ def burn_down_svg(
     tone: str = "",
 ) -> str:
     """What is left of a budget over its period: the line, the even pace, what happened, and the forecast as a band.
-    ``until`` widens the plot beyond the period's end. ``words`` is the text alternative, ``kind`` a CSS class, ``tone`` ok,
-    warn, bad, idle or nodata (empty: by what is left)."""
+    A forecast may widen the plot beyond the period's end. ``words`` is the text alternative, ``kind`` a CSS class, ``tone``
+    ok, warn, bad, idle or nodata (empty: by what is left)."""
     least = float(line.left.min()) if line.left.size else 0.0
-    if fan is not None and fan.low.size:
-        least = min(least, float(fan.low.min()))
     low = 0.0 if least >= 0 else max(LOWEST_LEFT, math.floor(least * 2) / 2)
-    frame = Frame(width, height, line.start_at, max(line.end_at, until or 0.0), low, 1.0)
+    frame = Frame(width, height, line.start_at, max(line.end_at, gone.shown_until if gone else 0.0), low, 1.0)
     parts = [_gap(frame, *gap) for gap in line.gaps]
     ticks = (1.0, 0.75, 0.5, 0.25, 0.0) if low == 0 else tuple(t for t in (1.0, 0.5, 0.0, -0.5, -1.0) if t >= low)
     parts += [_rule(frame, tick, f"{tick:.0%}".replace("%", " %"), zero=tick == 0) for tick in ticks]
@@ -96,11 +98,8 @@ def burn_down_svg(
     parts += _marks(frame, marks)
     ends = (line.start_at, 1.0), (line.end_at, 0.0)
     parts.append(_path(frame, np.array([e[0] for e in ends]), np.array([e[1] for e in ends]), "p-even"))
-    if fan is not None and fan.at.size:
-        outline = [*zip(fan.at, fan.high, strict=True), *zip(fan.at[::-1], fan.low[::-1], strict=True)]
-        shape = "L".join(f"{frame.x(a):.1f} {frame.y(v):.1f}" for a, v in outline)
-        parts.append(f'<path class="p-fan" d="M{shape}Z"/>')
-        parts.append(_path(frame, fan.at, fan.middle, "p-middle"))
+    if gone is not None and line.at.size:
+        parts += _gone(frame, gone, float(line.at[-1]), float(line.left[-1]))
     if line.at.size:
         at, left = thinned(line.at, np.maximum(line.left, low))
         tone = tone or ("bad" if line.left[-1] <= 0 else "warn" if line.left[-1] < 0.25 else "ok")
@@ -172,6 +171,17 @@ def thinned(at: Floats, values: Floats, most: int = MAX_POINTS) -> tuple[Floats,
         return at, values
     kept = np.unique(np.concatenate(([0], np.linspace(0, len(at) - 1, most).round().astype(int))))
     return at[kept], values[kept]
+
+
+def _gone(frame: Frame, gone: Gone, now: float, left: float) -> list[str]:
+    """The interval as a wedge from what is left now to when it is gone; one that may last longer stays open."""
+    corners = [(now, left), (gone.early_at, 0.0)]
+    corners += [(gone.late_at, 0.0)] if gone.late_at is not None else [(gone.horizon_at, 0.0), (gone.horizon_at, left)]
+    shape = "L".join(f"{frame.x(at):.1f} {frame.y(value):.1f}" for at, value in corners)
+    parts = [f'<path class="p-fan" d="M{shape}Z"/>']
+    if gone.middle_at is not None:
+        parts.append(_path(frame, np.array([now, gone.middle_at]), np.array([left, 0.0]), "p-middle"))
+    return parts
 
 
 def _steps(frame: Frame, at: Floats, values: Floats) -> str:

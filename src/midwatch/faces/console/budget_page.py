@@ -11,11 +11,12 @@ from msgspec import Struct
 
 from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo.calendar import periods
+from midwatch.core.slo.forecast import Forecast
 from midwatch.core.slo.formulas import Row as Detection
 from midwatch.core.slo.formulas import gone_seconds, table
 from midwatch.core.slo.report import concerns
 from midwatch.core.slo.tiers import in_force
-from midwatch.faces.console import slo_words, words
+from midwatch.faces.console import foresight, slo_words, words
 from midwatch.faces.console.alerts import firing_by_key, read_alerts
 from midwatch.faces.console.budgets import Budget, budget_plot, keys_of, read_budget, steps_since, way, why
 from midwatch.faces.console.pulse import Fleet
@@ -87,8 +88,10 @@ def find(state: State, memory: Memory, ident: str) -> tuple[Slo, str] | None:
     return (slo, ident) if slo is not None and ident in memory.ledgers else None
 
 
-def budget_page(state: State, memory: Memory, fleet: Fleet, world: World, now: float, ident: str) -> dict[str, Any]:
-    """What ``budget.html`` shows of ``ident``, which ``find`` has found."""
+def budget_page(
+    state: State, memory: Memory, fleet: Fleet, world: World, now: float, ident: str, foreseen: Forecast | None = None
+) -> dict[str, Any]:
+    """What ``budget.html`` shows of ``ident``, which ``find`` has found; ``foreseen`` is when its budget will be gone."""
     found = find(state, memory, ident)
     if found is None:
         raise KeyError(ident)
@@ -105,7 +108,11 @@ def budget_page(state: State, memory: Memory, fleet: Fleet, world: World, now: f
     adjustments = [a for a in state.adjustments if a.slo in ("", slo.name)]
     happened = happenings(budget, incidents, state, now)
     days = ledger_days(budget, ledger, now)
+    blind = budget.state == "no data"
+    gone = None if blind else foresight.gone(foreseen)
     return {
+        "foreseen": "" if blind else foresight.said(foreseen, now),
+        "gone": gone,
         "b": budget,
         "slo": slo,
         "shown": shown,
@@ -113,8 +120,8 @@ def budget_page(state: State, memory: Memory, fleet: Fleet, world: World, now: f
         "period": slo_words.span(slo, budget.fact.since_at, budget.fact.until_at),
         "alerts": alerts,
         "why": why(budget, alerts),
-        "burn_wide": Markup(burn_plot(budget, ledger, adjustments, happened, now, 1080, "p-wide")),
-        "burn_tall": Markup(burn_plot(budget, ledger, adjustments, happened, now, 360, "p-tall")),
+        "burn_wide": Markup(burn_plot(budget, ledger, adjustments, happened, now, 1080, "p-wide", gone)),
+        "burn_tall": Markup(burn_plot(budget, ledger, adjustments, happened, now, 360, "p-tall", gone)),
         "happened": happened,
         "rates": budget_plot(ledger, slo, now) if ledger is not None else None,
         "days": days,
@@ -178,6 +185,7 @@ def burn_plot(
     now: float,
     width: int,
     kind: str,
+    gone: plots.Gone | None = None,
 ) -> str:
     """The burn-down as SVG; empty when there is nothing to draw."""
     if ledger is None or not budget.fact.allowed:
@@ -203,6 +211,7 @@ def burn_plot(
         kind=kind,
         time_zone=zone,
         tone=budget.tone,
+        gone=gone,
     )
 
 

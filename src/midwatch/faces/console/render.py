@@ -13,6 +13,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from midwatch.faces.console import alerts, budget_page, pages, words
+from midwatch.faces.console.foresight import Foresight
 from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
@@ -49,6 +50,7 @@ class Renderer:
         self._hands_pending: tuple[bool, float] | None = None
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
         self._env = environment()
+        self._foresight = Foresight()
 
     def gave(self, verb: str, target: str, at: float) -> None:
         """A command was journaled; the page shows it as pending until state says that it was obeyed."""
@@ -104,8 +106,7 @@ class Renderer:
             case ("budgets", ""):
                 name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
             case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:
-                name = "budget.html"
-                more = budget_page.budget_page(view.state, self.watch.memory, view.fleet, view.world, view.now, ident)
+                name, more = "budget.html", await self._budget(view, ident)
             case ("actions", ""):
                 name, more = "actions.html", pages.actions_page(view)
             case ("postmortems", ""):
@@ -119,6 +120,14 @@ class Renderer:
             case _:
                 status = 404
         return self._env.get_template(name).render(**context, **more, whole=whole), status
+
+    async def _budget(self, view: pages.View, ident: str) -> dict[str, Any]:
+        memory = self.watch.memory
+        found = budget_page.find(view.state, memory, ident)
+        foreseen = None
+        if found is not None:
+            foreseen = await self._foresight.of(*found, memory.ledgers.get(found[1]), view.now)
+        return budget_page.budget_page(view.state, memory, view.fleet, view.world, view.now, ident, foreseen)
 
     async def _context(
         self, path: str, session: Session, said: tuple[str, str] | None, query: str = ""
