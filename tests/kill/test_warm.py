@@ -18,6 +18,7 @@ from tests.shell.test_watch import watch_of
 from midwatch.core.loop import tick
 from midwatch.core.slo.ledger import budget_spent, sums
 from midwatch.model.errors import StoreError
+from midwatch.model.indicators import EventRatio
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
 from midwatch.shell.health import Health
@@ -26,12 +27,15 @@ from midwatch.shell.ingest.decode import decode
 from midwatch.shell.ingest.rows import Limits
 from midwatch.shell.intake import Intake
 from midwatch.shell.run import Watch
+from midwatch.shell.store.slo_counts import row
+from midwatch.shell.store.store import Store
 from midwatch.shell.warm import warm_up
 
 SLOS = (
     Slo("availability", "service:gateway", "ratio", 0.99),
     Slo("latency", "service:payment", "latency", 0.9, 10.0),
 )
+SHOP = Slo("shop", "service:gateway", "source", 0.9, indicator=EventRatio("t", "g"), group_by=("tenant",))
 
 
 class Clock:
@@ -56,7 +60,7 @@ def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -
     settings = make_settings(tmp_path, store="embedded")
 
     def watch() -> Watch:
-        return watch_of(settings, tick, policy=Policy(slos=SLOS, discover_slos=False), clock=clock)
+        return watch_of(settings, tick, policy=Policy(slos=(*SLOS, SHOP), discover_slos=False), clock=clock)
 
     def counts(one: Watch) -> dict[str, tuple[float, float, float, float]]:
         """Good, total, budget spent, and the total of the last ten minutes, per SLO."""
@@ -76,12 +80,19 @@ def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -
             await one.tick_once()
 
     async def go() -> None:
-        first = watch()
-        await first.start()
-        for days in (5, 2):  # long before: only the store has it
+        store = Store(settings.store_folder)
+        await store.start()
+        for days in (5, 2):  # long before, when nobody counted: only spans know
             old = clock.at - days * 86_400
             fleet.broken_at, fleet.fixed_at = old + 60, old + 90
-            await first.intake.store.write(batch(fleet, old, old + 120))
+            await store.write(batch(fleet, old, old + 120))
+        # And longer ago than spans are kept, of which only the counts are left.
+        hour = math.floor((clock.at - 20 * 86_400) / 3600) * 3600
+        await store.write_slo_counts([row("shop{tenant=a}", 3600, hour, 900.0, 1000.0, hour + 3600)])
+        await store.close()
+
+        first = watch()
+        await first.start()
         await live(first, 40)
         await first.stop()
 
@@ -98,12 +109,22 @@ def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -
         before = counts(second)
         assert before["availability"][1] == 12 * (120 + 120 + 40 + 30)
         await second.stop()
+        assert second.intake.keeper.rows_written > 0
 
         third = watch()
         await third.start()
         await third.tick_once()
         assert counts(third) == before
+        shop = third.memory.ledgers["shop{tenant=a}"]
+        assert sums(shop, 30 * 86_400, clock.at) == (900, 1000), "and the groups of promises that a source counts"
+        await third.intake.store.query("TRUNCATE TABLE midwatch.spans")
         await third.stop()
+
+        fourth = watch()
+        await fourth.start()
+        await fourth.tick_once()
+        assert {name: one[:2] for name, one in counts(fourth).items()} == {name: one[:2] for name, one in before.items()}
+        await fourth.stop()
 
     asyncio.run(go())
 
@@ -120,7 +141,9 @@ class SlowStore:
             raise StoreError("down")
         yield until_at, batch(self.fleet, since_at, until_at)
 
-    async def slo_history(self, *_: Any) -> Any:
+    database = "midwatch"
+
+    async def query(self, *_: Any) -> Any:
         await asyncio.sleep(3600)
 
 

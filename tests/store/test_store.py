@@ -79,7 +79,7 @@ def test_retention_is_in_force_and_can_change(tmp_path: Path) -> None:
     async def days(store: Store, expected: int) -> None:
         made = "SELECT name, create_table_query AS sql FROM system.tables WHERE database = 'midwatch'"
         tables = {row["name"]: row["sql"] for row in await store.query(made)}
-        assert len(tables) == 5 and all(" TTL " in sql for sql in tables.values())
+        assert len(tables) == 6 and all(" TTL " in sql for sql in tables.values())
         assert f"toIntervalDay({expected})" in tables["logs"]
 
     with_store(tmp_path, lambda store: days(store, 7))
@@ -88,25 +88,6 @@ def test_retention_is_in_force_and_can_change(tmp_path: Path) -> None:
 
 async def _expect_spans(store: Store, count: int) -> None:
     assert (await store.query("SELECT count() AS n FROM midwatch.spans"))[0]["n"] == count
-
-
-def test_history_of_an_slo(tmp_path: Path) -> None:
-    step = (time.time() - 3600) // 300 * 300
-
-    async def use(store: Store) -> None:
-        spans = [rows.span(step + i, failed=i < 3, ms=100.0 * i) for i in range(10)]
-        spans += [rows.span(step + 300 + i) for i in range(5)]
-        spans += [rows.span(step, kind=3, failed=True), rows.span(step, service="cart", failed=True)]
-        await store.write(Batch(spans))
-        history = await store.slo_history("service:payment", step, step + 600)
-        assert history.at.tolist() == [step, step + 300]
-        assert (history.good.tolist(), history.total.tolist()) == ([7.0, 5.0], [10.0, 5.0])
-        slow = await store.slo_history("service:payment", step, step + 600, threshold_ms=450)
-        assert (slow.good.tolist(), slow.total.tolist()) == ([5.0, 5.0], [10.0, 5.0])
-        nothing = await store.slo_history("service:nobody", step, step + 600)
-        assert nothing.at.shape == nothing.total.shape == (0,)
-
-    with_store(tmp_path, use)
 
 
 def test_the_unmodified_client(tmp_path: Path) -> None:

@@ -13,15 +13,16 @@ import hashlib
 import logging
 import math
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from midwatch.core.memory import Memory
+from midwatch.core.memory import Ledger, Memory
 from midwatch.model.errors import BadRows, IngestError, StoreError
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
 from midwatch.shell.health import Health
+from midwatch.shell.keeper import Keeper
 from midwatch.shell.warm import WINDOW_SECONDS, warm_up
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Intake:
         self._health, self._clock = health, clock
         self.builder: WorldBuilder | None = None
         self.store: Any = None
+        self.keeper = Keeper()
         self._seen_unstored: OrderedDict[str, None] = OrderedDict()
         self._partial_until = 0.0  # the window holds less than it should since the start
 
@@ -80,7 +82,19 @@ class Intake:
             self._health.trouble("warm start", "; ".join(found.notes))
             self._partial_until = now + WINDOW_SECONDS
             log.warning("%s", "; ".join(found.notes))
+        for key, seen_until in found.kept.items():
+            self.keeper.known(key, seen_until)
         return Memory(ledgers=found.ledgers)
+
+    def keep(self, ledgers: Mapping[str, Ledger], now: float) -> None:
+        """Store what the ledgers counted, when that is due. Returns at once."""
+        if self.store is not None:
+            self.keeper.keep(self.store, ledgers, now)
+
+    async def keep_all(self, ledgers: Mapping[str, Ledger]) -> None:
+        """Before a stop: what the ledgers counted up to now."""
+        if self.store is not None:
+            await self.keeper.flush(self.store, ledgers)
 
     async def stop(self) -> None:
         if self.store is not None:
@@ -155,11 +169,19 @@ class Intake:
 
     def gauges(self) -> dict[str, float]:
         healthy = math.nan if self.store is None else float(bool(self.store.healthy))
-        return {"store_healthy": healthy, "batches_awaiting_retry": float(len(self._seen_unstored))}
+        return {
+            "store_healthy": healthy,
+            "batches_awaiting_retry": float(len(self._seen_unstored)),
+            "slo_counts_behind": float(self.keeper.behind),
+        }
 
     def counters(self) -> dict[str, float]:
         """The builder's own counters (drops, bounds reached), flattened."""
-        return {f"world_{name}": float(value) for name, value in self.builder.stats.items()} if self.builder else {}
+        kept = {
+            "slo_counts_written": float(self.keeper.rows_written),
+            "slo_counts_failed": float(self.keeper.failed),
+        }
+        return kept | ({f"world_{n}": float(value) for n, value in self.builder.stats.items()} if self.builder else {})
 
 
 def _seen(task: asyncio.Future[None]) -> None:

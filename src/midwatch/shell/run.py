@@ -254,6 +254,7 @@ class Watch:
         self._servers.clear()
         await self.effects.drain(5.0)
         await self.effects.cancel()
+        await self.intake.keep_all(self.memory.ledgers)
         await self.intake.stop()
         await self.books.close()
         remove_running(self.settings)
@@ -294,6 +295,7 @@ class Watch:
             self._inputs.clear()
             self.vitals.ticked(now, time.perf_counter() - began)
         self.effects.carry_out([one.event for one in recorded])
+        self.intake.keep(self.memory.ledgers, now)
         await self.books.snapshot_when_due()
         return tuple(recorded)
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
-from midwatch.model.entity import kind_of
+from midwatch.model.entity import kind_of, name_of
 from midwatch.model.errors import StoreError
+from midwatch.model.indicators import Composite
 from midwatch.model.slo import Slo
+from midwatch.shell.store import slo_counts
 
 if TYPE_CHECKING:
     from midwatch.shell.ingest.builder import WorldBuilder
@@ -29,33 +31,32 @@ WINDOW_SECONDS: Final = 1200.0  # of the World
 ENOUGH_SECONDS: Final = 420.0  # what the detectors look at: with less of it, the baseline is short
 READ_SECONDS: Final = 3.0  # for the World; putting it together takes about as long as reading it
 LEDGER_SECONDS: Final = 6.0
+MONTH_SECONDS: Final = 33 * 86400.0  # what a ledger's usual rings hold
+TAIL_SECONDS: Final = 7200.0  # between the newest stored counts and now: longer, and nobody watched
+SPAN_SECONDS: Final = 7 * 86400.0  # that spans are kept
 BLOCK_SECONDS: Final = 60.0
 SLICE_SECONDS: Final = 15.0
 FINE_SECONDS: Final = books.LEVELS[0][0]
 COARSE_SECONDS: Final = 300
+WORLD_STEP_SECONDS: Final = 5
 
 
 @dataclass
 class Warmth:
-    """What was read back. ``since_at`` is where the World begins (``now`` when nothing was read); ``notes`` are sentences
-    on what is missing."""
+    """What was read back. ``since_at`` is where the World begins (``now`` when nothing was read); ``kept`` is up to where
+    the store has each ledger; ``notes`` are sentences on what is missing."""
 
     since_at: float
     ledgers: dict[str, Ledger] = field(default_factory=dict)
+    kept: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 async def warm_up(store: Any, builder: WorldBuilder, slos: tuple[Slo, ...], now: float) -> Warmth:
     """Fill ``builder`` and rebuild the ledgers of ``slos`` from ``store``. Never raises."""
     found = Warmth(now)
-    counted = [slo for slo in slos if slo.sli != "freshness" and kind_of(slo.entity) == "service"]
-    batches, ledgers = await asyncio.gather(
-        _read(store, found, now), asyncio.gather(*(_ledger_in_time(store, slo, now, found) for slo in counted))
-    )
+    batches, _ = await asyncio.gather(_read(store, found, now), _ledgers_in_time(store, slos, now, found))
     await asyncio.to_thread(_build, builder, batches)
-    for slo, ledger in zip(counted, ledgers, strict=True):
-        if ledger is not None:
-            found.ledgers[slo.name] = ledger
     return found
 
 
@@ -83,29 +84,92 @@ def _build(builder: WorldBuilder, batches: list[tuple[float, Batch]]) -> None:
         builder.add(batch, at)
 
 
-async def _ledger_in_time(store: Any, slo: Slo, now: float, found: Warmth) -> Ledger | None:
+async def _ledgers_in_time(store: Any, slos: tuple[Slo, ...], now: float, found: Warmth) -> None:
+    why = f"it took longer than {LEDGER_SECONDS:g} s"
     try:
-        return await asyncio.wait_for(ledger_of(store, slo, now), LEDGER_SECONDS)
+        async with asyncio.timeout(LEDGER_SECONDS):
+            await read_ledgers(store, slos, now, found)
+            return
     except TimeoutError:
-        found.notes.append(f"the budget of {slo.name} was not read back in time and begins anew")
+        pass
     except StoreError as error:
-        found.notes.append(f"the budget of {slo.name} could not be read back and begins anew: {error}")
-    return None
+        why = str(error)
+    lost = [slo.name for slo in slos if slo.name not in found.ledgers and not isinstance(slo.indicator, Composite)]
+    if lost:
+        some = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        found.notes.append(f"not read back, and begins anew: the budget of {some} ({why})")
 
 
-async def ledger_of(store: Any, slo: Slo, now: float) -> Ledger | None:
-    """Counts of the whole period: coarse far back, at ledger resolution for the last six hours; None without any.
+async def read_ledgers(store: Any, slos: tuple[Slo, ...], now: float, found: Warmth) -> None:
+    """The ledgers of all promises, groups included: one question for what was counted, and one for the requests since then
+    (with nothing counted, for those of the last days). Raises StoreError.
 
-    The ledger has seen everything up to the last full ten seconds before ``now``; from there on the World's own steps,
-    read back from the same rows, are counted. Raises StoreError.
+    A ledger has seen everything up to the last full ten seconds before ``now`` when spans say what happened since it was
+    stored, else up to then; from there on the World's own steps, read back from the same rows, are counted.
     """
     until = math.floor(now / FINE_SECONDS) * FINE_SECONDS
-    # A multiple of every step: no bucket of the store lies on both sides.
-    recent = math.floor((until - FINE_SECONDS * books.LEVELS[0][1]) / books.LEVELS[-1][0] + 1) * books.LEVELS[-1][0]
-    threshold = slo.threshold_ms if slo.sli == "latency" else None
-    parts = (
-        await store.slo_history(slo.entity, until - slo.period_seconds, recent, threshold, COARSE_SECONDS),
-        await store.slo_history(slo.entity, recent, until, threshold, int(FINE_SECONDS)),
+    counted = [slo for slo in slos if not isinstance(slo.indicator, Composite)]
+    by_name = {slo.name: slo for slo in counted}
+    rows = await slo_counts.read_rows(
+        store,
+        until - MONTH_SECONDS,
+        until,
+        longer={slo.name: until - slo.period_seconds for slo in counted if slo.period_seconds > MONTH_SECONDS},
+        exact=[slo.name for slo in counted if books.QUARTERS in books.levels_for(slo)],
     )
-    at, good, total = (np.concatenate([getattr(part, name) for part in parts]) for name in ("at", "good", "total"))
-    return books.add(books.new_ledger(float(at[0])), at, good, total, until) if at.size else None
+    for key, one in rows.items():
+        slo = by_name.get(key.partition("{")[0])
+        if slo is not None and one.at.size:
+            found.ledgers[key] = await asyncio.to_thread(ledger_of, slo, one)
+            found.kept[key] = one.seen_until
+    own = [slo for slo in counted if slo.sli in ("ratio", "latency") and kind_of(slo.entity) == "service"]
+    newer = [found.kept[slo.name] for slo in own if slo.name in found.kept]
+    if newer:
+        await _add_requests(store, own, max(min(newer), until - TAIL_SECONDS), until, WORLD_STEP_SECONDS, found)
+    unknown = [slo for slo in own if slo.name not in found.kept]
+    if unknown:
+        # A multiple of every step: no bucket of the store lies on both sides.
+        recent = math.floor((until - FINE_SECONDS * books.LEVELS[0][1]) / books.LEVELS[-1][0] + 1) * books.LEVELS[-1][0]
+        await _add_requests(store, unknown, until - SPAN_SECONDS, recent, COARSE_SECONDS, found)
+        await _add_requests(store, unknown, recent, until, int(FINE_SECONDS), found)
+
+
+def ledger_of(slo: Slo, rows: slo_counts.Rows) -> Ledger:
+    """The ledger that these rows were written from. Five minutes of them lie in the middle of their step, so that short
+    windows are neither early nor late on the whole."""
+    at = np.minimum(rows.at + rows.step / 2, rows.seen_until - 1.0)
+    empty = books.new_ledger(float(rows.at[0]), books.levels_for(slo))
+    return replace(books.add(empty, at, rows.good, rows.total, rows.seen_until), heard_at=_heard(rows))
+
+
+def _heard(rows: slo_counts.Rows) -> float:
+    """The end of the last step with events."""
+    busy = np.flatnonzero(rows.total > 0)
+    return float(min(rows.at[busy[-1]] + rows.step[busy[-1]], rows.seen_until)) if busy.size else 0.0
+
+
+async def _add_requests(
+    store: Any, slos: list[Slo], since: float, until: float, step_seconds: int, found: Warmth
+) -> None:
+    """Requests of [since, until) from spans into the ledgers that have not seen them. Raises StoreError."""
+    bounds = sorted({slo_counts.latency_bound(slo.threshold_ms) for slo in slos if slo.sli == "latency"})
+    requests = await slo_counts.read_requests(store, since, until, step_seconds, bounds)
+    for slo in slos:
+        seen = requests.get(name_of(slo.entity))
+        ledger = found.ledgers.get(slo.name)
+        if seen is None:
+            continue
+        after = seen.at >= (ledger.seen_until if ledger is not None else since) - 1e-6
+        if not after.any():
+            continue
+        at, total = seen.at[after], seen.total[after]
+        if slo.sli == "ratio":
+            good = total - seen.failed[after]
+        else:
+            good = seen.within[after, bounds.index(slo_counts.latency_bound(slo.threshold_ms))]
+        if ledger is None:
+            ledger = books.new_ledger(float(at[0]), books.levels_for(slo))
+        if slo.slices is not None:  # judged slices cannot be made of what is left of them
+            continue
+        end = float(at[-1]) + step_seconds
+        found.ledgers[slo.name] = replace(books.add(ledger, at, good, total, until), heard_at=max(ledger.heard_at, end))

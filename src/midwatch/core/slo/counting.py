@@ -77,18 +77,19 @@ def _count_own(memory: Memory, world: World, slos: Sequence[Slo], shelf: _Shelf)
     times, end = world.series.times, world.series.end_at
     names = tuple(slo.name for slo in seen.slos)
     before_good, before_total, known_steps = _before(memory.counted, names, world)
-    fresh = np.array([name not in memory.ledgers for name in names])
     since = np.array([shelf.ledgers[name].seen_until for name in names])
+    # One that has stood still since it was made belongs to an entity that is seen now for the first time.
+    fresh = since == np.array([shelf.ledgers[name].first_at for name in names])
     since[fresh] = -np.inf
     new = times[None, :] >= since[:, None] - 1e-6
-    late = np.asarray(~new & known_steps & (seen.total > before_total + 1e-9))
+    late: Bools = np.asarray(~new & known_steps & (seen.total > before_total + 1e-9))
     took = new | late
     add_good = np.where(late, seen.good - before_good, np.where(new, seen.good, 0.0))
     add_total = np.where(late, seen.total - before_total, np.where(new, seen.total, 0.0))
     touched = took & ((add_total != 0) | (add_good != 0))
-    some, any_late = touched.any(axis=1), late.any(axis=1)
-    strange = np.asarray(new & (seen.excess > 0))
-    any_strange = strange.any(axis=1)
+    some, any_late = np.asarray(touched.any(axis=1)), np.asarray(late.any(axis=1))
+    strange: Bools = np.asarray(new & (seen.excess > 0))
+    any_strange = np.asarray(strange.any(axis=1))
     heard_at = np.where(seen.heard.any(axis=1), times[_last(seen.heard)] + world.series.step_seconds, 0.0)
     for row, slo in enumerate(seen.slos):
         ledger = shelf.ledgers[slo.name]

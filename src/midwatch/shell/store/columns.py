@@ -41,6 +41,10 @@ TYPES: Final[dict[str, dict[str, str]]] = {
         "id": "String", "ts": "DateTime64(3, 'UTC')", "kind": _LOW, "entity": _LOW, "summary": "String",
         "before": "String", "after": "String", "author": "String", "source": _LOW,
     },
+    "slo_counts": {
+        "key": _LOW, "step": "UInt64", "at": "DateTime", "good": "Float64", "total": "Float64",
+        "seen": "DateTime64(3, 'UTC')",
+    },
 }  # fmt: skip
 """Column types per table, in the order in which rows are built; ``schema.py`` has the same columns."""
 

@@ -29,6 +29,55 @@ def native(types: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> bytes:
     return b"".join(out)
 
 
+def columns_of(data: bytes) -> list[dict[str, Any]]:
+    """Blocks of Native format back to columns by name: numbers as arrays, strings as lists, arrays of numbers as one array
+    per row. Raises ValueError on a type that no question of ours asks for."""
+    found, at = [], 0
+    while at < len(data):
+        block: dict[str, Any] = {}
+        (width, at), rows = _read_varint(data, at), 0
+        rows, at = _read_varint(data, at)
+        for _ in range(width):
+            name, at = _read_string(data, at)
+            kind, at = _read_string(data, at)
+            block[name], at = _read_column(kind, rows, data, at)
+        found.append(block)
+    return found
+
+
+def _read_column(kind: str, rows: int, data: bytes, at: int) -> tuple[Any, int]:
+    if kind == "String":
+        words = []
+        for _ in range(rows):
+            word, at = _read_string(data, at)
+            words.append(word)
+        return words, at
+    if kind.startswith("Array("):
+        ends, at = _read_column("UInt64", rows, data, at)
+        flat, at = _read_column(kind[6:-1], int(ends[-1]) if rows else 0, data, at)
+        return np.split(flat, ends[:-1].astype(np.intp)) if rows else [], at
+    if kind not in _NUMBERS:
+        raise ValueError(f"a column of type {kind} is not read")
+    made: Any = np.frombuffer(data, _NUMBERS[kind], rows, at)
+    return made, at + made.nbytes
+
+
+def _read_string(data: bytes, at: int) -> tuple[str, int]:
+    size, at = _read_varint(data, at)
+    return data[at : at + size].decode("utf-8", "replace"), at + size
+
+
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
+    number = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        number |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return number, at
+        shift += 7
+
+
 def _column(kind: str, values: Sequence[Any]) -> bytes:
     if kind == "String":
         return b"".join(map(_string, values))

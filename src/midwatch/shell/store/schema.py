@@ -93,6 +93,16 @@ TTL toDateTime(ts) + INTERVAL {spans_days} DAY SETTINGS ttl_only_drop_parts = 1"
     source LowCardinality(String)
 ) ENGINE = {replacing}() ORDER BY (entity, ts, id)
 TTL toDateTime(ts) + INTERVAL {changes_days} DAY""",
+    # What the ledgers counted, in steps of 300 and of 3600 s: written again when it grew, and the newest row counts.
+    """CREATE TABLE IF NOT EXISTS {db}.slo_counts{on_cluster} (
+    key LowCardinality(String),
+    step UInt64 CODEC(ZSTD(1)),
+    at DateTime CODEC(Delta, ZSTD(1)),
+    good Float64 CODEC(ZSTD(1)),
+    total Float64 CODEC(ZSTD(1)),
+    seen DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))
+) ENGINE = {replacing}(seen) PARTITION BY (step, toYYYYMM(at)) ORDER BY (toDate(at), key, at)
+TTL at + INTERVAL {slo_days} DAY""",
 )
 
 
@@ -104,6 +114,7 @@ class Retention:
     logs_days: int = 7
     spans_days: int = 7
     changes_days: int = 400
+    slo_days: int = 400
 
 
 def ddl(database: str, retention: Retention | None = None, cluster: str = "") -> list[str]:
@@ -132,6 +143,7 @@ def new_retention(database: str, table: str, made_by: str, retention: Retention,
         "logs": (retention.logs_days, "toDateTime(ts)"),
         "spans": (retention.spans_days, "toDateTime(ts)"),
         "changes": (retention.changes_days, "toDateTime(ts)"),
+        "slo_counts": (retention.slo_days, "at"),
     }[table]
     if f"toIntervalDay({days})" in made_by:
         return ""

@@ -15,16 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from midwatch.model.entity import name_of
 from midwatch.model.errors import BadRows, StoreError
-from midwatch.model.world import Change, Floats
+from midwatch.model.world import Change
 from midwatch.shell.ingest.rows import Batch, LogLine, Span
 from midwatch.shell.store import columns
 from midwatch.shell.store.dsn import Dsn, parse_dsn
 from midwatch.shell.store.engine import Caps
-from midwatch.shell.store.native import native
+from midwatch.shell.store.native import columns_of, native
 from midwatch.shell.store.schema import Retention, ddl, new_retention
 from midwatch.shell.store.supervisor import Address, Supervisor
 from midwatch.shell.store.writer import GroupWriter
@@ -50,16 +47,6 @@ class StoreStatus:
     failed_inserts: int
     refused: int
     out_of_range: int
-
-
-@dataclass(frozen=True)
-class SloHistory:
-    """Requests per step: ``at`` (unix seconds, the step's start, ascending), ``good`` and ``total``, one shape. Steps
-    without requests are left out. Ready for ``core.slo.ledger.add``."""
-
-    at: Floats
-    good: Floats
-    total: Floats
 
 
 class Store:
@@ -192,6 +179,11 @@ class Store:
         if rows:
             await self._ask(lambda client: _put(client, self.database, "changes", rows))
 
+    async def write_slo_counts(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Rows of ``slo_counts.row``. Writing one again replaces it. Raises StoreError."""
+        if rows:
+            await self._ask(lambda client: _put(client, self.database, "slo_counts", rows), self._insert_thread)
+
     async def _insert(self, batches: Sequence[Batch]) -> None:
         def insert(client: Any) -> columns.Rows:
             rows = self._rows.build(batches, time.time())
@@ -244,25 +236,15 @@ class Store:
 
         return await self._ask(ask)
 
-    async def slo_history(
-        self, entity: str, since_at: float, until_at: float, threshold_ms: float | None = None,
-        step_seconds: int = 300,
-    ) -> SloHistory:  # fmt: skip
-        """Good and total requests of a service per step, from its spans: good means without error, and with
-        ``threshold_ms`` no slower than that instead. What it takes to rebuild an SLO's ledger after a restart."""
-        good = "not failed" if threshold_ms is None else "duration_ms <= {threshold:Float64}"
-        sql = f"""
-            SELECT toUnixTimestamp(toStartOfInterval(ts, INTERVAL {int(step_seconds)} SECOND)) AS step,
-                   countIf({good}) AS good, count() AS total
-            FROM {self.database}.spans
-            WHERE toStartOfMinute(ts) >= toStartOfMinute(fromUnixTimestamp64Milli({{since:Int64}}))
-              AND ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND ts < fromUnixTimestamp64Milli({{until:Int64}})
-              AND service = {{service:String}} AND request
-            GROUP BY step ORDER BY step"""
-        parameters = _window(since_at, until_at) | {"service": name_of(entity), "threshold": threshold_ms or 0.0}
-        _, rows = await self._select(sql, parameters)
-        table = np.array(rows, dtype=np.float64).reshape(-1, 3)
-        return SloHistory(table[:, 0], table[:, 1], table[:, 2])
+    async def blocks(self, sql: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Columns by name, a dict per block, as NumPy arrays (``native.columns``): for answers with many numbers. Raises
+        StoreError."""
+        settings = {"max_result_rows": MAX_ROWS, "result_overflow_mode": "throw"}
+        return await self._ask(
+            lambda client: columns_of(
+                client.raw_query(sql, parameters=dict(parameters), settings=settings, fmt="Native")
+            )
+        )
 
     async def rows_since(
         self, since_at: float, until_at: float | None = None, slice_seconds: float = 5.0
