@@ -35,6 +35,7 @@ from midwatch.model.events import (
     ActionJudged,
     ActionOrdered,
     AutonomyChanged,
+    BudgetCrossed,
     ExpectationJudged,
     FindingOpened,
     HandsOffChanged,
@@ -118,6 +119,10 @@ def spent() -> Memory:
 
 def with_slo() -> State:
     return broken(using=policy(slos=(Slo("payment", PAYMENT, "ratio", 0.99, period_seconds=3600),)))
+
+
+def crossed(action: str) -> State:
+    return act(with_slo(), START, BudgetCrossed("payment", "payment", action, 0.75, 0.8, True))
 
 
 def level(name: str, to: str, mode: str = "auto") -> State:
@@ -208,6 +213,12 @@ TABLE: list[tuple[g.Guard, Action, Callable[[], Context], str | None, str]] = [
     (g.error_budget, RESTART, lambda: context(with_slo(), memory=spent()), None, ""),
     (g.error_budget, replace(DEPLOY, undo_of="ACT-1"), lambda: context(with_slo(), memory=spent()), None, ""),
     (g.error_budget, DEPLOY, context, None, ""),
+    (g.error_budget, DEPLOY, lambda: context(crossed("freeze")), "refuse", "freezes what is not a mitigation"),
+    (g.error_budget, RESIZE, lambda: context(crossed("freeze")), None, ""),
+    (g.budget_demoted, DEPLOY, lambda: context(crossed("demote")), "ask", "75% of the error budget of payment"),
+    (g.budget_demoted, DEPLOY, lambda: context(crossed("demote"), approved=("ana",)), None, ""),
+    (g.budget_demoted, DEPLOY, lambda: context(crossed("freeze")), None, ""),
+    (g.budget_demoted, RESIZE, lambda: context(crossed("demote")), None, ""),
     (g.rehearsal, RESIZE, lambda: context(broken(using=policy(rehearse=True))), "rehearse", ""),
     (g.rehearsal, RESIZE, context, None, ""),
     (g.shadow, RESIZE, lambda: context(mode("shadow"), approved=("ana", "bo")), "rehearse", "shadow"),

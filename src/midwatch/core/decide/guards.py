@@ -24,7 +24,7 @@ from midwatch.core.decide.sight import (
     watched,
 )
 from midwatch.core.memory import Memory
-from midwatch.core.slo.ledger import budget_spent
+from midwatch.core.slo.budget import blind_why, budget
 from midwatch.model.actions import AUTONOMY_LADDER, Action, ParameterSpec, Playbook, Scalar, VerbSpec, Verdict
 from midwatch.model.entity import kind_of
 from midwatch.model.findings import Hypothesis, Incident
@@ -315,18 +315,28 @@ def felt(action: Action, context: Context) -> Verdict | None:
 
 
 def error_budget(action: Action, context: Context) -> Verdict | None:
-    """A spent budget blocks what is risky, never a reversible or transient mitigation of the incident spending it."""
+    """A spent budget blocks what is risky, never a reversible or transient mitigation of the incident spending it. So does
+    a budget rule that froze it earlier."""
     if not risky(action, context):
         return None
-    for slo in context.state.slos:
+    state, now = context.state, context.now
+    for crossing in state.crossings.values():
+        if crossing.action == "freeze" and _budget_touches(crossing.slo, action, context):
+            why = f"{crossing.at:.0%} of the error budget of {crossing.key} went, which freezes what is {_riskiness(action)}"
+            return Verdict("refuse", "error_budget", why)
+    for slo in state.slos:
         ledger = context.memory.ledgers.get(slo.name)
         if ledger is None or not one_place(context.world, slo.entity, action.target):
             continue
-        spent = budget_spent(ledger, slo, context.now)
-        if spent >= 1.0:
+        spent = budget(slo, ledger, state.adjustments, now, blind=blind_why(state, slo)).spent
+        if spent is not None and spent >= 1.0:
             why = f"{spent:.0%} of the error budget of {slo.name} is spent, and it is {_riskiness(action)}"
             return Verdict("refuse", "error_budget", why)
     return None
+
+
+def _budget_touches(slo: str, action: Action, context: Context) -> bool:
+    return any(s.name == slo and one_place(context.world, s.entity, action.target) for s in context.state.slos)
 
 
 # -- who must say yes --
@@ -352,6 +362,17 @@ def irreversible(action: Action, context: Context) -> Verdict | None:
         return None
     why = f"it cannot be taken back: two people must say yes, each with a token of their own, and {people} did"
     return Verdict("ask", "irreversible", why)
+
+
+def budget_demoted(action: Action, context: Context) -> Verdict | None:
+    """A budget rule takes the risky from the machine's hands before it freezes it."""
+    if context.approved_by or not risky(action, context):
+        return None
+    for crossing in context.state.crossings.values():
+        if crossing.action == "demote" and _budget_touches(crossing.slo, action, context):
+            why = f"{crossing.at:.0%} of the error budget of {crossing.key} went, so a person must say yes"
+            return Verdict("ask", "budget_demoted", why)
+    return None
 
 
 def own_undo(action: Action, context: Context) -> Verdict | None:
@@ -439,6 +460,7 @@ GUARDS: Final[tuple[Guard, ...]] = (
     rehearsal,
     shadow,
     irreversible,
+    budget_demoted,
     own_undo,
     approved,
     only_one,
