@@ -32,7 +32,7 @@ MIN_FAILURES: Final = 5.0
 BLOCK_SECONDS: Final = 1800.0
 MIN_BLOCKS: Final = 4
 MANY_BLOCKS: Final = 24
-CLIP: Final = 25.0  # one wild half-hour is an incident, not the way things are
+CLIP: Final = 50.0  # one wild half-hour is an incident, not the way things are
 MOST_DISPERSION: Final = 30.0
 
 Bools = npt.NDArray[np.bool_]
