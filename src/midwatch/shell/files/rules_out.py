@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, get_args
 
-import yaml
 from msgspec.structs import replace
 
 from midwatch.core.slo.rules import Group, composite, grafana, native, sloth
@@ -16,6 +15,7 @@ from midwatch.core.slo.rules.common import slug
 from midwatch.model.errors import ConfigError, MidwatchError, UsageError
 from midwatch.model.indicators import Composite
 from midwatch.model.slo import AlertRules, Slo
+from midwatch.shell.files.yaml_out import dumped
 
 Form = Literal["file", "crd", "mimir", "grafana"]
 Compat = Literal["", "sloth"]
@@ -100,13 +100,6 @@ def mimir_payloads(slos: Iterable[Slo], *, compat: Compat = "", rules: AlertRule
     return {group["name"]: dumped(group) for groups in grouped.values() for group in groups}
 
 
-def dumped(value: Any) -> str:
-    """YAML in the order of the keys, long expressions as blocks."""
-    return yaml.dump(
-        value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=1_000_000, default_flow_style=False
-    )
-
-
 def _adapted(slo: Slo, period_seconds: float | None, extra_labels: Mapping[str, str]) -> Slo:
     if period_seconds is not None:
         slo = replace(slo, period_seconds=period_seconds, calendar=None)
@@ -187,17 +180,3 @@ _FORMS: Final[dict[str, Callable[[list[Slo], Mapping[str, list[Group]], str], st
     "mimir": _mimir,
     "grafana": _grafana,
 }
-
-
-class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
-    """No anchors; what has lines is written in lines."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
-
-
-_Dumper.add_representer(str, _text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any, Final
 
 import promql_parser
@@ -16,6 +17,7 @@ _LABEL_CHARS: Final = re.compile(r"[^a-zA-Z0-9_]")
 _DASHES: Final = re.compile(r"[^a-z0-9]+")
 
 
+@lru_cache(maxsize=256)
 def window_name(seconds: float) -> str:
     """A window as Prometheus prints it, which is also legal in a metric's name: 5m, 1h30m, 30d, 4w."""
     return promql_parser.display_duration(timedelta(seconds=round(seconds)))

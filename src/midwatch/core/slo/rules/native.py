@@ -83,18 +83,18 @@ def ratio(slo: Slo, window: float, step: float) -> str:
 
 
 def _counts(slo: Slo, asked: Counting, step: float, labels: dict[str, str]) -> list[Rule]:
-    total, good, bad = (_exact(query, step) for query in (asked.total, asked.good, asked.bad))
     name = f"count{window_name(step)}"
     on = f"on ({', '.join(slo.group_by)})"
     whole = selector(f"slo:sli_total:{name}", {"slo": slo.name})
+    total = _exact(asked.total, step)
     if slo.slices is not None:
-        return _slices(slo, total, good, name, labels)
-    if bad:
+        return _slices(slo, total, _exact(asked.good, step), name, labels)
+    if asked.bad:
         # No series of errors is no error: left out of the sum it would take the good ones with it.
-        part = f"{whole} - {on} (({bad}) or {on} {whole} * 0)"
+        part = f"{whole} - {on} (({_exact(asked.bad, step)}) or {on} {whole} * 0)"
     else:
         # Good events without a total, or none beside one, would both be wrong sums.
-        part = f"(({good}) and {on} {whole}) or {on} {whole} * 0"
+        part = f"(({_exact(asked.good, step)}) and {on} {whole}) or {on} {whole} * 0"
     return [record(f"slo:sli_total:{name}", total, labels), record(f"slo:sli_good:{name}", part, labels)]
 
 
@@ -114,7 +114,7 @@ def _slices(slo: Slo, total: str, good: str, name: str, labels: dict[str, str]) 
 
 def _exact(query: str, step: float) -> str:
     """Counted from differences, on one line: laid out as a tree it is forty (string literals hold no line breaks)."""
-    return _BREAKS.sub(" ", exactly.exact(query, step)).strip() if query else ""
+    return _BREAKS.sub(" ", exactly.exact(query, step)).strip()
 
 
 def meta(slo: Slo, step: float, labels: dict[str, str], covered: str = "") -> list[Rule]:

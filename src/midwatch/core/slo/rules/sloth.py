@@ -99,6 +99,8 @@ def error_ratio(slo: Slo, window: str) -> str:
         inner = f"(\n{textwrap.indent(good, '  ')}\n)\n/\n(\n{textwrap.indent(total, '  ')}\n)"
         return f"(\n  1 - (\n{textwrap.indent(inner, '    ')}\n  )\n)"
     asked = counting(slo, window)
+    if asked.bad:
+        return f"({asked.bad})\n/\n({asked.total})\n"
     return f"1 - (\n  ({asked.good})\n  /\n  ({asked.total})\n)"
 
 
