@@ -105,12 +105,16 @@ def page_of(chromium: Any, width: int, dark: bool = False, **more: Any) -> tuple
 @pytest.mark.parametrize("width", [360, 1280])
 def test_every_page_fits_and_complains_of_nothing(chromium: Any, incident: Served, width: int) -> None:
     page, troubles = page_of(chromium, width, dark=width == 360)
-    for path in ("/", "/incidents", "/incidents/INC-7", "/budgets", "/actions", "/postmortems", "/health"):
+    one = "/budgets/gateway-availability"
+    for path in ("/", "/incidents", "/incidents/INC-7", "/budgets", one, "/actions", "/postmortems", "/health"):
         page.goto(incident.url + path)
         until(page, LIVE)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        if path in ("/budgets", "/incidents/INC-7"):
-            assert page.locator("figure.plot canvas").count() >= 2
+        if path in (one, "/incidents/INC-7"):
+            assert page.locator("figure.plot canvas").count() >= (1 if path == one else 2)
+        if path == one:
+            shown = [page.locator(f"#main svg.{kind}").first.is_visible() for kind in ("p-wide", "p-tall")]
+            assert shown == ([True, False] if width > 759 else [False, True])
     assert troubles == []
     page.context.close()
 
@@ -227,6 +231,28 @@ def test_streams_end_with_their_page(chromium: Any) -> None:
         while streams.open_now and time.time() < deadline + 5:
             time.sleep(0.1)
         assert streams.open_now == 0
+
+
+def test_what_is_looked_for_is_found_while_typing_and_stays_found(chromium: Any) -> None:
+    with Served("promises") as served:
+        page, troubles = page_of(chromium, 1280)
+        page.goto(served.url + "/budgets")
+        until(page, LIVE)
+        every = page.locator(".prom").count()
+        page.locator("#find-q").click()
+        page.keyboard.type("catalog", delay=40)
+        until(page, "document.querySelectorAll('.prom').length === 2")
+        until(page, "location.search === '?q=catalog'")
+        assert every > 10 and page.evaluate("document.activeElement.id") == "find-q"
+        until(page, LIVE)
+        served.watch.pass_time(5)
+        served.watch.say(served.watch.now, e.HandsOffChanged(True, "anna", "page"))
+        until(page, "document.querySelector('#hands-note') !== null")  # the stream goes on, with what was looked for
+        assert page.locator(".prom").count() == 2 and page.input_value("#find-q") == "catalog"
+        page.get_by_role("link", name="ok 2").click()
+        assert page.url.endswith("/budgets?q=catalog&state=ok") and page.locator(".prom").count() == 2
+        assert troubles == []
+        page.context.close()
 
 
 def test_signing_in_and_working_without_javascript(chromium: Any) -> None:

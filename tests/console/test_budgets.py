@@ -88,7 +88,7 @@ def test_the_page_of_a_promise_says_it_all(watch: FakeWatch) -> None:
     text = text_of(page).replace("\u00a0", " ")
     for said in (
         "99.9 % of the events are good, over 30 d.",
-        "ticket alert fires",
+        "The ticket alert fires",
         "INC-41 Checkout fails for 35 % of the requests",
         "deploy checkout: checkout 4.2.0",
         "given back",

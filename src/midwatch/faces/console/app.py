@@ -119,6 +119,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         async def show(request: Request) -> Response:
             session: Session = request.state.session
             place = _place(request.url.path, request.url.query)
+            if path == "/budgets" and request.headers.get("hx-request") == "true":
+                return HTMLResponse(await renderer.found(place, session))
             text, status = await renderer.page(place, session, said=said.take(session))
             return HTMLResponse(text, status_code=status)
 

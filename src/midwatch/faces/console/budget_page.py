@@ -113,6 +113,8 @@ def budget_page(
     return {
         "foreseen": "" if blind else foresight.said(foreseen, now),
         "gone": gone,
+        "alarm": ("bad" if any(f.pages for f in budget.firing) else "warn") if budget.firing else "",
+        "nothing": _nothing(budget),
         "b": budget,
         "slo": slo,
         "shown": shown,
@@ -123,7 +125,7 @@ def budget_page(
         "burn_wide": Markup(burn_plot(budget, ledger, adjustments, happened, now, 1080, "p-wide", gone)),
         "burn_tall": Markup(burn_plot(budget, ledger, adjustments, happened, now, 360, "p-tall", gone)),
         "happened": happened,
-        "rates": budget_plot(ledger, slo, now) if ledger is not None else None,
+        "rates": _rates(budget, ledger, now),
         "days": days,
         "days_wide": Markup(day_plot(budget, days, 1080, "p-wide")),
         "days_tall": Markup(day_plot(budget, days, 360, "p-tall")),
@@ -136,6 +138,23 @@ def budget_page(
         "parts": slo.indicator.parts if isinstance(slo.indicator, Composite) else (),
         "known": {s.name for s in state.slos},
     }
+
+
+def _nothing(budget: Budget) -> str:
+    """Why there is nothing to plot."""
+    if budget.slo.target >= 1:
+        return "a target of 100 % leaves no budget"
+    return f"{budget.state}, {budget.gap}" if budget.gap else budget.state
+
+
+def _rates(budget: Budget, ledger: Ledger | None, now: float) -> dict[str, Any] | None:
+    """The plot of burn rates; what is not seen any more is not called the present."""
+    if ledger is None:
+        return None
+    drawn = budget_plot(ledger, budget.slo, now)
+    if budget.state == "no data":
+        drawn["summary"] = drawn["summary"].replace("now ", "when last seen ", 1)
+    return drawn
 
 
 def _groups(slo: Slo, key: str, state: State, memory: Memory, fleet: Fleet, now: float, world: World) -> list[Budget]:

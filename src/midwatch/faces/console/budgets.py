@@ -217,7 +217,7 @@ def why(budget: Budget, alerts: Sequence[Alert]) -> str:
     loud = [a for a in alerts if a.state == "firing"]
     if loud:
         more = f", and {len(loud) - 1} more" if len(loud) > 1 else ""
-        return f"{loud[0].name} alert fires{more}: {loud[0].why}."
+        return f"The {loud[0].name} alert fires{more}: {loud[0].why}."
     alive = [a for a in alerts if a.state in ("quiet", "waiting")]
     if not alive:
         return f"No alert: {alerts[0].why}." if alerts else "No alert is set for it."

@@ -76,6 +76,11 @@ class Renderer:
     async def inside(self, path: str, session: Session, said: tuple[str, str] | None = None) -> tuple[str, int]:
         return await self._show(path, session, said, whole=False)
 
+    async def found(self, path: str, session: Session) -> str:
+        """The inside of a page that was asked for anew (other words to find), and a stream that goes on with that."""
+        text, _ = await self.inside(path, session)
+        return text + self._env.get_template("stream.html").render(place=path, anew=True)
+
     async def confirm(self, session: Session, form: dict[str, str], back: str) -> str:
         """Asks again, under a token that holds: the page was from before a restart, or not ours."""
         kept = {k: form.get(k, "")[:2000] for k in ("verb", "target", "value", "note")}
@@ -142,6 +147,7 @@ class Renderer:
             "banner": pages.banner(view),
             "path": path,
             "place": f"{path}?{query}" if query else path,
+            "anew": False,
             "session": session,
             "csrf": self.sessions.csrf(session),
             "said": said,

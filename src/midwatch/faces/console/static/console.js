@@ -36,6 +36,13 @@
     }
   }, 5000);
 
+  // What is looked for stands in the address, so that a reload or a link finds it again.
+  document.addEventListener("htmx:after:swap", () => {
+    const asked = document.getElementById("stream")?.getAttribute("hx-sse:connect");
+    const place = asked && new URL(asked, location.href).searchParams.get("page");
+    if (place && place.split("?")[0] === location.pathname && place !== location.pathname + location.search) history.replaceState(null, "", place);
+  });
+
   const plots = new Map();
   const token = name => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
   const utc = (seconds, withSeconds) => new Date(seconds * 1000).toISOString().slice(11, withSeconds ? 19 : 16);
