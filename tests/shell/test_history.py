@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from tests.shell.test_sources import NOW, Counted, slo
 from midwatch.core.slo import ledger as books
 from midwatch.model.errors import ConfigError
 from midwatch.model.world import SliCounts
+from midwatch.shell.config import load_settings
 from midwatch.shell.files.incidents import read_incidents
 from midwatch.shell.history import History, added, as_json, cut, from_json, from_source, of_ledger, read_csv
 
@@ -148,3 +150,18 @@ def test_incidents_from_yaml_and_csv(tmp_path: Path) -> None:
     assert error.value.line == 3
     with pytest.raises(ConfigError, match="incidents"):
         read_incidents(written(tmp_path, "things: []\n", "i.yaml"))
+
+
+def block(page: str, kind: str, holds: str) -> str:
+    """The block of a page of the documentation that has ``holds`` in it."""
+    text = (Path(__file__).parents[2] / "docs" / page).read_text("utf-8")
+    return next(one for one in re.findall(rf"```{kind}\n(.*?)```", text, re.DOTALL) if holds in one)
+
+
+def test_the_examples_of_the_documentation_can_be_read(tmp_path: Path) -> None:
+    found = read_csv(written(tmp_path, block("backtest.md", "csv", "at,good,total")))
+    assert [one.key for one in found.counts] == ["checkout", "checkout{tenant=a,region=eu}"]
+    (incident,) = read_incidents(written(tmp_path, block("backtest.md", "yaml", "incidents:"), "i.yaml"))
+    assert incident.end_at - incident.start_at == 2100 and incident.slo == "checkout"
+    (tmp_path / "settings.yaml").write_text(block("settings.md", "yaml", "arithmetic: exact"))
+    assert load_settings(tmp_path).sources["prom"].tenant == "team-a"
