@@ -30,7 +30,7 @@ def test_every_command_is_one(page: str) -> None:
     known = commands()
     for line in re.findall(r"^\s*(?:\$ )?midwatch ([a-z][^\n#|]*)", TEXT[page], re.MULTILINE):
         words = line.split()
-        name = f"{words[0]} {words[1]}" if words[0] in ("gym", "journal") and len(words) > 1 else words[0]
+        name = f"{words[0]} {words[1]}" if words[0] in ("gym", "journal", "slo") and len(words) > 1 else words[0]
         assert name in known, f"{page}: there is no command midwatch {name}"
 
 
