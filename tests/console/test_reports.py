@@ -86,6 +86,7 @@ def test_both_forms_say_the_same_facts() -> None:
     assert len(spent.corrections) == 2 and {c.kind for c in spent.corrections} == {"left out", "given back"}
     given = next(c for c in spent.corrections if c.kind == "given back")
     assert (given.good, given.total) == (18.0, 0.0)
+    assert "(+18 good, 0 in all)" in words and re.search(r"% spent, [\d.]+ d of it seen", words)
     assert "tenants-availability{tenant=globex}" in words.replace("\\", "")
 
 

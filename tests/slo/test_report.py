@@ -54,7 +54,7 @@ def test_a_whole_month_by_hand() -> None:
     assert len(kept.days) == 31 and all(d.seen and d.total == 240.0 for d in kept.days)
     assert kept.days[4].spent == pytest.approx(18 / 74.4)
     assert kept.way is not None and kept.way.left[-1] == pytest.approx(1 - 27 / 74.4)
-    assert kept.unknown == ()
+    assert kept.unknown == () and kept.month.whole and kept.before.whole
 
 
 def test_what_is_over_the_budget_is_missed_and_comes_first() -> None:
@@ -88,7 +88,7 @@ def test_what_nobody_looked_at_is_said() -> None:
     assert kept.unknown[1] == "No data since 21 Oct 00:00: its Prometheus refuses the connection."
     assert [d.seen for d in kept.days] == [False] * 10 + [True] * 10 + [False] * 11
     assert kept.month.covered_seconds == 10 * DAY and kept.month.allowed == pytest.approx(74.4)
-    assert kept.before is None
+    assert kept.before is None and not kept.month.whole
 
 
 def test_no_data_no_traffic_and_no_errors_are_three_answers() -> None:

@@ -20,7 +20,7 @@ from midwatch.model.world import Floats
 STYLE: Final = Path(__file__).with_name("plots.css")
 SHEET: Final = Path(__file__).with_name("sheet.css")
 LOWEST_LEFT: Final = -1.0  # a budget that is overspent twice over is drawn at the bottom, and said in words
-MAX_POINTS: Final = 400
+MAX_POINTS: Final = 240
 
 
 @dataclass(frozen=True)

@@ -117,7 +117,7 @@ def html(facts: MonthReport) -> str:
         lstrip_blocks=True,
     )
     zone = ZoneInfo(facts.time_zone)
-    env.filters.update(percent=percent, count=count, span=span, target=target)
+    env.filters.update(percent=percent, count=count, signed=signed, span=span, target=target)
     env.filters["when"] = lambda at: when(at, zone)
     return env.get_template("report.html").render(
         facts=facts,
@@ -219,7 +219,7 @@ def _section(kept: Kept, facts: MonthReport, zone: ZoneInfo) -> list[str]:
     ]
     lines += [
         f"- Adjustment ({cell(c.kind)}): {when(c.since_at, zone)} to {when(c.until_at, zone)}, by {cell(c.by)}: "
-        f"{cell(c.reason)} ({count(c.good)} good, {count(c.total)} in all)"
+        f"{cell(c.reason)} ({signed(c.good)} good, {signed(c.total)} in all)"
         for c in kept.corrections
     ]
     if kept.corrections:
@@ -267,9 +267,7 @@ def result(kept: Kept, facts: MonthReport) -> str:
         return standing
     if not facts.over:
         return f"{standing} so far"
-    return (
-        standing if facts.end_at - facts.start_at - kept.month.covered_seconds < 3600 else f"{standing}, as far as seen"
-    )
+    return standing if kept.month.whole else f"{standing}, as far as seen"
 
 
 def tone(standing: str) -> str:
@@ -289,11 +287,12 @@ def left_words(kept: Kept) -> str:
 
 
 def before_words(kept: Kept) -> str:
-    """The month before in a few words."""
+    """The month before in a few words; one that was seen only in part says so."""
     before: Month | None = kept.before
     if before is None:
         return "no data"
-    return before.standing if before.spent is None else f"{percent(before.spent)} spent"
+    said = before.standing if before.spent is None else f"{percent(before.spent)} spent"
+    return said if before.whole else f"{said}, {span(before.covered_seconds)} of it seen"
 
 
 def incident_words(incident: Incident, facts: MonthReport) -> str:
@@ -325,6 +324,11 @@ def target(ratio: float) -> str:
 def count(value: float) -> str:
     """Events: ``1,240``; fractions (a budget of 4.3 failures) keep one digit when small."""
     return f"{value:,.1f}" if abs(value) < 100 and value != round(value) else f"{value:,.0f}"
+
+
+def signed(value: float) -> str:
+    """What a correction adds or takes away: ``+18``, ``-54,000``."""
+    return f"{value:+,.0f}" if value else "0"
 
 
 def span(seconds: float) -> str:

@@ -81,7 +81,7 @@ class Day:
 class Month:
     """Sums of a month for one promise, corrections included. ``standing``: no data, no traffic, no errors, kept, missed.
     ``sli`` and ``spent`` (shares, 0..1 and above) are None where they are not known. ``allowed`` is the budget in events
-    of the whole month; ``covered_seconds`` how much of the month was looked at."""
+    of the whole month; ``covered_seconds`` how much of the month was looked at, ``whole`` whether that is all of it."""
 
     good: float
     total: float
@@ -90,6 +90,7 @@ class Month:
     spent: float | None
     standing: str
     covered_seconds: float
+    whole: bool
 
     @property
     def bad(self) -> float:
@@ -224,16 +225,16 @@ def _month(account: Account, start: float, end: float, now: float, corrections: 
     good = min(total, max(0.0, float(account.good[inside].sum()) + sum(c.good * share for c, share in parts)))
     covered = max(0.0, min(end, now, account.seen_until) - max(start, account.first_at))
     if covered <= 0:
-        return Month(0.0, 0.0, None, None, None, "no data", 0.0)
+        return Month(0.0, 0.0, None, None, None, "no data", 0.0, False)
+    whole = end - start - covered < SLACK_SECONDS
     if total <= 0:
-        return Month(good, total, None, None, None, "no traffic", covered)
-    missing = end - start - covered
-    expected = total if missing < SLACK_SECONDS else total * (end - start) / covered
+        return Month(good, total, None, None, None, "no traffic", covered, whole)
+    expected = total if whole else total * (end - start) / covered
     allowed = (1 - account.slo.target) * expected
     spent = (total - good) / allowed if allowed > 0 else (0.0 if good >= total else None)
     lost = spent is None or spent >= 1
     standing = "no errors" if good >= total else "missed" if lost else "kept"
-    return Month(good, total, good / total, allowed, spent, standing, covered)
+    return Month(good, total, good / total, allowed, spent, standing, covered, whole)
 
 
 def _way(account: Account, month: Month, start: float, end: float, now: float) -> BurnDown | None:
@@ -286,7 +287,7 @@ def _unknown(account: Account, month: Month, start: float, end: float, now: floa
         said.append(
             f"The month is not over: {(now - start) / 86400:.1f} of {(end - start) / 86400:.0f} days have passed."
         )
-    if month.allowed is not None and end - start - month.covered_seconds >= SLACK_SECONDS:
+    if month.allowed is not None and not month.whole:
         said.append("The budget is that of the whole month at the traffic seen so far.")
     if account.slo.target >= 1:
         said.append("A target of 100 % leaves no budget: one failure is too many.")
