@@ -90,7 +90,7 @@ def forecast(
     allowed = float(past_total.sum()) + (usual * ahead if period else 0.0)
     spent = float(past_bad.sum()) / (budget * allowed)
     left = (1 - spent) * budget * allowed
-    lasts = left / bad[-1] * HOUR if bad.size and bad[-1] > 0 else None
+    lasts = float(left / bad[-1] * HOUR) if bad.size and bad[-1] > 0 else None
     days = min(MAX_DAYS, bad.size // DAY_HOURS)
     if spent >= 1:
         return Forecast("spent", spent, ends_at, 1.0, now, now, now, 0.0, days, "it is gone already")
