@@ -10,6 +10,7 @@ import pytest
 from markdown_it import MarkdownIt
 from tests.console.test_pages import NOW, text_of
 
+from midwatch.core.slo.burndown import BurnDown
 from midwatch.core.slo.report import MonthReport, account_of, report
 from midwatch.core.slo.score_alerts import Labelled, backtest
 from midwatch.core.slo.simulate import Series
@@ -18,6 +19,7 @@ from midwatch.faces.console.backtest import Played, binned, picture, render
 from midwatch.faces.console.fakes import HOSTILE, MOODS, FakeWatch
 from midwatch.model.slo import Slo
 from midwatch.shell import slo_report
+from midwatch.shell.plots import Mark, burn_down_svg
 
 MONTH = "2026-09"
 
@@ -111,6 +113,20 @@ def test_bars_and_numbers_in_words() -> None:
         "not known", "not known", "99.87 %", "50 %", "1.23 %", "200 %", "0 %", "100 %",
     ]  # fmt: skip
     assert [slo_report.target(v) for v in (0.99, 0.9995, 1.0)] == ["99 %", "99.95 %", "100 %"]
+
+
+def test_labels_in_a_plot_are_never_written_over_each_other_and_incidents_come_first() -> None:
+    line = BurnDown(0.0, 30 * 86400.0, np.array([0.0, 86400.0]), np.array([1.0, 0.9]))
+    marks = [
+        Mark(10 * 86400.0, "change", "deploy", "deploy: <b>"),
+        Mark(10 * 86400.0 + 60, "incident", "INC-1", "down", 10 * 86400.0 + 7200),
+        Mark(29.9 * 86400.0, "change", "config", "config"),
+        Mark(90 * 86400.0, "change", "later", "outside"),
+    ]
+    drawn = burn_down_svg(line, "words", marks=marks)
+    labels = re.findall(r'class="p-label[^>]*>([^<]+)<', drawn)
+    assert labels == ["INC-1", "config"] and "<b>" not in drawn and "outside" not in drawn
+    assert drawn.count('class="p-change"') == 2 and drawn.count('class="p-incident"') == 1
 
 
 # back-tests

@@ -241,10 +241,12 @@ def dates(frame: Frame, time_zone: str) -> list[str]:
 
 
 def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
-    """Incidents as bands, moments as lines; a label is left out where the one before it would be written over."""
-    found, free_at = [], 0.0
+    """Incidents as bands, moments as lines. Labels of incidents come first; one that would be written over is left out."""
+    found: list[str] = []
+    labels: list[str] = []
+    taken: list[tuple[float, float]] = []
     foot = frame.height - frame.foot_pad
-    for mark in sorted(marks, key=lambda m: m.at):
+    for mark in sorted(marks, key=lambda m: (m.kind != "incident", m.at)):
         if not frame.start_at <= (mark.until or mark.at) or mark.at > frame.end_at:
             continue
         x = frame.x(mark.at)
@@ -259,14 +261,15 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> list[str]:
             found.append(f'<path class="p-{mark.kind}" d="M{x:.1f} {frame.top_pad}V{foot}">{title}</path>')
         size = 7.0 * len(mark.label)
         late = x + size > frame.width
-        if mark.label and (x - size if late else x) >= free_at:
+        left, right = (x - size, x) if late else (x, x + size)
+        if mark.label and all(right + 6 <= begin or left >= end + 6 for begin, end in taken):
             anchor = ' text-anchor="end"' if late else ""
-            found.append(
+            labels.append(
                 f'<text class="p-label p-{mark.kind}-label"{anchor} x="{x:.1f}" y="{frame.top_pad - 7}">'
                 f"{escape(mark.label)}</text>"
             )
-            free_at = x + size + 6
-    return found
+            taken.append((left, right))
+    return found + labels
 
 
 def _percent(value: float) -> str:
