@@ -98,7 +98,7 @@ def row(slo: Slo, tier: BurnTier, rules: AlertRules, error_ratio: float, per_min
         return Row(*about, "fires", f"after {failures:g} failures", reset_seconds=reset, failures=failures)
     waited += _held(rules)
     spent = error_ratio * waited / (budget * slo.period_seconds)
-    counted = None if per_second is None else error_ratio * per_second * waited
+    counted = None if failures is None or per_second is None else failures + error_ratio * per_second * _held(rules)
     by = waited + rules.interval_seconds
     return Row(*about, "fires", "", waited, by, reset, counted, spent)
 

@@ -34,6 +34,7 @@ MIN_BLOCKS: Final = 4
 MANY_BLOCKS: Final = 24
 CLIP: Final = 50.0  # one wild half-hour is an incident, not the way things are
 MOST_DISPERSION: Final = 30.0
+UNKNOWN: Final = 4.0  # as doubtful as a single block
 
 Bools = npt.NDArray[np.bool_]
 
@@ -65,7 +66,7 @@ def step(
         better = -_gain(bad, total, share, budget) / dispersion
         down = np.where(np.isnan(raised), 0.0, np.maximum(down, 0.0) + np.nan_to_num(better))
     return Suspicion(
-        up=np.maximum(before.up, 0.0) + gain,
+        up=np.where(seen, np.maximum(before.up, 0.0) + gain, before.up),
         since_at=np.where(fresh, began_at[:, None], before.since_at),
         bad=np.where(fresh, 0.0, before.bad) + bad[:, None],
         total=np.where(fresh, 0.0, before.total) + total[:, None],
@@ -85,6 +86,12 @@ def nats(now: Suspicion) -> Floats:
     return np.asarray(np.logaddexp.reduce(now.up, axis=1) - math.log(len(BURNS)))
 
 
+def begun(now: Suspicion) -> Floats:
+    """Since when each row is suspected (unix seconds), shape (rows,); infinite where nothing speaks for it."""
+    row, best = np.arange(len(now.down)), now.up.argmax(axis=1)
+    return np.where(now.up[row, best] > 0, now.since_at[row, best], np.inf)
+
+
 def alarms(now: Suspicion) -> Bools:
     """Which rows are to be looked into, shape (rows,): sure enough, and at least ``MIN_FAILURES`` bad events."""
     row = np.arange(len(now.down))
@@ -100,19 +107,20 @@ def forget(now: Suspicion, rows: Bools, at: float) -> Suspicion:
 
 def dispersion(bad: Floats, total: Floats, steps_per_block: int) -> Floats:
     """How many times more blocks of failures vary than independent failures would, per row: 1 and above. ``bad`` and
-    ``total`` have shape (rows, steps). A short history is doubted: two standard errors are added."""
+    ``total`` have shape (rows, steps), of the time before what is suspected now: that must not excuse itself. A short
+    history is doubted: two standard errors are added."""
     blocks = bad.shape[1] // steps_per_block
     if blocks == 0:
-        return np.full(bad.shape[0], MOST_DISPERSION)
+        return np.full(bad.shape[0], UNKNOWN)
     shape = (bad.shape[0], blocks, steps_per_block)
     bad, total = (a[:, -blocks * steps_per_block :].reshape(shape).sum(axis=2) for a in (bad, total))
     ratio = bad.sum(axis=1) / np.maximum(total.sum(axis=1), 1.0)
     expected = total * ratio[:, None]
-    seen = expected > 0
+    seen = total > 0
     with np.errstate(divide="ignore", invalid="ignore"):
         squares = (bad - expected) ** 2 / (expected * (1 - ratio[:, None]))
     squares = np.where(seen & np.isfinite(squares), np.minimum(squares, CLIP), 0.0)
     count = seen.sum(axis=1)
     found = squares.sum(axis=1) / np.maximum(count - 1, 1)
     found = np.where(count < MANY_BLOCKS, found * (1 + 2 * np.sqrt(2 / np.maximum(count, 1))), found)
-    return np.asarray(np.clip(np.where(count > 0, found, 1.0), 1.0, MOST_DISPERSION))
+    return np.asarray(np.clip(np.where(count > 0, found, UNKNOWN), 1.0, MOST_DISPERSION))

@@ -24,9 +24,9 @@ from midwatch.model.findings import HARMFUL, SLOW_BURN, Finding
 from midwatch.model.slo import Slo
 from midwatch.model.world import Floats
 
-HISTORY_SECONDS: Final = sequential.MIN_BLOCKS * sequential.BLOCK_SECONDS
+HISTORY_SECONDS: Final = 3600.0 + sequential.MIN_BLOCKS * sequential.BLOCK_SECONDS
 WEIGH_SECONDS: Final = 300.0
-DAY_SECONDS: Final = 86400.0
+JUDGED_SECONDS: Final = 3600.0  # what is being judged is no yardstick for itself
 MAX_NEW_PER_TURN: Final = 20
 
 
@@ -56,11 +56,13 @@ def wake(turn: Turn) -> Turn:
     if gone.any():  # somebody ended it: what led to it is settled
         sentinel = replace(sentinel, suspicion=sequential.forget(sentinel.suspicion, gone, turn.now))
     if turn.now - sentinel.weighed_at >= WEIGH_SECONDS:
-        sentinel = replace(sentinel, dispersion=_dispersion(rows), weighed_at=turn.now)
+        fresh = math.isinf(sentinel.weighed_at)  # nothing is suspected yet: look once without weighing
+        seen = _caught_up(sentinel, rows, budget, raised) if fresh else sentinel
+        sentinel = replace(sentinel, dispersion=_dispersion(rows, seen.suspicion), weighed_at=turn.now)
     sentinel = _caught_up(sentinel, rows, budget, raised)
-    turn, over = _say(turn, rows, opened, sentinel)
+    turn, suspicion = _closed(turn, rows, raised, sentinel.suspicion)
+    turn = _opened(turn, rows, suspicion)
     told = np.array([row.ident in turn.state.findings for row in rows])
-    suspicion = sequential.forget(sentinel.suspicion, over, turn.now) if over.any() else sentinel.suspicion
     return turn.remember(sentinel=replace(sentinel, suspicion=suspicion, told=told))
 
 
@@ -105,10 +107,15 @@ def _ring_start(ledger: Ledger) -> float:
     return ledger.head_at[0] - (size - 1) * step
 
 
-def _dispersion(rows: list[_Row]) -> Floats:
-    """From the last day or more at 5 minutes; the hours before a young ledger's first count are no history."""
-    step = books.LEVELS[1][0]
+def _dispersion(rows: list[_Row], suspicion: Suspicion) -> Floats:
+    """From the last days at 5 minutes, up to where what is suspected now began, and an hour ago at the latest; before a
+    ledger's first count and without traffic there is nothing to weigh."""
+    step, size = books.LEVELS[1]
     counts = np.stack([row.ledger.counts[1] for row in rows])
+    head = np.array([row.ledger.head_at[1] for row in rows])
+    ends_at = head[:, None] - step * np.arange(size - 1, -1, -1) + step
+    usual_until = np.minimum(sequential.begun(suspicion), head - JUDGED_SECONDS)
+    counts = counts * (ends_at <= usual_until[:, None])[:, None, :]
     return sequential.dispersion(counts[:, 1] - counts[:, 0], counts[:, 1], round(sequential.BLOCK_SECONDS / step))
 
 
@@ -137,27 +144,27 @@ def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Flo
     return replace(sentinel, suspicion=suspicion, seen_until=np.maximum(sentinel.seen_until, until))
 
 
-def _say(
-    turn: Turn, rows: list[_Row], opened: list[Finding | None], sentinel: Sentinel
-) -> tuple[Turn, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Close what is over, open what is new; also which rows are over."""
-    over = np.zeros(len(rows), dtype=bool)
-    if turn.now - turn.memory.started_at >= RELEARN_SECONDS:
-        over = np.array([f is not None for f in opened]) & (sentinel.suspicion.down >= sequential.END_NATS)
-        turn = turn.emit(
-            *(FindingClosed(rows[i].ident, "its errors are back within the budget") for i in np.flatnonzero(over))
-        )
+def _closed(turn: Turn, rows: list[_Row], raised: Floats, suspicion: Suspicion) -> tuple[Turn, Suspicion]:
+    """Close what is over; nothing is suspected of it any more."""
+    over = np.isfinite(raised) & (suspicion.down >= sequential.END_NATS)
+    if not over.any() or turn.now - turn.memory.started_at < RELEARN_SECONDS:
+        return turn, suspicion
+    why = "its errors are back within the budget"
+    turn = turn.emit(*(FindingClosed(rows[i].ident, why) for i in np.flatnonzero(over)))
+    return turn, sequential.forget(suspicion, over, turn.now)
+
+
+def _opened(turn: Turn, rows: list[_Row], suspicion: Suspicion) -> Turn:
+    """Say what is sure, where nothing harmful is open yet and history is long enough to know what is usual."""
     awake = {finding.entity for finding in turn.state.findings.values() if finding.kind in HARMFUL}
-    fresh = 0
-    for i in np.flatnonzero(sequential.alarms(sentinel.suspicion)):
+    found: list[FindingOpened] = []
+    for i in np.flatnonzero(sequential.alarms(suspicion)):
         row = rows[i]
         young = turn.now - row.ledger.first_at < HISTORY_SECONDS
-        if young or row.slo.entity in awake or fresh == MAX_NEW_PER_TURN:
-            continue
-        fresh += 1
-        awake.add(row.slo.entity)
-        turn = turn.emit(FindingOpened(_finding(row, sentinel.suspicion, int(i))))
-    return turn, over
+        if not young and row.slo.entity not in awake and len(found) < MAX_NEW_PER_TURN:
+            awake.add(row.slo.entity)
+            found.append(FindingOpened(_finding(row, suspicion, int(i))))
+    return turn.emit(*found)
 
 
 def _finding(row: _Row, suspicion: Suspicion, index: int) -> Finding:
