@@ -34,6 +34,9 @@ def exact(query: str, window_seconds: float) -> str:
     if any(name.startswith("histogram_") for name in names):
         return query
     window = timedelta(seconds=window_seconds)
+    # The new texts stand in for names until the tree is written: parsing their ten selectors, each with its patterns
+    # compiled, would take ten times as long as all the rest.
+    texts: dict[str, str] = {}
 
     def grown(node: promql.Expr) -> promql.Expr | None:
         if not isinstance(node, promql.Call) or node.func.name not in ("increase", "rate"):
@@ -45,10 +48,14 @@ def exact(query: str, window_seconds: float) -> str:
         if selector.offset is not None or selector.at is not None or not selector.name:
             return None  # several metrics at once would have to be told apart by their names
         counted = _growth(selector.prettify(), promql.display_duration(window))
-        return promql.parse(counted if node.func.name == "increase" else f"{counted} / {window_seconds:g}")
+        name = f"midwatch_grown_{len(texts)}_"
+        texts[name] = counted if node.func.name == "increase" else f"({counted} / {window_seconds:g})"
+        return promql.parse(name)
 
-    # The new nodes hold an increase of their own, which must not be rewritten again: children come first.
-    return promql.transform(tree, None, grown).prettify()  # its str() escapes no quotes and drops a subquery's colon
+    found = promql.transform(tree, None, grown).prettify()  # its str() escapes no quotes and drops a subquery's colon
+    for name, text in texts.items():
+        found = found.replace(name, text)
+    return found
 
 
 def _growth(x: str, w: str) -> str:

@@ -75,12 +75,12 @@ def same(a: str, b: str) -> bool:
 def events(query: str, window: str, by: tuple[str, ...] = ()) -> str:
     """PromQL for the number of events in the last ``window`` ("5m"): one series, or one for each value of the ``by``
     labels. Raises ConfigError when the query counts nothing that adds up, or cannot be grouped."""
-    tree = _counted(query, window)
+    tree, per_second = _counted(query, window)
     if by:
         tree = _grouped(tree, by, query)
-    if _labels(tree) != frozenset(by):
-        tree = _parse(f"sum{_by(by)} ({tree.prettify()})")
-    return str(tree.prettify())
+    # Parsing is dear where matchers have patterns: what can be said around the tree is said in text.
+    text = f"{_wrapped(tree)} * {seconds(window):g}" if per_second else str(tree.prettify())
+    return text if _labels(tree) == frozenset(by) else f"sum{_by(by)} ({text})"
 
 
 def ratio(query: str, window: str, by: tuple[str, ...] = ()) -> str:
@@ -144,17 +144,18 @@ def _parse(query: str) -> Any:  # the stubs know promql.Expr, whose attributes d
         raise ConfigError(f"not PromQL: {error}: {' '.join(query.split())}") from None
 
 
-def _counted(query: str, window: str) -> Any:
-    """The tree that counts events in ``window``, with whatever labels the query leaves."""
+def _counted(query: str, window: str) -> tuple[Any, bool]:
+    """The tree that counts events in ``window``, with whatever labels the query leaves, and whether it says them per
+    second."""
     if not is_template(query):
-        return _bare(query, window)
+        return _bare(query, window), False
     tree = _parse(substitute(query, window))
     if isinstance(tree, promql.MatrixSelector | promql.SubqueryExpr | promql.StringLiteral):
         raise _refused("it gives no instant vector", query)
     kinds = {name in _PER_SECOND for name in _outer_calls(tree) if name in _PER_SECOND | _ADDS_UP}
     if len(kinds) > 1:
         raise _refused("it mixes rates per second with counts", query)
-    return _parse(f"{_wrapped(tree)} * {seconds(window):g}") if True in kinds else tree
+    return tree, True in kinds
 
 
 def _bare(query: str, window: str) -> Any:
