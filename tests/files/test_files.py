@@ -257,9 +257,7 @@ def test_bad_bytes_and_bombs(tmp_path: Path) -> None:
     assert "is not UTF-8" in messages and "is larger than" in messages and "is too large or too deep" in messages
 
 
-@pytest.mark.parametrize(
-    "value", ["2026-02-30", "!!timestamp x", "!!float _", "!!int x", "0b_", "!!bool x"]
-)
+@pytest.mark.parametrize("value", ["2026-02-30", "!!timestamp x", "!!float _", "!!int x", "0b_", "!!bool x"])
 def test_a_value_that_is_none_has_its_line(value: str) -> None:
     documents, problems = parse(f"fine: 1\nodd: {value}\n", "x.yaml")
     assert documents == [] and [(p.line, p.key, p.code) for p in problems] == [(2, "odd", "yaml")]

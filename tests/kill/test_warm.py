@@ -123,7 +123,9 @@ def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -
         fourth = watch()
         await fourth.start()
         await fourth.tick_once()
-        assert {name: one[:2] for name, one in counts(fourth).items()} == {name: one[:2] for name, one in before.items()}
+        assert {name: one[:2] for name, one in counts(fourth).items()} == {
+            name: one[:2] for name, one in before.items()
+        }
         await fourth.stop()
 
     asyncio.run(go())
