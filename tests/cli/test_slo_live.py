@@ -90,9 +90,6 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    from tests.sources.prom import prometheus_is_there
-
-    prometheus_is_there()
     where = tmp_path_factory.mktemp("slo")
     truth = truth_until(time.time())
     backfill(where, truth.samples())

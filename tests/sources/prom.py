@@ -27,6 +27,7 @@ def prometheus_is_there() -> None:
 
 def backfill(folder: Path, samples: Iterable[Sample]) -> Path:
     """Blocks of a Prometheus in ``folder``/data, from ``samples`` in any order."""
+    prometheus_is_there()
     rows = sorted(samples, key=lambda one: (one[0], one[1]))
     text = "".join(f"{series} {value:.17g} {at:.3f}\n" for series, at, value in rows)
     source = folder / "history.om"
