@@ -11,14 +11,18 @@ from hypothesis import strategies as st
 from tests.slo.turns import GATEWAY, counts, requests_world, source_world, state_of, turn_of
 from tests.worlds import START, STEP, make_world
 
-from midwatch.core.detect.gaps import gaps
+from midwatch.core.detect.gaps import MAX_GAPS, gaps
 from midwatch.core.memory import Memory
 from midwatch.core.slo import ledger as books
+from midwatch.core.slo.budget import blind_why
 from midwatch.core.slo.counting import count, own_counts
+from midwatch.core.turn import Turn
 from midwatch.model import signals
-from midwatch.model.events import GapClosed, GapOpened
+from midwatch.model.events import GapClosed, GapOpened, Recorded
 from midwatch.model.indicators import Composite, EventRatio, Part, Slices
 from midwatch.model.slo import Slo
+from midwatch.model.state import State, fold
+from midwatch.model.world import Gap
 
 OK = Slo("ok", GATEWAY, "ratio", 0.99)
 FAST = Slo("fast", GATEWAY, "latency", 0.9, 100.0)
@@ -131,6 +135,17 @@ def test_what_a_source_says_twice_counts_once() -> None:
     assert all_of(memory, "shop") == (27, 30)
 
 
+def test_a_gap_without_steps_leaves_what_was_missed_to_be_read_back() -> None:
+    before = counts("shop", [START], [9], [10], START + 60)
+    memory = count(turn_of(state_of(SHOP), source_world(before))).memory
+    down = counts("shop", [], [], [], START + 600, gap="does not answer")
+    memory = count(turn_of(state_of(SHOP), source_world(down), memory)).memory
+    assert memory.ledgers["shop"].seen_until == START + 60
+    back = counts("shop", [START + 60, START + 600], [0, 10], [10, 10], START + 660)
+    memory = count(turn_of(state_of(SHOP), source_world(back), memory)).memory
+    assert all_of(memory, "shop") == (19, 30)
+
+
 def test_a_source_that_is_down_is_a_gap_and_many_promises_make_one() -> None:
     slos = [replace_name(SHOP, f"s{n}") for n in range(6)]
     said = [counts(slo.name, [], [], [], START, gap="does not answer") for slo in slos]
@@ -138,6 +153,32 @@ def test_a_source_that_is_down_is_a_gap_and_many_promises_make_one() -> None:
     assert [event.subject for event in turn.events] == ["source:default"]
     turn = gaps(count(turn_of(state_of(*slos[:2]), source_world(*said[:2]))))
     assert [event.subject for event in turn.events] == ["slo:s0", "slo:s1"]
+
+
+def test_a_source_that_fails_in_two_ways_leaves_room_for_the_gaps_of_the_world() -> None:
+    slos = [replace_name(SHOP, f"s{n}") for n in range(1000)]
+
+    def look(state: State, *reasons: str, dark: bool = False) -> Turn:
+        said = [counts(s.name, [], [], [], START, gap=reasons[min(n, len(reasons) - 1)]) for n, s in enumerate(slos)]
+        world = source_world(*said)
+        if dark:
+            world = replace(world, gaps=(Gap("telemetry", START, "nothing arrives at all"),))
+        turn = gaps(count(turn_of(state, world)))
+        opened = [event.subject for event in turn.events if isinstance(event, GapOpened)]
+        assert len(opened) < 210, "bounded"
+        for event in turn.events:
+            turn = replace(turn, state=fold(turn.state, Recorded(turn.state.seq + 1, START, event)))
+        return turn
+
+    turn = look(state_of(*slos, OK), "refused", "timed out")
+    assert turn.state.gaps == {"source:default": "timed out", "slo:s0": "refused"}
+    turn = look(turn.state, *["refused"] * 9, "timed out")
+    assert turn.state.gaps == {"source:default": "refused; timed out"}
+    turn = look(turn.state, *[f"no series match {n}" for n in range(1000)])
+    assert len(turn.state.gaps) == MAX_GAPS
+    turn = look(turn.state, *[f"no series match m{n}" for n in range(1000)], dark=True)
+    assert turn.state.gaps["slo:s7"] == "no series match m7", "said again, however many are open"
+    assert blind_why(turn.state, OK) == "nothing arrives at all"
 
 
 def replace_name(slo: Slo, name: str, **changes: object) -> Slo:

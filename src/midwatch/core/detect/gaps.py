@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from midwatch.core.slo.unseen import slo_gaps
+from collections.abc import Iterable
+
+from midwatch.core.slo.unseen import PREFIXES, slo_gaps
 from midwatch.core.turn import Turn
 from midwatch.model.events import GapClosed, GapOpened
 
-MAX_GAPS = 200
+MAX_GAPS = 200  # open at once, of the World and of promises each: promises never take the room of the World's
 
 
 def gaps(turn: Turn) -> Turn:
@@ -15,11 +17,19 @@ def gaps(turn: Turn) -> Turn:
     seen = {gap.subject: gap.reason for gap in turn.world.gaps}
     seen |= slo_gaps(turn.state, turn.memory, turn.world, turn.now)
     known = turn.state.gaps
-    opened = [
-        GapOpened(s, reason) for s, reason in seen.items() if s not in known or (_sourced(s) and known[s] != reason)
-    ]
+    again = [s for s in seen if s in known and _sourced(s) and known[s] != seen[s]]
+    fresh = [s for s in seen if s not in known]
+    still = [s for s in known if s in seen]
+    fresh = _within(fresh, still, promises=False) + _within(fresh, still, promises=True)
     closed = [GapClosed(subject) for subject in known if subject not in seen]
-    return turn.emit(*opened[: max(0, MAX_GAPS - len(known))], *closed)
+    return turn.emit(*(GapOpened(s, seen[s]) for s in again + fresh), *closed)
+
+
+def _within(fresh: list[str], known: Iterable[str], *, promises: bool) -> list[str]:
+    """Those of one kind that there is room for, what says most first: all telemetry, then a whole source."""
+    room = MAX_GAPS - sum(subject.startswith(PREFIXES) == promises for subject in known)
+    kind = [subject for subject in fresh if subject.startswith(PREFIXES) == promises]
+    return sorted(kind, key=lambda s: s != "telemetry" and not s.startswith("source:"))[: max(0, room)]
 
 
 def _sourced(subject: str) -> bool:

@@ -4,6 +4,7 @@ left out)."""
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Final
 
 from midwatch.core.memory import Memory
@@ -11,7 +12,8 @@ from midwatch.core.slo.budget import source_subject
 from midwatch.model.state import State
 from midwatch.model.world import World
 
-MANY: Final = 4  # promises without data: their source is the gap
+MANY: Final = 4  # promises without data for the same reason: their source is the gap
+PREFIXES: Final = ("source:", "slo:", "counts:", "groups:")  # of the subjects, the broadest first
 IMPOSSIBLE_SECONDS: Final = 3600.0  # said for so long after the newest impossible step
 
 
@@ -24,11 +26,11 @@ def slo_gaps(state: State, memory: Memory, world: World, now: float) -> dict[str
         by_source.setdefault(source_subject(slos[name]), []).append(name)
     found: dict[str, str] = {}
     for subject, names in by_source.items():
-        reasons = {blind[name] for name in names}
-        if len(names) >= MANY and len(reasons) == 1:
-            found[subject] = reasons.pop()
-        else:
-            found |= {f"slo:{name}": blind[name] for name in names}
+        alike = Counter(blind[name] for name in names)
+        shared = sorted(why for why, promises in alike.items() if promises >= MANY)
+        if shared:
+            found[subject] = "; ".join(shared)
+        found |= {f"slo:{name}": blind[name] for name in names if blind[name] not in shared}
     for key, ledger in memory.ledgers.items():
         if ledger.impossible_why and now - ledger.impossible_at < IMPOSSIBLE_SECONDS:
             found[f"counts:{key}"] = ledger.impossible_why
