@@ -115,10 +115,11 @@ def _judge(
     """``waiting`` gathers since when a condition holds whose ``for_seconds`` are not over yet."""
     idents = {tier.name: f"burn_rate|{slo.entity}|{key}/{tier.name}" for tier in tiers}
     rules = turn.state.policy.alerts
-    longest = max((tier.short_seconds for tier in tiers), default=0.0)
+    # An outage looks at its newest run, which a source counts behind time: ten seconds before now hold nothing of it.
+    longest = max((OUTAGE_SECONDS if tier.name == OUTAGE else tier.short_seconds for tier in tiers), default=0.0)
     good, total = books.sums(ledger, longest, turn.now)
     if total - good <= 0 and not any(ident in turn.state.findings for ident in idents.values()):
-        return turn  # nothing failed in the longest short window: no tier can fire
+        return turn  # nothing failed in the longest window that a tier wants burning: none can fire
     for tier in tiers:
         ident = idents[tier.name]
         calm = _calm(slo, tier, ledger, turn.now)
@@ -160,9 +161,26 @@ def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:
 
 def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
     """Whether the newest minute with traffic is within the tier's rate: an alert need not wait for its short window to
-    empty once the errors have stopped. No traffic is not calm."""
-    good, total = books.sums(ledger, min(60.0, tier.short_seconds), now)
+    empty once the errors have stopped. No traffic is not calm.
+
+    What a source counts lies a step and a delay behind ``now``, and a slice its width: there the minute ends with the newest
+    step that held events, however wide a step is.
+    """
+    width = min(60.0, tier.short_seconds)
+    if slo.sli == "source" or slo.slices is not None:
+        end = _newest_end(ledger)
+        good, total = books.between(ledger, end - width, end)
+    else:
+        good, total = books.sums(ledger, width, now)
     return total > 0 and (total - good) / total < max((1 - slo.target), 0.5 * tier.factor * (1 - slo.target))
+
+
+def _newest_end(ledger: Ledger) -> float:
+    """Where the newest column with events ends, no later than what was seen of every part."""
+    step, size = ledger.levels[0]
+    starts = ledger.head_at[0] - step * np.arange(size - 1, -1, -1)
+    busy = np.flatnonzero((ledger.counts[0][1] > 0) & (starts < ledger.seen_until))
+    return min(float(starts[busy[-1]]) + step, ledger.seen_until) if busy.size else ledger.seen_until
 
 
 def _finding(
