@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any
+from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Query
 
@@ -20,6 +21,7 @@ from midwatch.shell.slo_report import month_report, render
 
 def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> None:
     """Put them into ``routes``, under ``/api/v1/slos``. ``read`` are the dependencies of whatever reads."""
+    one_report = asyncio.Lock()  # seconds of work where there are a thousand promises: beside the loop, one at a time
 
     @routes.get("/api/v1/slos", dependencies=read)
     async def slos() -> list[dict[str, Any]]:
@@ -33,25 +35,32 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
         time_zone: Annotated[str, Query(max_length=60)] = "UTC",
     ) -> dict[str, Any]:
         """The report of a month (``2026-10``) as text."""
-        try:
-            facts = month_report(watch.state, watch.memory.ledgers, month, now=watch.now(), time_zone=time_zone)
-        except ValueError as error:
-            raise UsageError(str(error), hint="month is YYYY-MM, time_zone a name like Europe/Berlin") from error
-        return {"month": month, "form": form, "text": render(facts, "html" if form == "html" else "md")}
+        known_zone(time_zone)
+        async with one_report:
+            state, ledgers, now = watch.state, dict(watch.memory.ledgers), watch.now()  # the loop goes on meanwhile
+
+            def written() -> str:
+                facts = month_report(state, ledgers, month, now=now, time_zone=time_zone)
+                return render(facts, "html" if form == "html" else "md")
+
+            try:
+                text = await asyncio.to_thread(written)
+            except (ValueError, OverflowError) as error:  # the latter at either end of the calendar
+                raise UsageError(f"no report of {month}: {error}", hint="month is YYYY-MM, like 2026-10") from error
+        return {"month": month, "form": form, "text": text}
 
     @routes.get("/api/v1/slos/{name:path}/history", dependencies=read)
     async def past(
-        name: str, since: Annotated[float, Query(ge=0)], until: Annotated[float | None, Query(gt=0)] = None
+        name: str,
+        since: Annotated[float, Query(ge=0, allow_inf_nan=False)],
+        until: Annotated[float | None, Query(gt=0, allow_inf_nan=False)] = None,
     ) -> dict[str, Any]:
         """What the watch still knows of good and total per step, oldest first: coarse far back, fine lately."""
         slo = slo_views.find(watch.state.slos, name)
         counts, notes = await past_of(watch.memory, watch.intake.store, slo.name, since, watch.now())
         end = watch.now() if until is None else until
-        return {
-            "slo": slo.name,
-            "notes": notes,
-            "counts": history.as_json([history.cut(one, since, end) for one in counts]),
-        }
+        told = await asyncio.to_thread(lambda: history.as_json([history.cut(one, since, end) for one in counts]))
+        return {"slo": slo.name, "notes": notes, "counts": told}
 
     @routes.get("/api/v1/slos/{name:path}/forecast", dependencies=read)
     async def foreseen(name: str) -> dict[str, Any]:
@@ -66,7 +75,9 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
         return {"slo": slo.name, **queries.plain(found)}
 
     @routes.get("/api/v1/slos/{name:path}/alerts", dependencies=read)
-    async def alerts(name: str, per_minute: Annotated[float | None, Query(ge=0)] = None) -> dict[str, Any]:
+    async def alerts(
+        name: str, per_minute: Annotated[float | None, Query(ge=0, allow_inf_nan=False)] = None
+    ) -> dict[str, Any]:
         """When each tier would fire and fall silent, and what is spent by then; ``per_minute`` in the usual traffic's
         place."""
         slo = slo_views.find(watch.state.slos, name)
@@ -77,3 +88,11 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
     @routes.get("/api/v1/slos/{name:path}", dependencies=read)
     async def slo(name: str) -> dict[str, Any]:
         return slo_views.promise(watch.state, watch.memory, watch.now(), name)
+
+
+def known_zone(name: str) -> None:
+    """Raises UsageError for what is no time zone, a folder of zones or a path among them."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError) as error:
+        raise UsageError(f"there is no time zone {name!r}", hint="a name like Europe/Berlin") from error
