@@ -16,7 +16,7 @@ from tests.store.test_store import with_store
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
 from midwatch.shell.ingest.rows import Batch
-from midwatch.shell.keeper import Keeper, rows_of_all
+from midwatch.shell.keeper import Keeper, rows_of, rows_of_all
 from midwatch.shell.store import slo_counts
 from midwatch.shell.store.native import columns_of, native
 from midwatch.shell.store.store import Store
@@ -143,6 +143,19 @@ def test_what_is_kept_is_what_the_ledger_holds_however_late_it_came(data: st.Dat
     assert table.sums(3600) == in_hours
     again, _, _ = rows_of_all({"k": ledger}, rows_of_all({"k": ledger}, keeper.kept)[1])
     assert again == [], "what is stored is not written twice"
+
+
+def test_rows_say_no_more_than_they_hold_so_that_a_watch_that_dies_loses_nothing() -> None:
+    """One event every ten seconds; what the rows do not hold is not "seen", and so it is counted again."""
+    at = np.arange(NOW, NOW + 3890, 10.0)
+    ledger = books.add(books.new_ledger(NOW), at, np.ones(at.size), np.ones(at.size), NOW + 3890)
+    for partly, until in ((False, NOW + 3600), (True, NOW + 3890)):
+        written, kept = rows_of("k", ledger, None, partly)
+        assert {step for _, step, *_ in written} == {300, 3600}
+        assert max(seen for *_, seen in written) == until * 1e3
+        fine = sum(total for _, step, _, _, total, _ in written if step == 300)
+        assert fine == (at < until).sum(), "all that is said to be seen, and nothing else"
+        assert kept.until == NOW + 3600
 
 
 def test_a_store_that_fails_gets_it_all_later_and_at_most_one_write_runs() -> None:

@@ -104,7 +104,9 @@ def rows_of_all(
 
 
 def rows_of(key: str, ledger: Ledger, kept: Kept | None, partly: bool = False) -> tuple[list[tuple[Any, ...]], Kept]:
-    """The rows of one ledger that are new or have grown, and what is kept then."""
+    """The rows of one ledger that are new or have grown, and what is kept then. They say that everything before the end of
+    the last full step is in them; only the row of the step under way (``partly``) says how far into it the ledger has
+    seen: a watch that dies counts from what its rows say."""
     (step, size), head, ring = ledger.levels[_FIVE_MINUTES], ledger.head_at[_FIVE_MINUTES], ledger.counts[_FIVE_MINUTES]
     oldest, seen = head - (size - 1) * step, ledger.seen_until
     begun = math.floor(ledger.first_at / step) * step
@@ -114,14 +116,15 @@ def rows_of(key: str, ledger: Ledger, kept: Kept | None, partly: bool = False) -
     starts = [*changed, *_range(max(kept.until, oldest), until, step)]
     if partly and seen > until:
         starts.append(until)
+    full = min(seen, until)
     rows = [
-        row(key, FINE, at, float(ring[0, c]), float(ring[1, c]), seen)
+        row(key, FINE, at, float(ring[0, c]), float(ring[1, c]), full if at < until else seen)
         for at, c in ((at, size - 1 - round((head - at) / step)) for at in starts)
         if 0 <= c < size
     ]
     hours_until = max(kept.hours_until, math.floor(until / COARSE) * COARSE)
     hours = {math.floor(at / COARSE) * COARSE for at in changed} | set(_range(kept.hours_until, hours_until, COARSE))
-    rows += [row(key, COARSE, at, *_hour(ledger, at), seen) for at in sorted(hours) if at < hours_until]
+    rows += [row(key, COARSE, at, *_hour(ledger, at), full) for at in sorted(hours) if at < hours_until]
     width = min(LOOK_BACK, round((until - max(oldest, begun)) / step))
     last = size - 1 - round((head - until) / step)
     return rows, Kept(until, hours_until, ring[:, max(0, last - width) : max(0, last)].copy())
