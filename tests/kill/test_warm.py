@@ -29,7 +29,7 @@ from midwatch.shell.intake import Intake
 from midwatch.shell.run import Watch
 from midwatch.shell.store.slo_counts import row
 from midwatch.shell.store.store import Store
-from midwatch.shell.warm import warm_up
+from midwatch.shell.warm import Warmth, read_ledgers, warm_up
 
 SLOS = (
     Slo("availability", "service:gateway", "ratio", 0.99),
@@ -129,6 +129,33 @@ def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -
         await fourth.stop()
 
     asyncio.run(go())
+
+
+def test_a_promise_that_is_new_gets_its_days_from_spans_beside_one_that_is_stored(tmp_path: Path) -> None:
+    if importlib.util.find_spec("chdb") is None:
+        missing("chdb: pip install 'midwatch[store]'")
+    clock = Clock()
+    fleet, now = Fleet(clock), clock.at
+    old = now - 5 * 86_400
+
+    async def go() -> Warmth:
+        store, found = Store(tmp_path / "store"), Warmth(now)
+        await store.start()
+        for since_at in (old, now - 60):
+            await store.write(batch(fleet, since_at, since_at + 60))
+        step = math.floor((now - 600) / 300) * 300
+        await store.write_slo_counts([row("availability", 300, step, 10.0, 10.0, now - 63)])
+        await read_ledgers(store, SLOS, now, found)
+        await store.close()
+        return found
+
+    found = asyncio.run(go())
+    assert set(found.kept) == {"availability"}
+    new = found.ledgers["latency"]
+    assert new.first_at <= old + 300, "not only the newest minute"
+    days, minutes = (sums(new, seconds, now)[1] for seconds in (30 * 86_400, 600))
+    assert minutes > 0 and days > 1.8 * minutes
+    assert sums(found.ledgers["availability"], 30 * 86_400, now)[1] > 10, "and the stored one its newest minute"
 
 
 class SlowStore:

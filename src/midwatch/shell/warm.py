@@ -123,9 +123,10 @@ async def read_ledgers(store: Any, slos: tuple[Slo, ...], now: float, found: War
             found.ledgers[key] = await asyncio.to_thread(ledger_of, slo, one)
             found.kept[key] = one.seen_until
     own = [slo for slo in counted if slo.sli in ("ratio", "latency") and kind_of(slo.entity) == "service"]
-    newer = [found.kept[slo.name] for slo in own if slo.name in found.kept]
-    if newer:
-        await _add_requests(store, own, max(min(newer), until - TAIL_SECONDS), until, WORLD_STEP_SECONDS, found)
+    stored = [slo for slo in own if slo.name in found.kept]
+    if stored:
+        since = max(min(found.kept[slo.name] for slo in stored), until - TAIL_SECONDS)
+        await _add_requests(store, stored, since, until, WORLD_STEP_SECONDS, found)
     unknown = [slo for slo in own if slo.name not in found.kept]
     if unknown:
         # A multiple of every step: no bucket of the store lies on both sides.
