@@ -18,7 +18,7 @@ from midwatch.model.indicators import Composite, EventRatio, Part
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts, empty_world
 from midwatch.shell.config import SourceSettings, load_settings
-from midwatch.shell.sources import AT_ONCE, COARSE_SECONDS, Poller, build_source, pieces
+from midwatch.shell.sources import AT_ONCE, COARSE_SECONDS, DOWN_AFTER, Poller, build_source, pieces
 
 NOW = 1_790_003_600.0 // 3600 * 3600
 HOUR = 3600.0
@@ -161,6 +161,49 @@ def test_a_source_that_is_down_leaves_the_last_counts_with_the_reason_and_comes_
         for one in after.values():
             assert (np.diff(one.at) == 60).all(), "what was missed is read back, each step once"
             assert one.seen_until >= scene.now - 135
+
+    run(go)
+
+
+def test_those_in_the_queue_do_not_ask_a_source_that_went_down_meanwhile() -> None:
+    async def go() -> None:
+        scene = Scene(*(slo(f"s{i}") for i in range(100)))
+        scene.source.error = SourceError("prom does not answer")
+        found = await scene.poll()
+        assert scene.poller.counters["source_failures"] <= AT_ONCE + DOWN_AFTER
+        assert len(found) == 100 and all(one.gap == "prom does not answer" for one in found.values())
+        scene.source.error = None
+        for _ in range(10):
+            found = await scene.poll(1)
+        assert len(found) == 100 and not any(one.gap for one in found.values())
+
+    run(go)
+
+
+def test_a_restart_while_the_source_is_down_reads_the_outage_back_for_all() -> None:
+    async def go() -> None:
+        scene = Scene(*(slo(f"s{i}") for i in range(20)))
+        stood = NOW - 1200
+        scene.taken.update({one.name: stood for one in scene.slos})
+        scene.source.error = SourceError("prom cannot be reached")
+        for _ in range(300):
+            for key, one in (await scene.poll(1)).items():
+                scene.taken[key] = max(scene.taken[key], one.seen_until)
+            assert set(scene.taken.values()) == {stood}, "what nobody asked for was not seen"
+        scene.source.error = None
+        for _ in range(400):
+            found = await scene.poll(1)
+        for one in scene.slos:
+            assert found[one.name].at[0] == stood and (np.diff(found[one.name].at) == 60).all()
+
+    run(go)
+
+
+def test_a_promise_whose_source_is_gone_stands_where_its_ledger_is() -> None:
+    async def go() -> None:
+        scene = Scene(slo(data_source="renamed"))
+        scene.taken["api"] = NOW - 600
+        assert (await scene.poll())["api"].seen_until == NOW - 600
 
     run(go)
 

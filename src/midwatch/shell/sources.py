@@ -228,6 +228,8 @@ class Poller:
         now = self._clock()
         try:
             async with served.slots:
+                if served.failures >= DOWN_AFTER and self._clock() < served.not_before:
+                    return  # it went down while this one stood in the queue
                 await self._read_on(asked, served, now)
             asked.failures, asked.not_before = 0, 0.0
             self._well(served)
@@ -323,7 +325,10 @@ class Poller:
         for name, asked in self._asked.items():
             if not asked.keys:
                 if asked.gap:
-                    seen = self._clock() if math.isnan(asked.seen) else asked.seen
+                    seen = asked.seen
+                    if math.isnan(seen):  # never asked: seen as far as the ledger is, and no step further
+                        taken = self._taken(name)
+                        seen = taken if taken is not None else self._clock()
                     found[name] = SliCounts(name, (), np.empty(0), np.empty(0), np.empty(0), seen, asked.gap)
                 continue
             for key, one in asked.keys.items():

@@ -285,11 +285,13 @@ def _take(memory: Memory, slo: Slo, given: SliCounts, key: str, shelf: _Shelf) -
         at, good, total = at[fine], good[fine], total[fine]
     total = np.maximum(total, 0.0)
     good = np.clip(good, 0.0, total)  # rounding only: everything else was left out
+    # A gap without a step saw nothing: what was missed may yet be read back.
+    seen = given.seen_until if given.at.size or not given.gap else ledger.seen_until
     heard = given.seen_until if not given.gap else float(given.at[-1]) if given.at.size else ledger.heard_at
     if slo.slices is not None:
         held = memory.slices.get(key) or new_slices(ledger.first_at)
-        shelf.slices[key], at, good, total = sliced(held, slo.slices, at, good, total, given.seen_until)
-    ledger = books.add(ledger, at, good, total, given.seen_until)
+        shelf.slices[key], at, good, total = sliced(held, slo.slices, at, good, total, seen)
+    ledger = books.add(ledger, at, good, total, seen)
     shelf.ledgers[key] = replace(ledger, heard_at=max(ledger.heard_at, heard))
 
 
