@@ -33,11 +33,11 @@ def lines(
         return HEIGHT - FOOT - share * (HEIGHT - TOP - FOOT)
 
     ticks = [10.0**k for k in range(math.ceil(math.log10(low)), math.floor(math.log10(high)) + 1)] if log_y else []
-    ticks = ticks or [high * k / 4 for k in range(5)]
+    ticks = ticks or _round_ticks(high)
     out = _frame(title, x_name, y_name)
     for y in ticks:
         out.append(f'<path d="M{LEFT} {py(y):.1f}H{WIDTH - RIGHT}" stroke="{FAINT}"/>')
-        out.append(_text(LEFT - 8, py(y) + 4, f"{y:.3g}", "end"))
+        out.append(_text(LEFT - 8, py(y) + 4, f"{y:,g}", "end"))
     for x in xs:
         out.append(_text(px(x), HEIGHT - FOOT + 18, f"{x:,g}", "middle"))
     if rule:
@@ -73,6 +73,13 @@ def bars(title: str, y_name: str, values: dict[str, tuple[float, float, float]],
         out.append(f'<circle cx="{x:.1f}" cy="{py(value):.1f}" r="4" fill="{COLOURS[0]}"/>')
         out.append(_text(x, HEIGHT - FOOT + 18, name, "middle"))
     return "".join([*out, "</svg>\n"])
+
+
+def _round_ticks(high: float) -> list[float]:
+    """About five levels at 1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(high / 5))
+    step = next(m * power for m in (1, 2, 5, 10) if high / (m * power) <= 6)
+    return [step * k for k in range(int(high / step) + 1)]
 
 
 def _frame(title: str, x_name: str, y_name: str) -> list[str]:
