@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 from msgspec.structs import replace as with_fields
-from tests.slo.turns import GATEWAY, state_of, turn_of
+from tests.slo.turns import DAY, GATEWAY, state_of, turn_of
 from tests.worlds import START, make_world
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.learn.timeline import sentence
 from midwatch.core.memory import Memory
 from midwatch.core.slo import ledger as books
-from midwatch.core.slo.adjust import SETTLE_SECONDS, count_adjustments
+from midwatch.core.slo.adjust import SETTLE_SECONDS, WAIT_SECONDS, count_adjustments
 from midwatch.core.slo.budget import budget
 from midwatch.core.slo.budget_policy import EVERY_SECONDS, cross
 from midwatch.core.turn import Turn
@@ -33,6 +33,7 @@ from midwatch.model.events import (
     PolicyLoaded,
     Recorded,
 )
+from midwatch.model.indicators import Calendar
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.model.slo import Slo
 from midwatch.model.state import State, fold
@@ -99,6 +100,21 @@ def test_maintenance_can_be_announced_and_is_counted_once_it_is_over() -> None:
     assert isinstance(counted, AdjustmentCounted) and counted.counts["pay"][1] == 1200
 
 
+def test_a_window_is_counted_only_when_every_ledger_has_seen_its_end_or_after_a_day() -> None:
+    now = START
+    done = obey(turn(state_of(PAY), memory_of(20), now, adjust("all", f"exclude {now - 600} {now + 600}")))
+    later = now + 600 + SETTLE_SECONDS + HOUR
+    behind = memory_of(20, now + 590)
+    assert count_adjustments(turn(done.state, behind, later)).events == (), "its source is down"
+    assert count_adjustments(turn(done.state, Memory(started_at=later - 5), later)).events == (), "not read back yet"
+    idle = count_adjustments(turn(done.state, Memory(started_at=now - 900), later))
+    assert [type(event) for event in idle.events] == [AdjustmentCounted], "nothing came, and somebody looked"
+    (counted,) = count_adjustments(turn(done.state, memory_of(20, now + 600), later)).events
+    assert isinstance(counted, AdjustmentCounted) and counted.counts["pay"][1] == 1200
+    (given_up,) = count_adjustments(turn(done.state, behind, now + 600 + WAIT_SECONDS)).events
+    assert isinstance(given_up, AdjustmentCounted) and given_up.counts["pay"][1] == 1190
+
+
 def test_false_positives_are_given_back() -> None:
     memory = memory_of(20)
     done = count_adjustments(
@@ -157,6 +173,46 @@ def test_rules_are_held_now_and_then_and_what_nobody_sees_changes_nothing() -> N
     assert soon.events == ()
     dark = cross(turn(done.state, memory_of(0, START), START + 4 * HOUR))
     assert dark.events == (), "no data is no recovery"
+
+
+def anew(now: float, begun: float) -> Memory:
+    """A working set whose ledger began at ``begun`` and saw nothing bad."""
+    at = np.arange(begun, now, 10.0)
+    ledger = books.add(books.new_ledger(begun), at, np.full(at.size, 10.0), np.full(at.size, 10.0), now)
+    return Memory(ledgers={"pay": ledger}, started_at=begun)
+
+
+def test_a_ledger_that_begins_anew_lifts_nothing_until_it_knows_as_much() -> None:
+    state = cross(turn(state_of(PAY, budget_rules=RULES), memory_of(9))).state
+    assert {one.covered_seconds for one in state.crossings.values()} == {HOUR}
+    begun = START + 60
+    for later in (begun + 1200, begun + 2900):
+        assert cross(turn(state, anew(later, begun), later)).events == (), "it has not seen what was bad"
+    fresh = replace(memory_of(0, START + 2 * HOUR), started_at=START + 2 * HOUR - 30)
+    assert cross(turn(state, fresh, START + 2 * HOUR)).events == (), "it has just begun"
+    over = cross(turn(state, anew(START + 2 * HOUR, begun), START + 2 * HOUR))
+    assert over.state.crossings == {} and over.events
+
+
+def test_a_new_month_lifts_what_the_old_one_crossed() -> None:
+    slo = Slo("pay", GATEWAY, "ratio", 0.9, period_seconds=31 * DAY, calendar=Calendar("month", 1, "UTC"))
+    first = datetime(2026, 12, 1, tzinfo=UTC).timestamp()
+    known = replace(memory_of(0, first + 1800), started_at=first - DAY)
+    state = state_of(slo, budget_rules=RULES[1:2])
+    said = BudgetCrossed("pay", "pay", "demote", 0.75, 0.8, True, "", 30 * DAY)
+    state = fold(state, Recorded(state.seq + 1, first - DAY, said))
+    (event,) = cross(turn(state, known, first + 1800)).events
+    assert isinstance(event, BudgetCrossed) and not event.over
+
+
+def test_a_group_that_is_not_known_yet_is_not_gone() -> None:
+    state = state_of(PAY, budget_rules=RULES)
+    said = BudgetCrossed("pay{tenant=a}", "pay", "demote", 0.75, 0.8, True)
+    state = fold(state, Recorded(state.seq + 1, START - 60, said))
+    assert cross(turn(state, memory_of(0))).state.crossings == state.crossings
+    without = fold(state, Recorded(state.seq + 1, START, PolicyLoaded(Policy(discover_slos=False, budget_rules=RULES))))
+    (event,) = cross(turn(without, Memory(started_at=START - 9000))).events
+    assert isinstance(event, BudgetCrossed) and not event.over and "gone" in event.why
 
 
 def test_a_rule_that_is_gone_holds_no_longer() -> None:

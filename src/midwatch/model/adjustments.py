@@ -50,7 +50,7 @@ class BudgetRule(Struct, frozen=True):
 
 
 class Crossing(Struct, frozen=True):
-    """A rule that holds for a ledger: since when, and how much was spent then."""
+    """A rule that holds for a ledger: since when, how much was spent then, and how much of the period had been counted."""
 
     key: str
     slo: str
@@ -58,6 +58,7 @@ class Crossing(Struct, frozen=True):
     at: float
     spent: float
     since_at: float = 0.0
+    covered_seconds: float = 0.0
 
 
 class SloEdit(Struct, frozen=True):

@@ -340,7 +340,7 @@ class AdjustmentWithdrawn(Base, frozen=True, tag="adjustment_withdrawn"):
 
 class BudgetCrossed(Base, frozen=True, tag="budget_crossed"):
     """The budget of ledger ``key`` crossed a rule's threshold ``at``: ``over``, or back below its release. ``action`` (tell,
-    demote, freeze) holds in between."""
+    demote, freeze) holds in between. ``covered_seconds`` is how much of its period had been counted."""
 
     key: str
     slo: str
@@ -349,6 +349,7 @@ class BudgetCrossed(Base, frozen=True, tag="budget_crossed"):
     spent: float
     over: bool
     why: str = ""
+    covered_seconds: float = 0.0
     v: int = 1
 
 

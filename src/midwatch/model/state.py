@@ -466,5 +466,5 @@ def _budget_crossed(state: State, event: e.BudgetCrossed, at: float) -> State:
     ident = f"{event.key}|{event.action}|{event.at:g}"
     left = {k: v for k, v in state.crossings.items() if k != ident}
     if event.over:
-        left[ident] = Crossing(event.key, event.slo, event.action, event.at, event.spent, at)
+        left[ident] = Crossing(event.key, event.slo, event.action, event.at, event.spent, at, event.covered_seconds)
     return replace(state, crossings=left)

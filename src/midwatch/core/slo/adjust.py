@@ -18,6 +18,7 @@ from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import AdjustmentCounted
 
 SETTLE_SECONDS = 120.0  # after the window: what is late or still being read belongs to it
+WAIT_SECONDS = 86_400.0  # for a ledger that has not seen the window's end (its source is down): no longer than this
 
 Span = tuple[float, float]
 
@@ -56,9 +57,12 @@ def correction(
 
 
 def count_adjustments(turn: Turn) -> Turn:
-    """Keep by value what the windows that are over held: one AdjustmentCounted each."""
+    """Keep by value what the windows that are over held: one AdjustmentCounted each, once every promise has seen all of the
+    window."""
     for one in turn.state.adjustments:
         if one.counted or one.withdrawn_by or (one.until_at + SETTLE_SECONDS > turn.now and one.until_at > one.said_at):
+            continue
+        if turn.now < max(one.until_at, one.said_at) + WAIT_SECONDS and not _all_seen(turn, one):
             continue
         counts = {}
         for key, ledger in turn.memory.ledgers.items():
@@ -75,6 +79,19 @@ def count_adjustments(turn: Turn) -> Turn:
                 counts[key] = found
         turn = turn.emit(AdjustmentCounted(one.id, counts))
     return turn
+
+
+def _all_seen(turn: Turn, one: Adjustment) -> bool:
+    """Whether each promise's ledger has seen the window's end (that of all its groups together: a group that is gone is
+    never seen again). One without a ledger may still be read back: from a source, or by a watch that has begun since."""
+    for slo in turn.state.slos:
+        if one.applies_to(slo.name):
+            ledger = turn.memory.ledgers.get(slo.name)
+            if ledger is None and (slo.sli == "source" or turn.memory.started_at > one.until_at):
+                return False
+            if ledger is not None and ledger.seen_until < one.until_at:
+                return False
+    return True
 
 
 def left_of(window: Span, taken: Sequence[Span]) -> list[Span]:

@@ -1,13 +1,15 @@
 """Budget rules: what happens when a budget runs low. A crossing is journaled once, and ends only below the rule's release,
-so that a budget at the threshold does not flap. What nobody can see changes nothing."""
+so that a budget at the threshold does not flap. What nobody can see changes nothing, and a ledger that begins anew knows too
+little to lift what was decided when more had been counted."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from midwatch.core.slo.budget import Budget, budgets
+from midwatch.core.slo.alerts import RELEARN_SECONDS
+from midwatch.core.slo.budget import STALE_SECONDS, Budget, budgets
 from midwatch.core.turn import Turn
-from midwatch.model.adjustments import BudgetRule
+from midwatch.model.adjustments import BudgetRule, Crossing
 from midwatch.model.events import BudgetCrossed, PageOrdered
 from midwatch.model.slo import Slo
 
@@ -27,15 +29,14 @@ def cross(turn: Turn) -> Turn:
         return turn
     turn = turn.remember(budgets_at=turn.now)
     slos = {slo.name: slo for slo in turn.state.slos}
-    known = set()
     for one in budgets(turn.state, turn.memory, turn.now):
         for rule in rules:
             if rule.slos and one.slo not in rule.slos:
                 continue
-            known.add(rule.ident(one.key))
             turn = _held_against(turn, rule, one, slos[one.slo])
     for ident, crossing in held.items():
-        if ident not in known:
+        holds = any(r.ident(crossing.key) == ident and (not r.slos or crossing.slo in r.slos) for r in rules)
+        if not holds or crossing.slo not in slos:
             why = "the rule or the promise is gone"
             turn = turn.emit(
                 BudgetCrossed(crossing.key, crossing.slo, crossing.action, crossing.at, crossing.spent, False, why)
@@ -44,17 +45,28 @@ def cross(turn: Turn) -> Turn:
 
 
 def _held_against(turn: Turn, rule: BudgetRule, one: Budget, slo: Slo) -> Turn:
-    over = rule.ident(one.key) in turn.state.crossings
+    held = turn.state.crossings.get(rule.ident(one.key))
     if one.spent is None or one.state == "no_data":
         return turn
-    if not over and one.spent >= rule.at:
+    if held is None and one.spent >= rule.at:
         why = f"{one.spent:.0%} of the budget of {one.key} is spent: {DOES[rule.action]}"
-        turn = turn.emit(BudgetCrossed(one.key, one.slo, rule.action, rule.at, one.spent, True, why))
+        turn = turn.emit(
+            BudgetCrossed(one.key, one.slo, rule.action, rule.at, one.spent, True, why, one.covered_seconds)
+        )
         return _told(turn, rule, one, slo) if rule.action == "tell" else turn
-    if over and one.spent < rule.release:
+    if held is not None and one.spent < rule.release and _knows_enough(turn, one, held):
         why = f"{one.spent:.0%} of the budget of {one.key} is spent, below {rule.release:.0%}"
         return turn.emit(BudgetCrossed(one.key, one.slo, rule.action, rule.at, one.spent, False, why))
     return turn
+
+
+def _knows_enough(turn: Turn, one: Budget, held: Crossing) -> bool:
+    """Whether as much has been counted as when the rule was crossed, or all of a period that has begun since then; but for
+    what is still on its way."""
+    if turn.now - turn.memory.started_at < RELEARN_SECONDS:
+        return False
+    so_far = min(turn.now, one.until_at) - one.since_at
+    return one.covered_seconds + STALE_SECONDS >= min(held.covered_seconds, so_far)
 
 
 def _told(turn: Turn, rule: BudgetRule, one: Budget, slo: Slo) -> Turn:
