@@ -263,8 +263,8 @@ step shows as a part of it; less than half of a step is not called an outage bef
 SEQUENTIAL_HEAD = """100 requests a minute, steps of 10 s, from no suspicion. It wakes the agent and never people. The
 recipe for people needs 3.6 hours for 1 % of errors (slow tier, above)."""
 QUIET_HEAD = """Not wanted on healthy data; at most one a week is allowed. *Dispersion* is what the test measured on the
-three days before, and divides its evidence by. The last row is no null: each clump is some 25
-failures in 5 minutes, and about half of them are looked into; a service with such a habit switches the test off (`alerts: {wake: false}`)."""
+three days before, and divides its evidence by. The last row is no null: each clump is some 25 failures in 5 minutes, and
+about half of them are looked into; who has such a habit switches the test off (`alerts: {wake: false}`)."""
 FORECAST_HEAD = """Sixty days of history, the question asked at day 60, promises around the edge of their budget (0.5 to 1.5
 times what it bears; those already spent left out). "Not within the period" is an answer, and right when it comes so: where
 nearly every future gives that answer the interval holds it nearly always, which is why the second column breaks ties
