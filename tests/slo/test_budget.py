@@ -255,12 +255,54 @@ def test_a_part_with_few_requests_is_not_forgotten_between_them() -> None:
     assert good / total == pytest.approx(0.5, abs=0.01)
 
 
+QUARTER = with_fields(ROLLING, period_seconds=90 * DAY)
+
+
+def hourly(days: int, slo: Slo, *down: int) -> Ledger:
+    """A hundred requests an hour; all of them fail on the days ``down`` before now."""
+    ages = range(days * 24)
+    events = [(3600.0 * n, 0 if n // 24 in down else 100, 100 if n // 24 in down else 0) for n in ages]
+    return ledger_of(events, slo, begun=days * DAY)
+
+
+@pytest.mark.parametrize("slo", [MONTHLY, QUARTER, with_fields(MONTHLY, period_seconds=92 * DAY)])
+def test_a_journey_sees_the_outage_of_a_part_with_other_rings(slo: Slo) -> None:
+    well, down = hourly(20, ROLLING), hourly(20, slo, *range(20))
+    assert well.levels != down.levels
+    for parts_of in ([(well, 1.0), (down, 1.0)], [(down, 1.0), (well, 1.0)]):
+        made = books.compose("all", parts_of)
+        for window in (3600.0, 5 * 3600.0, 2 * DAY, 19 * DAY):
+            good, total = books.sums(made, window, NOW)
+            assert good == 0 and total > 0
+            assert books.between(made, NOW - window, NOW)[0] == 0
+    some = books.compose("all", [(well, 1.0), (hourly(20, slo, 3), 1.0)])
+    good, total = books.sums(some, 10 * DAY, NOW)
+    assert 1 - good / total == pytest.approx(0.1, abs=0.01)
+    mean = books.compose("weighted", [(well, 1.0), (down, 1.0)])
+    good, total = mean.counts[-1].sum(axis=1)
+    assert good / total == pytest.approx(0.5), "and in its columns"
+
+
+def test_a_journey_is_as_long_as_its_longest_part() -> None:
+    made = books.compose("all", [(hourly(85, QUARTER, 60), 1.0), (hourly(85, ROLLING), 1.0)])
+    good, total = books.sums(made, 85 * DAY, NOW)
+    assert total == pytest.approx(85 * 2400, rel=0.01) and total - good == pytest.approx(2400, rel=0.15)
+    both = books.compose("all", [(hourly(85, QUARTER, 60), 1.0), (hourly(85, QUARTER), 1.0)])
+    assert both.levels == books.levels_for(QUARTER)
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.lists(COUNTS, min_size=1, max_size=4), st.sampled_from(["weighted", "all"]), st.floats(60, 33 * DAY))
+@given(
+    st.lists(COUNTS, min_size=1, max_size=4),
+    st.sampled_from(["weighted", "all"]),
+    st.floats(60, 33 * DAY),
+    st.sampled_from([ROLLING, MONTHLY, QUARTER]),
+)
 def test_a_composite_is_never_better_than_its_best_nor_worse_than_nothing(
-    many: list[list[tuple[float, int, int]]], rule: str, window: float
+    many: list[list[tuple[float, int, int]]], rule: str, window: float, other: Slo
 ) -> None:
-    made = books.compose(rule, [(ledger_of(events), 1.0 + n) for n, events in enumerate(many)])
+    slos = [other, *[ROLLING] * 3]
+    made = books.compose(rule, [(ledger_of(events, slos[n]), 1.0 + n) for n, events in enumerate(many)])
     for good, total in (books.sums(made, window, NOW), books.between(made, NOW - window, NOW)):
         assert math.isfinite(good) and math.isfinite(total)
         assert -1e-9 <= good <= total * (1 + 1e-9) + 1e-9

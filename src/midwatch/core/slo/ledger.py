@@ -97,7 +97,7 @@ def sums(ledger: Ledger, window_seconds: float, now: float) -> tuple[float, floa
         return 0.0, 0.0
     if ledger.rule == "weighted":
         return _mean(ledger, [sums(part, window_seconds, now) for part, _ in ledger.parts])
-    if ledger.rule and _alike(ledger):
+    if ledger.rule:
         end = ledger.head_at[level] + step
         return _journey(ledger, level, end - steps * step, end)
     part = ledger.counts[level][:, -steps:]
@@ -112,7 +112,7 @@ def between(ledger: Ledger, since: float, until: float) -> tuple[float, float]:
     level = level_for(ledger, since)
     if ledger.rule == "weighted":
         return _mean(ledger, [between(part, since, until) for part, _ in ledger.parts])
-    if ledger.rule and _alike(ledger):
+    if ledger.rule:
         return _journey(ledger, level, since, until)
     found = _columns(ledger, level, since, until).sum(axis=1)
     return float(found[0]), float(found[1])
@@ -128,19 +128,16 @@ def level_for(ledger: Ledger, since: float) -> int:
 
 
 def compose(rule: str, parts: Sequence[tuple[Ledger, float]]) -> Ledger:
-    """One ledger out of several with weights: windows of it are derived from its parts (``composite.py``)."""
-    levels = LEVELS
-    heads = [max(part.head_at[n] for part, _ in parts) for n in range(len(levels))]
+    """One ledger out of several with weights: windows of it are derived from its parts (``composite.py``). Parts with other
+    rings than the composite's are brought to its steps by sums; a weighted mean's windows read each part as it is."""
+    levels = _joint_levels([part.levels for part, _ in parts])
+    alike = [(part if part.levels == levels else _resampled(part, levels), weight) for part, weight in parts]
+    heads = [max(part.head_at[n] for part, _ in alike) for n in range(len(levels))]
+    weights = np.array([weight for _, weight in parts])
     counts = []
-    for n, (step, size) in enumerate(levels):
-        rings = [
-            _moved(part.counts[n], round((heads[n] - part.head_at[n]) / step))
-            if part.levels[n] == levels[n]
-            else np.zeros((2, size))
-            for part, _ in parts
-        ]
+    for n, (step, _) in enumerate(levels):
+        rings = [_moved(part.counts[n], round((heads[n] - part.head_at[n]) / step)) for part, _ in alike]
         good, total = np.stack([ring[0] for ring in rings]), np.stack([ring[1] for ring in rings])
-        weights = np.array([weight for _, weight in parts])
         counts.append(np.stack(weighted(good, total, weights) if rule == "weighted" else journey(good, total)))
     return Ledger(
         counts=tuple(counts),
@@ -150,12 +147,38 @@ def compose(rule: str, parts: Sequence[tuple[Ledger, float]]) -> Ledger:
         heard_at=min(part.heard_at for part, _ in parts),
         levels=levels,
         rule=rule,
-        parts=tuple(parts),
+        parts=tuple(parts if rule == "weighted" else alike),
     )
 
 
-def _alike(ledger: Ledger) -> bool:
-    return all(part.levels == ledger.levels for part, _ in ledger.parts)
+def _joint_levels(of: Sequence[tuple[tuple[float, int], ...]]) -> tuple[tuple[float, int], ...]:
+    """The rings (``levels_for``) of a composite: the coarsest step that a part has on the third, as long as the longest."""
+    return (*LEVELS[:2], max(levels[2] for levels in of), *max(of, key=len)[3:])
+
+
+def _resampled(ledger: Ledger, levels: tuple[tuple[float, int], ...]) -> Ledger:
+    """The ledger with other rings: each is summed from the ring that reaches back furthest among those whose steps fit into
+    its own. What the ledger does not know stays zero."""
+    counts: list[Floats] = []
+    heads: list[float] = []
+    for step, size in levels:
+        if (step, size) in ledger.levels:
+            n = ledger.levels.index((step, size))
+            counts.append(ledger.counts[n])
+            heads.append(ledger.head_at[n])
+            continue
+        fitting = [n for n, (fine, _) in enumerate(ledger.levels) if step % fine == 0]
+        n = max(fitting, key=lambda n: math.prod(ledger.levels[n]))
+        fine, many = ledger.levels[n]
+        head = math.floor(ledger.head_at[n] / step) * step
+        at = ledger.head_at[n] - fine * np.arange(many - 1, -1, -1)
+        column = size - 1 - np.rint((head - np.floor(at / step) * step) / step).astype(int)
+        ring = np.zeros((2, size))
+        for row in range(2):
+            np.add.at(ring[row], column[column >= 0], ledger.counts[n][row, column >= 0])
+        counts.append(ring)
+        heads.append(head)
+    return replace(ledger, counts=tuple(counts), head_at=tuple(heads), levels=levels)
 
 
 def _mean(ledger: Ledger, found: Sequence[tuple[float, float]]) -> tuple[float, float]:
