@@ -254,6 +254,27 @@ def test_groups_come_and_go() -> None:
     run(go)
 
 
+def test_labels_that_change_all_the_time_do_not_gather() -> None:
+    async def go() -> None:
+        scene = Scene(slo(group_by=("pod",), max_groups=2))
+        lasting = [(("pod", "a"),), (("pod", "b"),)]
+        scene.source.groups = tuple(lasting)
+        found = await scene.poll()
+        for n in range(60):
+            scene.source.groups = tuple((("pod", f"{n}-{i}"),) for i in range(10))
+            found = await scene.poll(60)
+            assert {f"api{{pod={n}-{i}}}" for i in range(10)} <= set(found), "whoever had events just now is there"
+            if n >= 30:  # nobody counts for half an hour, then the ledgers do
+                scene.taken.update(dict.fromkeys(("api", "api{pod=a}", "api{pod=b}"), scene.now - 75))
+            elif n == 29:
+                assert len(found) == 2 + 300, "what no ledger has is kept"
+        assert len(found) <= 2 + 10 * 22, "twenty minutes of them"
+        assert {"api{pod=a}", "api{pod=b}"} <= set(found), "a silent group with a ledger stays, and is seen"
+        assert found["api{pod=a}"].seen_until == found["api{pod=59-0}"].seen_until
+
+    run(go)
+
+
 def test_only_so_many_questions_at_a_time_and_none_waits_for_another_turn() -> None:
     async def go() -> None:
         scene = Scene(*(slo(f"s{i}") for i in range(50)))

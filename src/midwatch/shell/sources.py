@@ -273,6 +273,19 @@ class Poller:
         if asked.slo.group_by:  # a group that did not come had no events
             for key, one in asked.keys.items():
                 asked.keys[key] = replace(one, seen_until=max(one.seen_until, asked.seen))
+            self._forget(asked)
+
+    def _forget(self, asked: _Asked) -> None:
+        """Beyond the bound of groups, let those go that have no ledger of their own and had no events lately: labels that
+        change all the time would gather without end. What they had was counted with the whole."""
+        taken = self._taken(asked.slo.name)
+        if taken is None or len(asked.keys) <= asked.slo.max_groups:
+            return
+        oldest = min(taken, asked.seen - KEPT_SECONDS)
+        silent = [key for key, one in asked.keys.items() if not one.total[one.at >= oldest].any()]
+        for key in silent:
+            if self._taken(key) is None:
+                del asked.keys[key]
 
     def _kept(self, before: SliCounts | None, new: SliCounts, asked: _Asked) -> SliCounts:
         """Both, less what the ledger has taken and is older than the World's window. A late first step never counts twice:
