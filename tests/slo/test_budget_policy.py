@@ -165,6 +165,16 @@ def test_a_budget_that_runs_low_crosses_each_rule_once_and_back_only_below_its_r
     assert len({page.page for page in told}) == len({page.key for page in told}) == 2
 
 
+def test_a_rule_without_channels_tells_through_those_of_paging_or_says_that_it_cannot() -> None:
+    rules = (BudgetRule(0.5, "tell", (), 0.45),)
+    state = state_of(PAY, budget_rules=rules, paging=PagePolicy(channels=("pager",)))
+    crossed, page = cross(turn(state, memory_of(6))).events
+    assert isinstance(crossed, BudgetCrossed) and "its owner is told" in crossed.why
+    assert isinstance(page, PageOrdered) and page.channel == "pager"
+    (alone,) = cross(turn(state_of(PAY, budget_rules=rules), memory_of(6))).events
+    assert isinstance(alone, BudgetCrossed) and "no channel" in alone.why
+
+
 def test_rules_are_held_now_and_then_and_what_nobody_sees_changes_nothing() -> None:
     state = state_of(PAY, budget_rules=RULES)
     done = cross(turn(state, memory_of(9)))

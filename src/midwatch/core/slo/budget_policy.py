@@ -49,7 +49,10 @@ def _held_against(turn: Turn, rule: BudgetRule, one: Budget, slo: Slo) -> Turn:
     if one.spent is None or one.state == "no_data":
         return turn
     if held is None and one.spent >= rule.at:
-        why = f"{one.spent:.0%} of the budget of {one.key} is spent: {DOES[rule.action]}"
+        does = DOES[rule.action]
+        if rule.action == "tell" and not _channels(turn, rule):
+            does = "there is no channel to tell its owner through"
+        why = f"{one.spent:.0%} of the budget of {one.key} is spent: {does}"
         turn = turn.emit(
             BudgetCrossed(one.key, one.slo, rule.action, rule.at, one.spent, True, why, one.covered_seconds)
         )
@@ -69,11 +72,16 @@ def _knows_enough(turn: Turn, one: Budget, held: Crossing) -> bool:
     return one.covered_seconds + STALE_SECONDS >= min(held.covered_seconds, so_far)
 
 
+def _channels(turn: Turn, rule: BudgetRule) -> tuple[str, ...]:
+    """The rule's own channels; those of paging when it names none."""
+    return rule.channels or turn.state.policy.paging.channels
+
+
 def _told(turn: Turn, rule: BudgetRule, one: Budget, slo: Slo) -> Turn:
-    """A message on each of the rule's channels: information, so it is sent once and nobody has to acknowledge it."""
+    """A message on each of its channels: information, so it is sent once and nobody has to acknowledge it."""
     owner = slo.owner or turn.state.policy.paging.owner
     text = f"{one.bad:.6g} of {one.total:.6g} events were bad since the period began, {one.allowed or 0:.6g} may be."
-    for channel in rule.channels:
+    for channel in _channels(turn, rule):
         number = turn.state.next_page
         turn = turn.emit(
             PageOrdered(

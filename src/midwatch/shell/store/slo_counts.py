@@ -84,7 +84,10 @@ async def read_rows(
         for block in await store.blocks(sql, given | {"parts": parts, "part": part}):
             for n, key in enumerate(block["name"]):
                 at, good, total = (np.asarray(block[c][n], np.float64) for c in ("ats", "goods", "totals"))
-                step, keep = np.asarray(block["steps"][n], np.float64), at >= longer.get(key.partition("{")[0], since_at)
+                step, keep = (
+                    np.asarray(block["steps"][n], np.float64),
+                    at >= longer.get(key.partition("{")[0], since_at),
+                )
                 found[key] = Rows(at[keep], good[keep], total[keep], step[keep], float(block["seen_until"][n]))
     return found
 
