@@ -37,7 +37,8 @@ class Adjustment(Struct, frozen=True):
 
 class BudgetRule(Struct, frozen=True):
     """At ``at`` (share of the budget spent, 0..1 and above) of any of ``slos`` (none: all): ``tell`` its owner through
-    ``channels`` (none: those of paging), ``demote`` what is risky to a person's yes, or ``freeze`` it. It ends below ``release``."""
+    ``channels`` (none: those of paging), ``demote`` what is risky to a person's yes, or ``freeze`` it. It ends below
+    ``release``."""
 
     at: float
     action: BudgetAction
