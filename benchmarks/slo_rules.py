@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import resource
 import subprocess
@@ -56,7 +57,7 @@ def promise(number: int) -> Slo:
 
 def measure(count: int) -> dict[str, Any]:
     slos = [promise(number) for number in range(count)]
-    row: dict[str, Any] = {"slos": count}
+    row: dict[str, Any] = {"slos": count, "load_1m": round(os.getloadavg()[0], 1), "cores": os.cpu_count()}
     for name, options in FORMS:
         walls, cpus, text = [], [], ""
         for _ in range(3 if count <= 1000 else 1):
