@@ -31,6 +31,7 @@ WINDOW_SECONDS: Final = 1200.0  # of the World
 ENOUGH_SECONDS: Final = 420.0  # what the detectors look at: with less of it, the baseline is short
 READ_SECONDS: Final = 3.0  # for the World; putting it together takes about as long as reading it
 LEDGER_SECONDS: Final = 6.0
+LEDGERS_AT_ONCE: Final = 200  # between two looks at the clock
 MONTH_SECONDS: Final = 33 * 86400.0  # what a ledger's usual rings hold
 TAIL_SECONDS: Final = 7200.0  # between the newest stored counts and now: longer, and nobody watched
 SPAN_SECONDS: Final = 7 * 86400.0  # that spans are kept
@@ -117,11 +118,15 @@ async def read_ledgers(store: Any, slos: tuple[Slo, ...], now: float, found: War
         longer={slo.name: until - slo.period_seconds for slo in counted if slo.period_seconds > MONTH_SECONDS},
         exact=[slo.name for slo in counted if books.QUARTERS in books.levels_for(slo)],
     )
-    for key, one in rows.items():
-        slo = by_name.get(key.partition("{")[0])
-        if slo is not None and one.at.size:
-            found.ledgers[key] = await asyncio.to_thread(ledger_of, slo, one)
-            found.kept[key] = one.seen_until
+    known = [
+        (key, by_name[key.partition("{")[0]], one) for key, one in rows.items() if key.partition("{")[0] in by_name
+    ]
+    known = [(key, slo, one) for key, slo, one in known if one.at.size]
+    for first in range(0, len(known), LEDGERS_AT_ONCE):
+        some = known[first : first + LEDGERS_AT_ONCE]
+        made = await asyncio.to_thread(lambda many: {key: ledger_of(slo, one) for key, slo, one in many}, some)
+        found.ledgers |= made
+        found.kept |= {key: one.seen_until for key, _, one in some}
     own = [slo for slo in counted if slo.sli in ("ratio", "latency") and kind_of(slo.entity) == "service"]
     stored = [slo for slo in own if slo.name in found.kept]
     if stored:

@@ -68,8 +68,8 @@ def add(ledger: Ledger, at: Floats, good: Floats, total: Floats, seen_until: flo
             else:
                 column = size - 1 - np.rint((newest - np.floor(at / step) * step) / step).astype(int)
                 kept = (column >= 0) & (column < size)
-                np.add.at(moved[0], column[kept], good[kept])
-                np.add.at(moved[1], column[kept], total[kept])
+                moved[0] += np.bincount(column[kept], good[kept], size)
+                moved[1] += np.bincount(column[kept], total[kept], size)
         counts.append(moved)
         heads.append(newest)
     first = min(ledger.first_at, float(at.min())) if at.size else ledger.first_at
