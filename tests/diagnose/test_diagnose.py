@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 from tests.worlds import START, STEP, after, flat, make_world
 
-from midwatch.core.diagnose.blame import blame
 from midwatch.core.diagnose.case import make_case
-from midwatch.core.diagnose.combine import combine
-from midwatch.core.diagnose.settle import settle
-from midwatch.core.diagnose.stage import WITNESSES
+from midwatch.core.diagnose.diagnose import diagnose
 from midwatch.model import faults, signals
 from midwatch.model.findings import Finding, Hypothesis
 from midwatch.model.world import Change, World
@@ -23,10 +20,9 @@ def symptom(kind: str = "error_shift", entity: str = GATEWAY, value: float = 0.1
 
 
 def ranked(world: World, *findings: Finding, changes: tuple[Change, ...] = ()) -> tuple[tuple[Hypothesis, ...], float]:
-    case = make_case(world, START + ONSET * STEP, tuple(f.entity for f in findings), findings, changes)
-    assert case is not None
-    whose = settle(case, blame(case))
-    return combine(case, whose, [clue for witness in WITNESSES for clue in witness(case, whose)])
+    ranking = diagnose(world, START + ONSET * STEP, [f.entity for f in findings], findings, changes)
+    assert ranking is not None
+    return ranking.hypotheses, ranking.unknown
 
 
 def healthy() -> dict[tuple[str, str], np.ndarray]:

@@ -3,46 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from midwatch.core.detect.stage import warming_up
-from midwatch.core.diagnose.blame import Blame, blame
-from midwatch.core.diagnose.case import Case, make_case
-from midwatch.core.diagnose.clue import Clue
-from midwatch.core.diagnose.combine import combine
-from midwatch.core.diagnose.evidence.certificates import certificates
-from midwatch.core.diagnose.evidence.changes import changes
-from midwatch.core.diagnose.evidence.concentration import concentration
-from midwatch.core.diagnose.evidence.inside import inside
-from midwatch.core.diagnose.evidence.logs import logs
-from midwatch.core.diagnose.evidence.network import network
-from midwatch.core.diagnose.evidence.pools import pools
-from midwatch.core.diagnose.evidence.processes import processes
-from midwatch.core.diagnose.evidence.queues import queues
-from midwatch.core.diagnose.evidence.stores import stores
-from midwatch.core.diagnose.evidence.traffic import traffic
-from midwatch.core.diagnose.settle import settle
+from midwatch.core.diagnose import diagnose as engine
 from midwatch.core.turn import Turn
 from midwatch.model.events import CauseRanked
 from midwatch.model.findings import Hypothesis, Incident
 from midwatch.model.world import Change
-
-Witness = Callable[[Case, Blame], Iterable[Clue]]
-
-WITNESSES: Final[tuple[Witness, ...]] = (
-    inside,
-    pools,
-    stores,
-    processes,
-    concentration,
-    network,
-    changes,
-    traffic,
-    queues,
-    certificates,
-    logs,
-)
 
 EVERY_SECONDS: Final = 5.0
 WATCH_SECONDS: Final = 240.0
@@ -82,12 +51,16 @@ def investigate(turn: Turn, incident: Incident) -> tuple[tuple[Hypothesis, ...],
     findings = [turn.state.findings[f] for f in incident.findings if f in turn.state.findings]
     past = [i.calm_since_at or i.resolved_at or 0.0 for i in turn.state.incidents.values() if i.phase == "resolved"]
     over_at = max((at for at in past if at < incident.onset_at), default=0.0)
-    case = make_case(turn.world, incident.onset_at, incident.symptoms, findings, _changes(turn), over_at)
-    if case is None:
-        return None
-    whose = settle(case, blame(case))
-    clues = [one for witness in WITNESSES for one in witness(case, whose)]
-    return combine(case, whose, clues, _priors(turn.state.causes_seen))
+    ranking = engine.diagnose(
+        turn.world,
+        incident.onset_at,
+        incident.symptoms,
+        findings,
+        _changes(turn),
+        _priors(turn.state.causes_seen),
+        over_at,
+    )
+    return None if ranking is None else (ranking.hypotheses, ranking.unknown)
 
 
 def _changes(turn: Turn) -> tuple[Change, ...]:
