@@ -160,3 +160,20 @@ def simulate(
     printed)."""
     with friendly(as_json):
         _ended(_called("cli", "simulate", seed=seed, incidents=incidents, as_json=as_json), as_json)
+
+
+@gym.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="petshop, nezha, tvdiag, nab or loghub.")],
+    data: Annotated[Path, typer.Option(metavar="DIR", help="The unpacked archive, or anything in its layout.")],
+    peers: Annotated[bool, typer.Option("--peers", help="Run the peers that are installed in the same run.")] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="DIR", help="Keep bench-NAME.json here and make the page diagnosis.md anew."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Score the engine on public incidents with known answers."""
+    with friendly(as_json):
+        options = {"name": name, "data": data, "peers": peers, "out": to}
+        _ended(_called("benchmarks.cli", "bench", as_json=as_json, **options), as_json)
