@@ -17,6 +17,7 @@ from midwatch.core.slo import ledger as books
 from midwatch.core.slo.budget import blind_why
 from midwatch.core.slo.counting import count, own_counts
 from midwatch.core.turn import Turn
+from midwatch.gym.simulator.checkers import good_and_total
 from midwatch.model import signals
 from midwatch.model.events import GapClosed, GapOpened, Recorded
 from midwatch.model.indicators import Composite, EventRatio, Part, Slices
@@ -97,7 +98,7 @@ def test_many_at_once_count_like_one_by_one(seed: int) -> None:
     found = own_counts(world, slos)
     assert {slo.name for slo in slos} - {slo.name for slo in found.slos} == {"unseen", "unmeasured"}
     for row, slo in enumerate(found.slos):
-        alone = books.good_and_total(world, slo)
+        alone = good_and_total(world, slo)
         assert alone is not None
         np.testing.assert_array_equal(found.good[row], alone[0])
         np.testing.assert_array_equal(found.total[row], alone[1])

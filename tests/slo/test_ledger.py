@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch.core.slo import ledger as books
+from midwatch.core.slo.budget import budget
 from midwatch.model.slo import Slo
 
 SLO = Slo("s", "service:gateway", "ratio", 0.99)
@@ -41,7 +42,7 @@ def test_an_empty_window_is_no_traffic_and_never_nan_arithmetic() -> None:
     ledger = books.new_ledger(1_800_000_000.0)
     assert books.sums(ledger, 3600, 1_800_000_100.0) == (0.0, 0.0)
     assert np.isnan(books.burn_rate(ledger, SLO, 3600, 1_800_000_100.0))
-    assert np.isnan(books.budget_spent(ledger, SLO, 1_800_000_100.0))
+    assert budget(SLO, ledger, (), 1_800_000_100.0).spent is None
 
 
 def test_the_budget_of_a_young_slo_is_that_of_its_whole_period() -> None:
@@ -49,8 +50,10 @@ def test_the_budget_of_a_young_slo_is_that_of_its_whole_period() -> None:
     at = start + 5.0 * np.arange(12)
     good, total = np.full(12, 9.0), np.full(12, 10.0)  # a minute in which 10 % fail
     ledger = books.add(books.new_ledger(start), at, good, total, start + 60)
-    spent = books.budget_spent(ledger, SLO, start + 60)
-    assert 0.0 < spent < 0.001  # 12 failures of 1 % of 30 days at 2 requests/s, not "ten times the budget"
+    spent = budget(SLO, ledger, (), start + 60).spent
+    assert (
+        spent is not None and 0.0 < spent < 0.001
+    )  # 12 failures of 1 % of 30 days at 2 requests/s, not "ten times the budget"
 
 
 def test_traffic_after_a_long_silence_starts_a_clean_ring() -> None:
@@ -59,3 +62,16 @@ def test_traffic_after_a_long_silence_starts_a_clean_ring() -> None:
     later = start + 40 * 86400.0
     ledger = books.add(ledger, np.array([later]), np.array([5.0]), np.array([5.0]), later + 5)
     assert books.sums(ledger, 30 * 86400.0, later + 5) == (5.0, 5.0)
+
+
+def test_an_hour_that_is_half_over_counts_in_full() -> None:
+    """Where only the ring of hours reaches back far enough: what was seen of its newest column is all of it."""
+    start = 1_799_996_400.0  # on the hour
+    at = start + 300.0 * np.arange(10 * 288 + 6)  # ten days and half an hour
+    now = start + 10 * 86400 + 1800
+    total = np.full(at.size, 10.0)
+    good = np.where(at >= now - 1800, 0.0, 10.0)
+    ledger = books.add(books.new_ledger(start), at, good, total, now)
+    assert books.between(ledger, start, now) == (28_800.0, 28_860.0)
+    half = books.between(ledger, start, now - 900)  # a boundary inside of it cuts it by the time that was seen
+    assert half == (28_800.0, 28_830.0)

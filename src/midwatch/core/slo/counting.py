@@ -164,7 +164,8 @@ class OwnCounts:
 
 
 def own_counts(world: World, slos: Sequence[Slo]) -> OwnCounts:
-    """``ledger.good_and_total`` for many SLOs at once; those whose entity was never seen are left out."""
+    """Good and total of many SLOs at once; those whose entity was never seen are left out. Steps without traffic count
+    (0, 0). A step of a freshness SLO counts 1, good while the oldest message is younger than the threshold."""
     rows_of = world.series.index.row_of
     by_requests = [s for s in slos if s.sli in ("ratio", "latency") and (s.entity, signals.REQUESTS) in rows_of]
     by_requests = [s for s in by_requests if s.sli == "ratio" or s.entity in world.latency.row_of]

@@ -9,21 +9,30 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from midwatch.core import memory
 from midwatch.core.memory import Ledger
 from midwatch.core.slo.composite import journey, weighted
-from midwatch.model import signals
 from midwatch.model.slo import Slo
-from midwatch.model.world import Floats, World
+from midwatch.model.world import Floats
 
 LEVELS: Final = memory.LEVELS
 QUARTERS: Final = (900.0, 3200)  # calendars of zones that are not whole hours off: their midnights lie between hours
 LONG: Final = (21_600.0, 1600)  # 400 days, for periods of a quarter or a year
 _FEW: Final = 4
+
+
+class Steps(NamedTuple):
+    """Counts per step: ``good[i]`` of ``total[i]`` in the ``seconds`` from ``at[i]`` on (unix seconds, ascending), of shape
+    (n,) each."""
+
+    at: Floats
+    good: Floats
+    total: Floats
+    seconds: float
 
 
 def levels_for(slo: Slo) -> tuple[tuple[float, int], ...]:
@@ -106,7 +115,8 @@ def sums(ledger: Ledger, window_seconds: float, now: float) -> tuple[float, floa
 
 def between(ledger: Ledger, since: float, until: float) -> tuple[float, float]:
     """Good and total of [since, until), from the finest ring that reaches back to ``since``. A column that a boundary cuts
-    counts by its share of time; boundaries on the ring's steps are exact."""
+    counts by its share of time; boundaries on the ring's steps are exact, and so is the newest column as far as it is seen.
+    """
     if until <= since:
         return 0.0, 0.0
     level = level_for(ledger, since)
@@ -116,6 +126,43 @@ def between(ledger: Ledger, since: float, until: float) -> tuple[float, float]:
         return _journey(ledger, level, since, until)
     found = _columns(ledger, level, since, until).sum(axis=1)
     return float(found[0]), float(found[1])
+
+
+def steps(ledger: Ledger, since: float, until: float, over: tuple[float, float] | None = None) -> Steps:
+    """The columns that begin in [since, until), oldest first, from the finest ring that reaches back to ``since``.
+
+    Of a weighted mean each event counts for as much as it changes the mean of the window ``over`` (the same window when it
+    is not given): there the columns add up to what ``between`` says, though no column is the mean of its own moment."""
+    level = level_for(ledger, since)
+    return _steps(ledger, level, since, until, over or (since, until))
+
+
+def _steps(ledger: Ledger, level: int, since: float, until: float, over: tuple[float, float]) -> Steps:
+    step, size = ledger.levels[level]
+    at = ledger.head_at[level] - step * np.arange(size - 1, -1, -1, dtype=np.float64)
+    first = max(since, math.floor(ledger.first_at / step) * step)
+    kept = (at >= first - 1e-6) & (at < until - 1e-6)
+    if not ledger.rule:
+        return Steps(at[kept], *ledger.counts[level][:, kept], step)
+    at = at[kept]
+    good, total = np.zeros((len(ledger.parts), at.size)), np.zeros((len(ledger.parts), at.size))
+    for n, (part, _) in enumerate(ledger.parts):
+        alike = part if part.levels == ledger.levels else _resampled(part, ledger.levels)
+        if ledger.rule != "weighted":
+            alike = replace(alike, rule="")  # a journey goes column by column, and so does a mean within it
+        found = _steps(alike, level, since, until, over)
+        held = np.isin(found.at, at)
+        place = np.searchsorted(at, found.at[held])
+        good[n, place], total[n, place] = found.good[held], found.total[held]
+    if ledger.rule != "weighted":
+        return Steps(at, *journey(good, total), step)
+    inside = (at >= over[0] - 1e-6) & (at < over[1] - 1e-6)
+    all_good, all_total = good[:, inside].sum(axis=1), total[:, inside].sum(axis=1)
+    weights = np.where(all_total > 0, [weight for _, weight in ledger.parts], 0.0)
+    _, events = weighted(all_good, all_total, weights)
+    worth = np.divide(weights * events, all_total, out=np.zeros_like(weights), where=all_total > 0)
+    worth = worth / max(float(weights.sum()), 1e-12)
+    return Steps(at, worth @ good, worth @ total, step)
 
 
 def level_for(ledger: Ledger, since: float) -> int:
@@ -203,7 +250,11 @@ def _columns(ledger: Ledger, level: int, since: float, until: float) -> Floats:
     held = (column >= 0) & (column < size)
     found = np.zeros((2, numbers.size))
     found[:, held] = ledger.counts[level][:, column[held]]
-    inside = np.clip(np.minimum((numbers + 1) * step, until) - np.maximum(numbers * step, since), 0.0, step) / step
+    begins = numbers * step
+    # Of the newest column only what was seen holds events: an hour that is half over is no half of itself.
+    seen = (begins == ledger.head_at[level]) & (begins < ledger.seen_until) & (ledger.seen_until < begins + step)
+    ends = np.where(seen, ledger.seen_until, begins + step)
+    inside = np.clip(np.minimum(ends, until) - np.maximum(begins, since), 0.0, step) / (ends - begins)
     return np.asarray(found * inside)
 
 
@@ -211,44 +262,3 @@ def burn_rate(ledger: Ledger, slo: Slo, window_seconds: float, now: float) -> fl
     """Error ratio over the window divided by the budget (1 - target); NaN without traffic."""
     good, total = sums(ledger, window_seconds, now)
     return (1 - good / total) / (1 - slo.target) if total > 0 and slo.target < 1 else float("nan")
-
-
-def budget_spent(ledger: Ledger, slo: Slo, now: float) -> float:
-    """Share of the period's budget that is spent (0..1 and above).
-
-    Until history covers the period the budget is target x the *expected* traffic of the period (the mean rate so far),
-    or the first error after a start would spend it all. NaN without traffic.
-    """
-    good, total = sums(ledger, slo.period_seconds, now)
-    if total <= 0 or slo.target >= 1:
-        return float("nan")
-    covered = min(slo.period_seconds, max(now - ledger.first_at, LEVELS[0][0]))
-    expected = total * slo.period_seconds / covered
-    return (total - good) / ((1 - slo.target) * expected)
-
-
-def good_and_total(world: World, slo: Slo) -> tuple[Floats, Floats] | None:
-    """Good and total per step of the World for one SLO, shape (steps,) each; None when its entity was never seen.
-
-    Steps without traffic count (0, 0). A step of a freshness SLO counts 1, good while the oldest message is younger than
-    the threshold.
-    """
-    if slo.sli == "freshness":
-        lag = world.series.get(slo.entity, signals.QUEUE_LAG_SECONDS)
-        if lag is None:
-            return None
-        seen = np.isfinite(lag)
-        return (seen & (lag * 1000 <= slo.threshold_ms)).astype(np.float64), seen.astype(np.float64)
-    requests = world.series.get(slo.entity, signals.REQUESTS)
-    if requests is None:
-        return None
-    total = np.nan_to_num(requests)
-    if slo.sli == "ratio":
-        errors = world.series.get(slo.entity, signals.ERRORS)
-        bad = np.zeros_like(total) if errors is None else np.nan_to_num(errors)
-    else:
-        slow = world.latency.slower_than(slo.entity, slo.threshold_ms)
-        if slow is None:
-            return None
-        bad = np.nan_to_num(slow)
-    return total - np.minimum(bad, total), total
