@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.decide.expectation import holds
-from midwatch.core.decide.guards import TRY_NEXT, Context, judge
+from midwatch.core.decide.guards import TRY_NEXT, judge
+from midwatch.core.decide.guards.context import Context
 from midwatch.core.decide.propose import OPEN, Candidate, propose
 from midwatch.core.decide.sight import harm, under_way
 from midwatch.core.slo.measure import measure
