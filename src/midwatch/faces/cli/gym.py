@@ -31,7 +31,7 @@ def _missing(error: ImportError) -> UsageError:
     )
 
 
-def _called(module: str, name: str, **options: Any) -> Any:
+def _called(module: str, name: str, /, **options: Any) -> Any:
     """Call a function of the gym, whatever errors it has as ours."""
     function = getattr(_gym(module), name, None)
     if function is None:

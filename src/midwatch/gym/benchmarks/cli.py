@@ -18,9 +18,9 @@ from midwatch.model.errors import UsageError
 def bench(
     name: str, data: Path, *, peers: bool = False, out: Path | None = None, as_json: bool = False
 ) -> dict[str, Any]:
-    """Run the benchmark ``name`` over the archive's folder ``data`` and answer with the contract's JSON. With ``out`` it is kept
-    there as ``bench-NAME.json`` and the page ``diagnosis.md`` made anew from all such files. Raises UsageError for an unknown
-    benchmark, and for a folder that is not laid out as its archive is."""
+    """Run the benchmark ``name`` over the archive's folder ``data`` and answer with the contract's JSON. With ``out`` it is
+    kept there as ``bench-NAME.json`` and the page ``diagnosis.md`` is made anew from all such files. Raises UsageError for
+    an unknown benchmark, and for a folder that is not laid out as its archive is."""
     module = load(name)
     if not data.is_dir():
         raise UsageError(f"{data} is not a folder", hint="--data DIR is where the archive was unpacked")

@@ -31,8 +31,8 @@ class Ranked(Struct, frozen=True):
 
 
 class BenchCase(Struct, frozen=True):
-    """One case. ``truth`` names the culprit (several when any counts; None: nothing is wrong). ``ranked`` is the answer, best
-    first; empty for "nothing is wrong" or "don't know". ``group`` is the system, day or split that it belongs to.
+    """One case. ``truth`` names the culprit (several when any counts; None: nothing is wrong). ``ranked`` is the answer,
+    best first; empty for "nothing is wrong" or "don't know". ``group`` is the system, day or split that it belongs to.
     ``details`` is whatever else a reader of the failures wants."""
 
     id: str
@@ -44,8 +44,8 @@ class BenchCase(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """Everything that a benchmark found. ``peers`` is scores by the peer's name, from the same run. ``notes`` are sentences for the
-    page: failures by name, what was left out."""
+    """Everything that a benchmark found. ``peers`` is scores by the peer's name, from the same run. ``notes`` are sentences
+    for the page: failures by name, what was left out."""
 
     benchmark: str
     scores: dict[str, Any]
@@ -71,7 +71,7 @@ def _finite(value: Any) -> Any:
 
 
 def folder(data: Path, needs: str, *found: object) -> Path:
-    """``data`` itself, when it is a folder and ``found`` holds something; else a UsageError that says what was looked for."""
+    """``data``, when it is a folder and one of ``found`` is true; else a UsageError that says what it must hold."""
     if not data.is_dir():
         raise UsageError(f"{data} is not a folder", hint=f"--data DIR must hold {needs}")
     if not any(found):

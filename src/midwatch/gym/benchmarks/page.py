@@ -14,8 +14,9 @@ from midwatch.gym.benchmarks.contract import Result, to_json
 
 HEAD = """# How well midwatch diagnoses, on public incidents
 
-Made by `midwatch gym bench NAME --data DIR --out docs/results` from the files `bench-NAME.json` beside it; every number is from
-one run of the command under its heading, over an archive that nobody here wrote. `../diagnosis.md` says how the engine works.
+Made by `midwatch gym bench NAME --data DIR --out docs/results` from the files `bench-NAME.json` beside it; every number is
+from one run of the command under its heading, over an archive that nobody here wrote. [diagnosis.md](../diagnosis.md) says
+how the engine works.
 """
 
 
