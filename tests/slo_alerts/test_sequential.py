@@ -198,3 +198,31 @@ def test_promises_come_and_go_without_losing_the_others() -> None:
     after = wake(more)
     assert after.memory.sentinel is not None and after.memory.sentinel.keys == ("t", "s")
     assert after.memory.sentinel.suspicion.up[1] == pytest.approx(turn.memory.sentinel.suspicion.up[0])  # type: ignore[union-attr]
+
+
+def test_only_promises_with_steps_left_are_stepped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that was away for half an hour takes its own 180 steps, and 29 others one each: not 30 times 180."""
+    turn = wake(turn_with(0.004, minutes=15.0))
+    slos = (SLO, *(structs.replace(SLO, name=f"s{n}") for n in range(29)))
+    ledgers = {slo.name: turn.memory.ledgers["s"] for slo in slos}
+    policy = structs.replace(turn.state.policy, slos=slos)
+    turn = replace(turn, state=structs.replace(turn.state, policy=policy), memory=replace(turn.memory, ledgers=ledgers))
+    turn = wake(replace(turn, events=()))
+    at = START + 10.0 * np.arange(180)
+    back = books.add(ledgers["s"], at, np.full(180, 19.9), np.full(180, 20.0), START + 1800)
+    brief = books.add(ledgers["s"], at[:1], np.array([19.9]), np.array([20.0]), START + 10)
+    after = {name: back if name == "s7" else brief for name in ledgers}
+    stepped: list[int] = []
+    real = sequential.step
+
+    def step(before: sequential.Suspicion, bad: np.ndarray, *rest: object) -> sequential.Suspicion:
+        stepped.append(bad.size)
+        return real(before, bad, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sequential, "step", step)
+    found = wake(replace(turn, memory=replace(turn.memory, ledgers=after), now=START + 10, events=()))
+    assert sum(stepped) == 29 + 180
+    assert found.memory.sentinel is not None and found.memory.sentinel.seen_until.max() == START + 1800
+    alone = wake(replace(turn, memory=replace(turn.memory, ledgers={**after, "s7": brief}), now=START + 10, events=()))
+    both = [one.memory.sentinel.suspicion.up[3] for one in (found, alone) if one.memory.sentinel is not None]
+    assert both[0] == pytest.approx(both[1]), "and the others are where they would be without it"

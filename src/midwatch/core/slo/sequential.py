@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midwatch.core.memory import Suspicion
-from midwatch.model.world import Floats
+from midwatch.model.world import Floats, Ints
 
 STEP_SECONDS: Final = 10.0
 BURNS: Final = (3.0, 10.0, 30.0, 100.0)
@@ -71,6 +71,30 @@ def step(
         bad=np.where(fresh, 0.0, before.bad) + bad[:, None],
         total=np.where(fresh, 0.0, before.total) + total[:, None],
         down=down,
+    )
+
+
+def only(of: Suspicion, which: Ints) -> Suspicion:
+    """The suspicion of some rows (their numbers)."""
+    return Suspicion(of.up[which], of.since_at[which], of.bad[which], of.total[which], of.down[which])
+
+
+def put(into: Suspicion, which: Ints, some: Suspicion) -> Suspicion:
+    """``into`` with ``some`` in the rows ``which``."""
+    if which.size == len(into.down):
+        return some
+
+    def merged(all_of: Floats, new: Floats) -> Floats:
+        out = all_of.copy()
+        out[which] = new
+        return out
+
+    return Suspicion(
+        merged(into.up, some.up),
+        merged(into.since_at, some.since_at),
+        merged(into.bad, some.bad),
+        merged(into.total, some.total),
+        merged(into.down, some.down),
     )
 
 

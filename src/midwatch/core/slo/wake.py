@@ -90,14 +90,7 @@ def _same_rows(before: Sentinel | None, rows: list[_Row], now: float) -> Sentine
         out[kept] = was[old[kept]]
         return out
 
-    one, two = before.suspicion, fresh.suspicion
-    suspicion = Suspicion(
-        merged(one.up, two.up),
-        merged(one.since_at, two.since_at),
-        merged(one.bad, two.bad),
-        merged(one.total, two.total),
-        merged(one.down, two.down),
-    )
+    suspicion = sequential.put(fresh.suspicion, np.flatnonzero(kept), sequential.only(before.suspicion, old[kept]))
     told = np.asarray(merged(before.told.astype(np.float64), fresh.told.astype(np.float64)) > 0)
     return replace(fresh, seen_until=merged(before.seen_until, fresh.seen_until), suspicion=suspicion, told=told)
 
@@ -120,7 +113,7 @@ def _dispersion(rows: list[_Row], suspicion: Suspicion) -> Floats:
 
 
 def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Floats) -> Sentinel:
-    """Every whole step that was not taken in yet, oldest first. A promise without new steps gets empty ones."""
+    """Every whole step that was not taken in yet, oldest first: those of each promise, and no more."""
     step, size = books.LEVELS[0]
     until = np.array([math.floor((row.ledger.seen_until + 1e-6) / step) * step for row in rows])
     first = np.floor(sentinel.seen_until / step + 1e-6) * step
@@ -136,11 +129,22 @@ def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Flo
         if count[index]:
             good, whole = row.ledger.counts[0][:, column[index] : column[index] + count[index]]
             total[index, : whole.size], bad[index, : whole.size] = whole, whole - good
-    suspicion = sentinel.suspicion
-    for at in range(steps):
-        suspicion = sequential.step(
-            suspicion, bad[:, at], total[:, at], first + at * step, budget, sentinel.dispersion, raised
-        )
+    suspicion, dispersion = sentinel.suspicion, sentinel.dispersion
+    done = 0
+    for upto in np.unique(count[count > 0]).tolist():  # one that was away for hours does not make all others wait
+        left = np.flatnonzero(count >= upto)
+        some = sequential.only(suspicion, left)
+        for at in range(done, upto):
+            some = sequential.step(
+                some,
+                bad[left, at],
+                total[left, at],
+                first[left] + at * step,
+                budget[left],
+                dispersion[left],
+                raised[left],
+            )
+        suspicion, done = sequential.put(suspicion, left, some), upto
     return replace(sentinel, suspicion=suspicion, seen_until=np.maximum(sentinel.seen_until, until))
 
 
