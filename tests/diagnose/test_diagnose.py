@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from tests.worlds import START, STEP, after, flat, make_world
 
+from midwatch.core.decide.propose import target_of
 from midwatch.core.diagnose.case import make_case
 from midwatch.core.diagnose.diagnose import diagnose
 from midwatch.model import faults, signals
@@ -254,3 +255,14 @@ def test_a_flag_reaches_every_instance_and_so_does_its_fault() -> None:
     )
     hypotheses, _ = ranked(make_world(series, labels=labels), symptom(), changes=(flag,))
     assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.BAD_FLAG)
+
+
+def test_a_surge_names_the_service_where_it_gets_stuck() -> None:
+    series = {key: after(float(v[0]), 4 * float(v[0]), ONSET) for key, v in failing_in(PAYMENT, 0).items()}
+    series[PAYMENT, signals.ORIGIN_ERRORS] = series[PAYMENT, signals.ERRORS] = after(0, 150, ONSET)
+    series[GATEWAY, signals.ERRORS] = series[f"{GATEWAY}>{PAYMENT}", signals.ROOT_ERRORS] = after(0, 150, ONSET)
+    world = make_world(series)
+    (top, *_), _ = ranked(world, symptom())
+    assert (top.entity, top.kind, top.scope) == (GATEWAY, faults.TRAFFIC_SURGE, {"service": "payment"})
+    assert target_of(world, top, "service") == PAYMENT, "hands are added where they are missing"
+    assert target_of(world, top, "entity") == GATEWAY, "and requests are turned away where they come in"
