@@ -198,21 +198,30 @@ def of_ledger(slo: str, key: str, ledger: Ledger) -> tuple[SliCounts, str]:
     """What a ledger still knows, in steps of five minutes, and what has to be said about it: beyond three days it knows
     hours only, which are spread evenly."""
     (fine, many), (coarse, rest) = ledger.levels[1:3]
-    oldest = ledger.head_at[1] - (many - 1) * fine  # what the five-minute ring reaches back to
-    fine_from = max(oldest, ledger.first_at)
-    joint = old_from = math.floor(fine_from / fine) * fine
-    if ledger.first_at < oldest:
-        joint = math.ceil(fine_from / coarse) * coarse
+    joint = old_from = spread_until(ledger)
+    if ledger.first_at < joint:
         old_from = max(math.floor(ledger.first_at / coarse) * coarse, ledger.head_at[2] - (rest - 1) * coarse)
     old, new = np.arange(old_from, joint, coarse), np.arange(joint, ledger.head_at[1] + fine, fine)
     share = round(coarse / fine)
-    sums = [np.repeat(_sums(ledger, old, coarse) / share, share, axis=0), _sums(ledger, new, fine)]
-    at, table = np.concatenate([(old[:, None] + fine * np.arange(share)).ravel(), new]), np.concatenate(sums)
-    kept = (at > ledger.first_at - fine) & (at < ledger.seen_until)
+    at_old = (old[:, None] + fine * np.arange(share)).ravel()
+    held = at_old > ledger.first_at - fine  # the hour in which it begins is spread over what is left of it
+    many_held = np.maximum(held.reshape(-1, share).sum(axis=1), 1)
+    spread = np.repeat(_sums(ledger, old, coarse) / many_held[:, None], share, axis=0)
+    at, table = np.concatenate([at_old, new]), np.concatenate([spread, _sums(ledger, new, fine)])
+    kept = np.concatenate([held, np.ones(new.size, dtype=bool)]) & (at < ledger.seen_until)
     said = f"{key}: beyond {many * fine / 86400:g} days only sums of {coarse / 60:g} min are known, spread evenly"
     return SliCounts(
         slo, group_of(key), at[kept], table[kept, 0], table[kept, 1], ledger.seen_until
     ), said if old.size else ""
+
+
+def spread_until(ledger: Ledger) -> float:
+    """Up to where ``of_ledger`` spreads sums of its third ring evenly; from there on it has five minutes."""
+    (fine, many), (coarse, _) = ledger.levels[1:3]
+    oldest = ledger.head_at[1] - (many - 1) * fine  # what the five-minute ring reaches back to
+    if ledger.first_at < oldest:
+        return math.ceil(oldest / coarse) * coarse
+    return math.floor(ledger.first_at / fine) * fine
 
 
 def _sums(ledger: Ledger, starts: Floats, step_seconds: float) -> Floats:

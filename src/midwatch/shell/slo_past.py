@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from midwatch.core.memory import Memory
+from midwatch.core.memory import Ledger, Memory
 from midwatch.model.errors import StoreError
 from midwatch.model.world import SliCounts
-from midwatch.shell.history import group_of, of_ledger
+from midwatch.shell.history import of_ledger, spread_until
+
+if TYPE_CHECKING:
+    from midwatch.shell.store.slo_counts import Rows
 
 
 async def past_of(
@@ -36,13 +39,35 @@ async def past_of(
             found.append(told)
             notes += [said] if said else []
             continue
-        begin, end = float(rows.at[0]), rows.seen_until
-        before, after = told.at < begin, told.at >= end - 1e-6
-        at, good, total = (
-            np.concatenate([getattr(told, n)[before], getattr(rows, n), getattr(told, n)[after]])
-            for n in ("at", "good", "total")
-        )
-        found.append(SliCounts(name, group_of(key), at, good, total, told.seen_until))
-        if said and before.any() and since_at < begin:
+        found.append(await asyncio.to_thread(joined, told, rows, ledger))
+        if said and since_at < float(rows.at[0]) and (told.at < rows.at[0]).any():
             notes.append(said)
     return found, notes
+
+
+def joined(told: SliCounts, rows: Rows, ledger: Ledger) -> SliCounts:
+    """What a ledger told (``of_ledger``) and its five-minute ``rows`` in the store as one, each event once.
+
+    Where the ledger has five minutes itself, the fuller of the two counts holds: a ledger that began anew knows less of its
+    first step, the store less of its newest. Further back the ledger knows hours: the store's rows hold, and of an hour that
+    the store has in part only what is left of it goes to its other steps, evenly.
+    """
+    at = np.unique(np.concatenate([told.at, rows.at]))
+    mine, stored = np.searchsorted(at, told.at), np.searchsorted(at, rows.at)
+    table, kept = np.zeros((2, at.size)), np.zeros((2, at.size))
+    table[:, mine], kept[:, stored] = (told.good, told.total), (rows.good, rows.total)
+    in_store, open_ = np.zeros(at.size, dtype=bool), np.zeros(at.size, dtype=bool)
+    in_store[stored] = open_[mine] = True
+    open_ &= ~in_store
+    spread = at < spread_until(ledger)
+    _, hour = np.unique(np.floor(at / ledger.levels[2][0]), return_inverse=True)
+    whole, have = (np.stack([np.bincount(hour, row * spread) for row in both]) for both in (table, kept))
+    full = np.bincount(hour, open_ & spread) == 0
+    open_ |= full[hour] & np.append(hour[1:] != hour[:-1], True)  # its last step takes what is left, if anything
+    many = np.bincount(hour, open_ & spread)
+    # What came late can make an hour more than its rows; rows from before a ledger began anew more than its hour.
+    rest = np.maximum(whole - have, 0.0) / np.maximum(many, 1)
+    rest[0] = np.minimum(rest[0], rest[1])
+    fuller = np.where(kept[1] >= table[1], kept, table)
+    counts = np.where(spread, kept + open_ * rest[:, hour], fuller)
+    return SliCounts(told.slo, told.group, at, counts[0], counts[1], told.seen_until)
