@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from midwatch.core.diagnose.accounting import harm_by_entity, totals_only
 from midwatch.core.diagnose.case import Case
 from midwatch.model import signals
 from midwatch.model.entity import edge_key, kind_of, split_edge
@@ -50,10 +51,11 @@ def blame(case: Case) -> Blame:
     errors = _positive(_error_blame(case, per))
     time_ms = _positive(_time_blame(case, per))
     total_errors, total_time = sum(errors.values()), sum(time_ms.values())
-    if total_errors < MIN_EXCESS_ERRORS:
+    told = totals_only(case)  # such books hold only what stands out from its usual wandering
+    if total_errors < MIN_EXCESS_ERRORS and not told:
         errors, total_errors = {}, 0.0
     usual_ms = sum(case.sum(e, signals.TIME_MS, case.normal) for e in entries) / usual if usual > 0 else 0.0
-    if total_time < max(MIN_TIME_RISE * usual_ms, MIN_TIME_RISE_MS) * max(roots, 1.0):
+    if total_time < max(MIN_TIME_RISE * usual_ms, MIN_TIME_RISE_MS) * max(roots, 1.0) and not told:
         time_ms, total_time = {}, 0.0
     weight = _error_weight(case, total_errors, total_time, roots)
     share: dict[str, float] = {}
@@ -102,6 +104,8 @@ def _error_blame(case: Case, per: float) -> dict[str, float]:
 
 def _origin_errors(case: Case, per: float) -> dict[str, float]:
     """Errors that begin in an entity: measured by traces, else own failures minus failures of its calls."""
+    if totals_only(case):
+        return harm_by_entity(case, signals.ERRORS)
     subjects = case.world.series.index.subjects_by_signal.get(signals.ORIGIN_ERRORS, ())
     found = {s: case.excess(s, signals.ORIGIN_ERRORS, per) for s in subjects if kind_of(s) in BLAMEABLE}
     for subject in case.world.series.index.subjects_by_signal.get(signals.UNANSWERED_ERRORS, ()):
@@ -129,6 +133,8 @@ def _time_blame(case: Case, per: float) -> dict[str, float]:
         found[entity] = found.get(entity, 0.0) + excess
     if found:
         return found
+    if totals_only(case):
+        return harm_by_entity(case, signals.TIME_MS)
     for service in case.services:
         requests, usual = (
             case.sum(service, signals.REQUESTS, case.bad),

@@ -22,7 +22,7 @@ from midwatch.model.world import Change, Floats, World
 NORMAL_STEPS: Final = 48
 BAD_STEPS: Final = 48
 MIN_NORMAL_STEPS: Final = 6
-GUARD_STEPS: Final = 1  # the step before the onset may already be touched
+GUARD_SECONDS: Final = 5.0  # so much before the onset may already be touched; less than half a step is no step
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def make_case(
     """
     grid = world.series
     onset = math.floor((onset_at - grid.start_at) / grid.step_seconds + 1e-9)
-    end_normal = onset - GUARD_STEPS
+    end_normal = onset - round(GUARD_SECONDS / grid.step_seconds)
     if end_normal < 2 or grid.steps - onset < 1:
         return None
     # Before the first telemetry there is nothing to compare with: skip leading steps in which nobody was seen.
