@@ -110,7 +110,7 @@ def surplus(case: Case, entity: str, signal: str) -> float:
 
 
 def usual_per_request(case: Case, entity: str, signal: str) -> tuple[float, float]:
-    """Mean of ``signal`` per request in normal time, and the standard deviation of it over windows as long as the bad one."""
+    """Mean of ``signal`` per request in normal time, and its standard deviation over windows as long as the bad one."""
     width = case.bad.stop - case.bad.start
     part, whole = case.values(entity, signal, case.normal), case.values(entity, signals.REQUESTS, case.normal)
     if not part.size or not whole.size or np.nansum(whole) <= 0:

@@ -115,8 +115,8 @@ def root_cause_section(result: Result) -> str:
     """The page's part of a root-cause benchmark: scores per system, then every failure by name."""
     rows = [_row(name, s) for name, s in result.scores.items() if isinstance(s, dict) and "cases" in s]
     head = (
-        "| system | cases | chance | top-1 | top-3 | mass on unknown | sure (p >= 0.8) | of these wrong | calibration error: "
-        "raw, of chance, debiased | fault-free: nobody accused | s per case |"
+        "| system | cases | chance | top-1 | top-3 | mass on unknown | sure (p >= 0.8) | of these wrong | "
+        "calibration error: raw, of chance, debiased | fault-free: nobody accused | s per case |"
     )
     lines = [head, "|---|---|---|---|---|---|---|---|---|---|---|", *rows]
     missed = [case for case in result.cases if case.truth is not None and not right_within(case, 1)]
