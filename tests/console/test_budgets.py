@@ -319,8 +319,8 @@ def test_a_forecast_is_played_once_a_minute() -> None:
     seer, slo = foresight.Foresight(), STATES["slowly"]
 
     async def go() -> list[Forecast | None]:
-        return [await seer.of(slo, slo.name, ledger, NOW + after) for after in (0.0, 30.0, 61.0)] + [
-            await seer.of(slo, "other", None, NOW)
+        return [await seer.of(slo, slo.name, ledger, (), NOW + after) for after in (0.0, 30.0, 61.0)] + [
+            await seer.of(slo, "other", None, (), NOW)
         ]
 
     first, again, later, nothing = asyncio.run(go())

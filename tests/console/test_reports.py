@@ -85,8 +85,8 @@ def test_both_forms_say_the_same_facts() -> None:
     ):
         assert said in page and said in words.replace("\\", ""), said
     assert "no data" in words and "no traffic" in words and "no errors so far" in words
-    assert len(spent.corrections) == 2 and {c.kind for c in spent.corrections} == {"left out", "given back"}
-    given = next(c for c in spent.corrections if c.kind == "given back")
+    assert len(spent.corrections) == 2 and {c.kind for c in spent.corrections} == {"exclude", "give_back"}
+    given = next(c for c in spent.corrections if c.kind == "give_back")
     assert (given.good, given.total) == (18.0, 0.0)
     assert "(+18 good, 0 in all)" in words and re.search(r"% spent, [\d.]+ d of it seen", words)
     assert "tenants-availability{tenant=globex}" in words.replace("\\", "")

@@ -127,7 +127,9 @@ def test_adjustments_count_and_the_raw_numbers_stay() -> None:
     assert (kept.raw.good, kept.raw.total) == (7428.0, 7440.0)
     assert kept.month.spent == pytest.approx(0.0) and kept.raw.spent == pytest.approx(12 / 74.4)
     assert [c.by for c in kept.corrections] == ["anna", "maria"]
-    assert float(bad_steps(account("2026-10-01", "2026-11-03", bad, corrections=(given_back,))).sum()) == 3.0
+    steps = account("2026-10-01", "2026-11-03", bad).steps(OCTOBER, NOVEMBER)
+    assert float(bad_steps(steps, [given_back]).sum()) == 3.0
+    assert kept.days[4].bad == 9.0 and kept.days[4].spent == 0.0  # what was given back is no bad day
 
 
 def test_days_and_months_are_local() -> None:

@@ -19,9 +19,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from midwatch.core.memory import Ledger
-from midwatch.core.slo import adjust
 from midwatch.core.slo.budget import blind_why
-from midwatch.core.slo.report import Account, Correction, Kept, Month, MonthReport, account_of, report
+from midwatch.core.slo.report import Account, Kept, Month, MonthReport, corrections, report
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Incident
 from midwatch.model.slo import Slo
@@ -30,7 +29,6 @@ from midwatch.shell import plots
 from midwatch.shell.plots import Mark
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
-RING: Final = 2  # steps of an hour or a quarter of one, 33 days of them
 ADJUSTED: Final = {"exclude": "left out", "give_back": "given back"}
 BARS: Final = "▁▂▃▄▅▆▇█"
 Form = Literal["md", "html"]
@@ -65,41 +63,24 @@ def ledger_account(
     adjustments: Sequence[Adjustment] = (),
     gap: str = "",
 ) -> Account:
-    """What a ledger knows, by the hour (or its third ring's step); a promise without a ledger was never counted."""
+    """What a ledger knows; a promise without a ledger was never counted."""
     empty, key = np.empty(0), key or slo.name
     if ledger is None:
-        return account_of(slo, empty, empty, empty, step_seconds=3600.0, first_at=now, seen_until=now, gap=gap, key=key)
-    step, size = ledger.levels[RING]
-    at = ledger.head_at[RING] - step * np.arange(size - 1, -1, -1, dtype=np.float64)
-    good, total = ledger.counts[RING]
-    first = max(ledger.first_at, float(at[0]))
-    return account_of(
+        return Account(slo, empty, empty, empty, 3600.0, first_at=now, seen_until=now, gap=gap, key=key)
+    (step, size), head = ledger.levels[-1], ledger.head_at[-1]
+    return Account(
         slo,
-        at,
-        good,
-        total,
-        step_seconds=step,
-        first_at=first,
+        empty,
+        empty,
+        empty,
+        step,
+        first_at=max(ledger.first_at, head - (size - 1) * step),
         seen_until=ledger.seen_until,
         gap=gap,
-        corrections=corrections(adjustments, slo, key, ledger),
+        corrections=tuple(corrections(adjustments, slo.name, key, ledger)),
         key=key,
+        ledger=ledger,
     )
-
-
-def corrections(adjustments: Sequence[Adjustment], slo: Slo, key: str, ledger: Ledger) -> list[Correction]:
-    """What each adjustment changes by itself. Where windows overlap the earlier one has the overlap, so each is what all up
-    to it change, less what those before it do."""
-    mine = [a for a in adjustments if a.applies_to(slo.name)]
-    found = []
-    for number, one in enumerate(mine, 1):
-        span = (one.since_at, one.until_at)
-        whole = adjust.correction(mine[:number], slo.name, key, ledger, *span)
-        before = adjust.correction(mine[: number - 1], slo.name, key, ledger, *span)
-        change = (whole.good - before.good, whole.total - before.total)
-        if change != (0.0, 0.0):
-            found.append(Correction(ADJUSTED.get(one.kind, one.kind), *span, *change, one.by, one.reason))
-    return found
 
 
 def render(facts: MonthReport, form: Form = "md") -> str:
@@ -117,7 +98,14 @@ def html(facts: MonthReport) -> str:
         lstrip_blocks=True,
     )
     zone = ZoneInfo(facts.time_zone)
-    env.filters.update(percent=percent, count=count, signed=signed, span=span, target=target)
+    env.filters.update(
+        adjusted=lambda kind: ADJUSTED.get(kind, kind),
+        percent=percent,
+        count=count,
+        signed=signed,
+        span=span,
+        target=target,
+    )
     env.filters["when"] = lambda at: when(at, zone)
     return env.get_template("report.html").render(
         facts=facts,
@@ -218,8 +206,8 @@ def _section(kept: Kept, facts: MonthReport, zone: ZoneInfo) -> list[str]:
         for c in kept.changes
     ]
     lines += [
-        f"- Adjustment ({cell(c.kind)}): {when(c.since_at, zone)} to {when(c.until_at, zone)}, by {cell(c.by)}: "
-        f"{cell(c.reason)} ({signed(c.good)} good, {signed(c.total)} in all)"
+        f"- Adjustment ({cell(ADJUSTED.get(c.kind, c.kind))}): {when(c.since_at, zone)} to {when(c.until_at, zone)}, "
+        f"by {cell(c.by)}: {cell(c.reason)} ({signed(c.good)} good, {signed(c.total)} in all)"
         for c in kept.corrections
     ]
     if kept.corrections:

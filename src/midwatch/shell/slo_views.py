@@ -12,7 +12,7 @@ from midwatch.core.slo.budget import Budget, budgets
 from midwatch.core.slo.formulas import gone_seconds, table
 from midwatch.core.slo.tiers import AlertPolicy, in_force
 from midwatch.model.errors import NotFound
-from midwatch.model.findings import Finding
+from midwatch.model.findings import SLOW_BURN, Finding
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.shell.queries import plain
@@ -93,10 +93,10 @@ def find(slos: Iterable[Slo], name: str) -> Slo:
 
 
 def firing(state: State) -> dict[str, tuple[Finding, ...]]:
-    """Open burn-rate findings by ledger key."""
+    """Open findings of burn rates by ledger key. Those of the sequential test wake nobody: they are no alert."""
     found: dict[str, list[Finding]] = {}
     for finding in state.findings.values():
-        if finding.slo:
+        if finding.slo and finding.kind != SLOW_BURN:
             key = finding.id.rpartition("|")[2].rpartition("/")[0] or finding.slo
             found.setdefault(key, []).append(finding)
     return {key: tuple(many) for key, many in found.items()}

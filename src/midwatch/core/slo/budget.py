@@ -113,7 +113,7 @@ def budget(
         good, total = books.between(ledger, since, now)
     less = adjust.correction(adjustments, slo.name, key, ledger, since, now)
     usual_seconds = max(min(until - since, ledger.seen_until - ledger.first_at), books.LEVELS[0][0])
-    usual = books.sums(ledger, usual_seconds + max(0.0, now - ledger.seen_until), now)[1]
+    usual = books.between(ledger, ledger.seen_until - usual_seconds, ledger.seen_until)[1]
     hour = books.sums(ledger, BURN_SECONDS, now)
     quiet = quiet_seconds(usual, usual_seconds)
     counts = Counts(

@@ -14,6 +14,7 @@ on right now (see ``at_this_rate_seconds``), a release, a season longer than a w
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import product
 from typing import Final, Literal
 
@@ -21,6 +22,10 @@ import numpy as np
 from msgspec import Struct
 
 from midwatch.core.memory import Ledger
+from midwatch.core.slo import ledger as books
+from midwatch.core.slo.budget import budget
+from midwatch.core.slo.report import bad_steps, corrections
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.slo import Slo
 from midwatch.model.world import Floats, Ints
 
@@ -59,37 +64,45 @@ class Forecast(Struct, frozen=True):
 
 
 def of_ledger(
-    slo: Slo, ledger: Ledger, now: float, period: tuple[float, float] | None = None, seed: int = 0
+    slo: Slo, ledger: Ledger, adjustments: Sequence[Adjustment], now: float, *, key: str = "", seed: int = 0
 ) -> Forecast:
-    """The forecast from the whole hours of the ledger's coarsest ring of an hour or less. ``period``: begin and end of a
-    calendar window (unix seconds); None: the window rolls."""
+    """The forecast from the whole hours of the ledger's coarsest ring of an hour or less. What is spent already is what
+    the budget says; ``key`` is the ledger's."""
+    fact = budget(slo, ledger, adjustments, now, key=key)
     level = max(i for i, (step, _) in enumerate(ledger.levels) if step <= HOUR)
     step, size = ledger.levels[level]
-    newest = ledger.head_at[level] + step
-    seen = min(size, max(0, math.ceil((newest - ledger.first_at) / step - 1e-9)))
-    per_hour = round(HOUR / step)
-    kept = seen // per_hour * per_hour
-    good, total = ledger.counts[level][:, size - kept :].reshape(2, -1, per_hour).sum(axis=2)
-    return forecast(total - good, total, slo, newest, period, seed)
+    since = max(ledger.first_at, ledger.head_at[level] - (size - 1) * step)
+    steps = books.steps(ledger, since, now, over=(fact.since_at, now))
+    bad = bad_steps(steps, corrections(adjustments, slo.name, fact.key, ledger))
+    hours = np.arange(math.floor(since / HOUR), math.floor(ledger.head_at[level] / HOUR) + 1)
+    place = np.floor(steps.at / HOUR).astype(int) - hours[0]
+    bad, total = (np.asarray(np.bincount(place, n, hours.size), np.float64) for n in (bad, steps.total))
+    period = (fact.since_at, fact.until_at) if slo.calendar is not None else None
+    known = (fact.bad, fact.expected) if fact.expected else None
+    return forecast(bad, total, slo, float(hours[-1] + 1) * HOUR, period, seed, known)
 
 
 def forecast(
-    bad: Floats, total: Floats, slo: Slo, now: float, period: tuple[float, float] | None = None, seed: int = 0
-) -> Forecast:
-    """``bad[i]`` of ``total[i]`` events in each hour up to ``now``, shape (hours,). Of a calendar window only what lies in
-    it is spent; of a rolling one, hours that history does not cover count as usual traffic without errors."""
-    budget = 1 - slo.target
+    bad: Floats, total: Floats, slo: Slo, now: float, period: tuple[float, float] | None = None, seed: int = 0,
+    known: tuple[float, float] | None = None,
+) -> Forecast:  # fmt: skip
+    """``bad[i]`` of ``total[i]`` events in each hour up to ``now``, shape (hours,). ``period``: begin and end of a calendar
+    window (unix seconds); None: the window rolls. Of a calendar window only what lies in it is spent; of a rolling one,
+    hours that history does not cover count as usual traffic without errors. ``known``: bad events of the period so far, and
+    all that are expected in it, where somebody knows better than by the hour."""
+    share = 1 - slo.target
     ends_at = period[1] if period else now + slo.period_seconds
     past_hours = round((now - period[0]) / HOUR) if period else round(slo.period_seconds / HOUR)
     ahead = max(0, math.ceil((ends_at - now) / HOUR - 1e-9))
     usual = float(total.mean()) if total.size else 0.0
-    if budget <= 0 or usual <= 0:
-        why = "a target of 100 % has no budget" if budget <= 0 else "no traffic was seen"
+    if share <= 0 or usual <= 0:
+        why = "a target of 100 % has no budget" if share <= 0 else "no traffic was seen"
         return Forecast("not known", None, ends_at, why=why)
     past_bad, past_total = _past(bad, past_hours, 0.0), _past(total, past_hours, usual)
     allowed = float(past_total.sum()) + (usual * ahead if period else 0.0)
-    spent = float(past_bad.sum()) / (budget * allowed)
-    left = (1 - spent) * budget * allowed
+    gone_bad, allowed = known or (float(past_bad.sum()), allowed)
+    spent = gone_bad / (share * allowed)
+    left = (1 - spent) * share * allowed
     lasts = float(left / bad[-1] * HOUR) if bad.size and bad[-1] > 0 else None
     days = min(MAX_DAYS, bad.size // DAY_HOURS)
     if spent >= 1:
@@ -100,7 +113,7 @@ def forecast(
     if ahead == 0:
         return Forecast("not within the horizon", spent, ends_at, 0.0, at_this_rate_seconds=lasts, days=days)
     future_bad, future_total = futures(bad, total, ahead, np.random.default_rng(seed))
-    gone = _gone(past_bad, past_total, future_bad, future_total, budget, rolls=period is None)
+    gone = _gone(gone_bad, past_bad, past_total, future_bad, future_total, share, rolls=period is None)
     early, middle, late = (_at(gone, q, now) for q in (LOW, 0.5, HIGH))
     return Forecast(
         "may run out" if early is not None else "not within the horizon",
@@ -127,9 +140,12 @@ def _at(gone: Floats, share: float, now: float) -> float | None:
     return now + hours * HOUR if math.isfinite(hours) else None
 
 
-def _gone(past_bad: Floats, past_total: Floats, bad: Floats, total: Floats, budget: float, *, rolls: bool) -> Floats:
-    """The first hour (1, 2, ...) of each future in which the budget is gone, infinite when it never is; shape (futures,)."""
-    spent = past_bad.sum() + np.cumsum(bad, axis=1)
+def _gone(
+    gone_bad: float, past_bad: Floats, past_total: Floats, bad: Floats, total: Floats, budget: float, *, rolls: bool
+) -> Floats:
+    """The first hour (1, 2, ...) of each future in which the budget is gone, infinite when it never is; shape (futures,).
+    ``gone_bad`` is what was spent before the first."""
+    spent = gone_bad + np.cumsum(bad, axis=1)
     if rolls:
         hours = min(bad.shape[1], past_bad.size)
         spent, total = spent[:, :hours] - np.cumsum(past_bad)[:hours], total[:, :hours]

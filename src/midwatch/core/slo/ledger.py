@@ -143,7 +143,8 @@ def _steps(ledger: Ledger, level: int, since: float, until: float, over: tuple[f
     first = max(since, math.floor(ledger.first_at / step) * step)
     kept = (at >= first - 1e-6) & (at < until - 1e-6)
     if not ledger.rule:
-        return Steps(at[kept], *ledger.counts[level][:, kept], step)
+        good, total = ledger.counts[level][:, kept]
+        return Steps(at[kept], good, total, step)
     at = at[kept]
     good, total = np.zeros((len(ledger.parts), at.size)), np.zeros((len(ledger.parts), at.size))
     for n, (part, _) in enumerate(ledger.parts):

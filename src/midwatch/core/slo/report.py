@@ -1,24 +1,30 @@
 """The facts of a month: what was promised, what came of it, and what nobody knows. Pure; ``shell/slo_report.py`` writes
 them down.
 
-A month is a window like any other: its SLI is the sum of good over the sum of total. Its budget is (1 - target) x total;
-where counts cover only a part of the month, total is extended to the whole month at the same rate, and the report says so.
+A month is a window like any other: its SLI is the sum of good over the sum of total, and its budget (1 - target) x total.
+Where counts cover only a part of the month, total is extended at the usual rate, as ``budget.py`` does it, and the report
+says so.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from midwatch.core.memory import Ledger
+from midwatch.core.slo import adjust
+from midwatch.core.slo import ledger as books
 from midwatch.core.slo.burndown import BurnDown, burn_down
 from midwatch.core.slo.calendar import period, periods
-from midwatch.model.findings import Incident
+from midwatch.core.slo.ledger import Steps
+from midwatch.model.adjustments import Adjustment
+from midwatch.model.findings import OF_BUDGETS, Incident
 from midwatch.model.indicators import Calendar
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change, Floats
@@ -46,7 +52,8 @@ class Account:
     """What was counted for one promise, in the unit of its budget (events, or slices): ``good[i]`` of ``total[i]`` in the
     step of ``step_seconds`` that begins at ``at[i]`` (unix seconds, ascending), shape (n,) each. Everything in
     [first_at, seen_until) was looked at; a step that is missing had no events. ``gap`` says why nothing was read since.
-    ``key`` names one group of a promise that has groups; empty: the promise's own name."""
+    ``key`` names one group of a promise that has groups; empty: the promise's own name. Where there is a ``ledger``, its
+    windows are read in the arrays' place, which are then empty: what a composite's steps say depends on the window."""
 
     slo: Slo
     at: Floats
@@ -58,11 +65,25 @@ class Account:
     gap: str = ""
     corrections: tuple[Correction, ...] = ()
     key: str = ""
+    ledger: Ledger | None = None
+
+    def steps(self, since: float, until: float) -> Steps:
+        """The steps that begin in [since, until)."""
+        if self.ledger is not None:
+            return books.steps(self.ledger, since, until)
+        inside = (self.at >= since) & (self.at < until)
+        return Steps(self.at[inside], self.good[inside], self.total[inside], self.step_seconds)
+
+    def per_second(self, since: float, until: float) -> float:
+        """The mean rate of events in [since, until)."""
+        found = self.steps(since, until).total if self.ledger is None else books.between(self.ledger, since, until)[1]
+        return float(np.sum(found)) / max(until - since, 1.0)
 
 
 @dataclass(frozen=True)
 class Day:
-    """One local day: ``good`` of ``total``, and the share of the month's budget that went (None: no budget known).
+    """One local day: ``good`` of ``total``, and the share of the month's budget that went, corrections included (None: no
+    budget known).
     ``seen`` is False where nobody looked for any part of it."""
 
     start_at: float
@@ -171,19 +192,35 @@ def parse_month(month: str) -> date:
 
 
 def concerns(incident: Incident, slo: Slo) -> bool:
-    """Whether the incident spent this promise's budget: it was rated by it, it has a burn-rate finding of it, or its
-    users are the promise's."""
+    """Whether the incident spent this promise's budget: it was rated by it, it has a finding of its burn rate (of an
+    alert, or of the sequential test), or its users are the promise's."""
     if incident.impact is not None and incident.impact.slo == slo.name:
         return True
-    burning = tuple(f"burn_rate|{slo.entity}|{slo.name}{end}" for end in ("/", "{"))
-    return any(f.startswith(burning) for f in incident.findings) or slo.entity in incident.symptoms
+    names = [f"{kind}|{slo.entity}|{slo.name}" for kind in OF_BUDGETS]
+    burning = tuple(f"{name}{end}" for name in names for end in ("/", "{"))  # of a tier, or of a group
+    return slo.entity in incident.symptoms or any(f in names or f.startswith(burning) for f in incident.findings)
 
 
-def bad_steps(account: Account) -> Floats:
+def corrections(adjustments: Sequence[Adjustment], slo: str, key: str, ledger: Ledger) -> list[Correction]:
+    """What each adjustment changes by itself. Where windows overlap the earlier one has the overlap, so each is what all up
+    to it change, less what those before it do."""
+    mine = [a for a in adjustments if a.applies_to(slo)]
+    found = []
+    for number, one in enumerate(mine, 1):
+        span = (one.since_at, one.until_at)
+        whole = adjust.correction(mine[:number], slo, key, ledger, *span)
+        before = adjust.correction(mine[: number - 1], slo, key, ledger, *span)
+        change = (whole.good - before.good, whole.total - before.total)
+        if change != (0.0, 0.0):
+            found.append(Correction(one.kind, *span, *change, one.by, one.reason))
+    return found
+
+
+def bad_steps(steps: Steps, corrections: Iterable[Correction]) -> Floats:
     """Bad events per step, corrections spread over the steps that they correct, in proportion. Shape (n,)."""
-    bad = account.total - account.good
-    for one in account.corrections:
-        inside = (account.at >= one.since_at) & (account.at < one.until_at)
+    bad = steps.total - steps.good
+    for one in corrections:
+        inside = (steps.at + steps.seconds > one.since_at) & (steps.at < one.until_at)
         before = float(bad[inside].sum())
         if before > 0:
             bad = np.where(inside, bad * max(0.0, 1 + (one.total - one.good) / before), bad)
@@ -195,41 +232,46 @@ def _kept(
 ) -> Kept:
     slo = account.slo
     start, end = _bounds(first, time_zone)
-    here = tuple(c for c in account.corrections if c.since_at < end and c.until_at > start)
-    month = _month(account, start, end, now, here)
-    last_start, last_end = _bounds(_month_before(first), time_zone)
-    there = tuple(c for c in account.corrections if c.since_at < last_end and c.until_at > last_start)
-    before = _month(account, last_start, last_end, now, there)
-    days = _days(account, month, start, end, time_zone, now)
-    worst = sorted((d for d in days if d.bad > 0), key=lambda d: -d.bad)[:WORST_DAYS]
+    here = within(account.corrections, start, end)
+    steps = account.steps(start, min(end, now))
+    month = _month(account, steps, start, end, now, here)
+    last = _bounds(_month_before(first), time_zone)
+    before = _month(account, account.steps(*last), *last, now, within(account.corrections, *last))
+    bad = bad_steps(steps, here)
+    days = _days(account, steps, bad, month, start, end, time_zone, now)
+    worst = sorted((d for d in days if d.bad > 0), key=lambda d: (-(d.spent or 0.0), -d.bad))[:WORST_DAYS]
     return Kept(
         slo,
         account.key or slo.name,
         month,
-        _month(account, start, end, now, ()),
+        _month(account, steps, start, end, now, ()),
         before if before.covered_seconds > 0 else None,
-        _way(account, month, start, end, now),
+        _way(account, steps, bad, month, start, end, now),
         days,
         tuple(worst),
         tuple(i for i in incidents if concerns(i, slo)),
         tuple(c for c in changes if c.entity == slo.entity),
-        here,
+        tuple(c for c in account.corrections if c.since_at < end and c.until_at > start),
         _unknown(account, month, start, end, now, ZoneInfo(time_zone)),
     )
 
 
-def _month(account: Account, start: float, end: float, now: float, corrections: Sequence[Correction]) -> Month:
-    inside = (account.at >= start) & (account.at < min(end, now))
-    parts = [(c, _overlap(c, start, end)) for c in corrections]
-    total = max(0.0, float(account.total[inside].sum()) + sum(c.total * share for c, share in parts))
-    good = min(total, max(0.0, float(account.good[inside].sum()) + sum(c.good * share for c, share in parts)))
-    covered = max(0.0, min(end, now, account.seen_until) - max(start, account.first_at))
+def _month(
+    account: Account, steps: Steps, start: float, end: float, now: float, corrections: Sequence[Correction]
+) -> Month:
+    total = max(0.0, float(steps.total.sum()) + sum(c.total for c in corrections))
+    good = min(total, max(0.0, float(steps.good.sum()) + sum(c.good for c in corrections)))
+    stop = min(end, now, account.seen_until)
+    covered = max(0.0, stop - max(start, account.first_at))
     if covered <= 0:
         return Month(0.0, 0.0, None, None, None, "no data", 0.0, False)
     whole = end - start - covered < SLACK_SECONDS
     if total <= 0:
         return Month(good, total, None, None, None, "no traffic", covered, whole)
-    expected = total if whole else total * (end - start) / covered
+    expected = total
+    if covered < end - start:
+        usual = account.per_second(max(account.first_at, stop - (end - start)), stop)
+        expected += usual * (end - start - covered)
     allowed = (1 - account.slo.target) * expected
     spent = (total - good) / allowed if allowed > 0 else (0.0 if good >= total else None)
     lost = spent is None or spent >= 1
@@ -237,14 +279,16 @@ def _month(account: Account, start: float, end: float, now: float, corrections: 
     return Month(good, total, good / total, allowed, spent, standing, covered, whole)
 
 
-def _way(account: Account, month: Month, start: float, end: float, now: float) -> BurnDown | None:
+def _way(
+    account: Account, steps: Steps, bad: Floats, month: Month, start: float, end: float, now: float
+) -> BurnDown | None:
     if month.allowed is None:
         return None
     return burn_down(
-        account.at,
-        bad_steps(account),
+        steps.at,
+        bad,
         month.allowed,
-        step_seconds=account.step_seconds,
+        step_seconds=steps.seconds,
         start_at=start,
         end_at=end,
         first_at=account.first_at,
@@ -253,19 +297,26 @@ def _way(account: Account, month: Month, start: float, end: float, now: float) -
     )
 
 
-def _overlap(one: Correction, start: float, end: float) -> float:
-    """The part of the correction's window that lies in [start, end): where a boundary cuts it, its share of time counts."""
-    inside = min(end, one.until_at) - max(start, one.since_at)
-    return max(0.0, inside) / max(one.until_at - one.since_at, 1e-9)
+def within(corrections: Iterable[Correction], start: float, end: float) -> list[Correction]:
+    """What the corrections change in [start, end): where a boundary cuts one's window, its share of time counts."""
+    found = []
+    for one in corrections:
+        since, until = max(start, one.since_at), min(end, one.until_at)
+        if until > since:
+            share = (until - since) / (one.until_at - one.since_at)
+            found.append(replace(one, since_at=since, until_at=until, good=one.good * share, total=one.total * share))
+    return found
 
 
-def _days(account: Account, month: Month, start: float, end: float, time_zone: str, now: float) -> tuple[Day, ...]:
+def _days(
+    account: Account, steps: Steps, bad: Floats, month: Month, start: float, end: float, time_zone: str, now: float
+) -> tuple[Day, ...]:
     """Each local day of the month that has begun; a step belongs to the day in which it begins."""
     days, zone = [], ZoneInfo(time_zone)
     for begin, over in periods(Calendar("day", time_zone=time_zone), start, min(end, now)):
-        inside = (account.at >= begin) & (account.at < min(over, now))
-        good, total = float(account.good[inside].sum()), float(account.total[inside].sum())
-        spent = (total - good) / month.allowed if month.allowed else None
+        inside = (steps.at >= begin) & (steps.at < over)
+        good, total = float(steps.good[inside].sum()), float(steps.total[inside].sum())
+        spent = float(bad[inside].sum()) / month.allowed if month.allowed else None
         seen = min(over, now, account.seen_until) > max(begin, account.first_at)
         days.append(Day(begin, datetime.fromtimestamp(begin, zone).date().isoformat(), good, total, spent, seen))
     return tuple(days)

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from fastapi import APIRouter, Query
 
 from midwatch.core.slo import forecast
-from midwatch.core.slo.budget import bounds
 from midwatch.core.slo.tiers import in_force
 from midwatch.model.errors import UsageError
 from midwatch.shell import history, queries, slo_views
@@ -70,8 +69,7 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
         if ledger is None:
             raise UsageError(f"nothing was counted of {slo.name} yet")
         now = watch.now()
-        period = bounds(slo, now) if slo.calendar is not None else None
-        found = await asyncio.to_thread(forecast.of_ledger, slo, ledger, now, period)
+        found = await asyncio.to_thread(forecast.of_ledger, slo, ledger, watch.state.adjustments, now)
         return {"slo": slo.name, **queries.plain(found)}
 
     @routes.get("/api/v1/slos/{name:path}/alerts", dependencies=read)

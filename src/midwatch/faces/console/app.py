@@ -30,6 +30,7 @@ from midwatch.faces.console.sessions import (
 from midwatch.faces.console.stream import EndQuietly, Streams
 from midwatch.faces.console.view import WatchView
 from midwatch.model.errors import MidwatchError
+from midwatch.model.events import CommandGiven
 from midwatch.shell import plots
 
 MAX_FORM_BYTES = 16_384
@@ -163,15 +164,9 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
             return HTMLResponse(await renderer.confirm(session, form, back), status_code=403)
         verb, target = form["verb"], form.get("target", "")[:200]
         try:
-            recorded = await watch.command(
-                verb,
-                session.name,
-                target,
-                form.get("value", "")[:200],
-                form.get("note", "")[:2000],
-                "page",
-                session.credential,
-            )
+            value, note = form.get("value", "")[:200], form.get("note", "")[:2000]
+            given = CommandGiven(verb, session.name, target, value, note, "page", session.credential)
+            recorded = await watch.command(given)
         except MidwatchError as error:
             hint = f" {error.hint}" if error.hint else ""
             said.put(session, "bad", f"That could not be done: {error}.{hint}")

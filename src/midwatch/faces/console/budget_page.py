@@ -10,6 +10,7 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from midwatch.core.memory import Ledger, Memory
+from midwatch.core.slo import ledger as books
 from midwatch.core.slo.calendar import periods
 from midwatch.core.slo.forecast import Forecast
 from midwatch.core.slo.formulas import Row as Detection
@@ -18,7 +19,7 @@ from midwatch.core.slo.report import concerns
 from midwatch.core.slo.tiers import in_force
 from midwatch.faces.console import foresight, slo_words, words
 from midwatch.faces.console.alerts import firing_by_key, read_alerts
-from midwatch.faces.console.budgets import Budget, budget_plot, keys_of, read_budget, steps_since, way, why
+from midwatch.faces.console.budgets import Budget, budget_plot, keys_of, read_budget, way, why
 from midwatch.faces.console.pulse import Fleet
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Incident
@@ -259,11 +260,11 @@ def ledger_days(budget: Budget, ledger: Ledger | None, now: float) -> list[Ledge
     name = budget.slo.calendar.time_zone if budget.slo.calendar is not None else "UTC"
     zone = ZoneInfo(name)
     since = max(budget.fact.since_at, now - LEDGER_DAYS * 86400.0, ledger.first_at)
-    at, good, total, _ = steps_since(ledger, since, now)
+    steps = books.steps(ledger, since, now, over=(budget.fact.since_at, now))
     found = []
     for start, end in periods(Calendar("day", time_zone=name), since, now):
-        inside = (at >= start) & (at < end)
-        g, t = float(good[inside].sum()), float(total[inside].sum())
+        inside = (steps.at >= start) & (steps.at < end)
+        g, t = float(steps.good[inside].sum()), float(steps.total[inside].sum())
         spent = (t - g) / budget.fact.allowed if budget.fact.allowed else None
         found.append(LedgerDay(datetime.fromtimestamp(start, zone).strftime("%a %d %b"), g, t, spent))
     return found[::-1]

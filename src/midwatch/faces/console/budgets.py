@@ -15,8 +15,10 @@ from msgspec import Struct
 
 from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo import budget as core
+from midwatch.core.slo import ledger as books
 from midwatch.core.slo.burndown import BurnDown, burn_down
-from midwatch.core.slo.ledger import burn_rate, level_for
+from midwatch.core.slo.ledger import burn_rate
+from midwatch.core.slo.report import bad_steps, corrections, within
 from midwatch.faces.console import charts, slo_words, words
 from midwatch.faces.console.alerts import Alert, firing_by_key, read_alerts
 from midwatch.faces.console.charts import Spark
@@ -241,35 +243,21 @@ def burn_spark(ledger: Ledger | None, slo: Slo, now: float) -> Spark:
     return charts.spark(values, limit=1.0, top=2.0, width=220, height=40)
 
 
-def way(budget: Budget, ledger: Ledger, adjustments: Iterable[Adjustment], now: float) -> BurnDown:
+def way(budget: Budget, ledger: Ledger, adjustments: Sequence[Adjustment], now: float) -> BurnDown:
     """How this period's budget went, from the finest counts that cover it. What an adjustment covers spends nothing."""
     fact = budget.fact
-    at, good, total, step = steps_since(ledger, fact.since_at, now)
-    bad = total - good
-    for one in adjustments:
-        if one.applies_to(budget.slo.name):
-            covered = np.minimum(at + step, one.until_at) - np.maximum(at, one.since_at)
-            bad = bad * (1 - np.clip(covered / step, 0.0, 1.0))
+    steps = books.steps(ledger, fact.since_at, now)
     return burn_down(
-        at,
-        bad,
+        steps.at,
+        bad_steps(steps, within(corrections(adjustments, budget.slo.name, budget.key, ledger), fact.since_at, now)),
         fact.allowed or 0.0,
-        step_seconds=step,
+        step_seconds=steps.seconds,
         start_at=fact.since_at,
         end_at=fact.until_at,
         first_at=ledger.first_at,
         seen_until=ledger.seen_until,
         now=now,
     )
-
-
-def steps_since(ledger: Ledger, since: float, now: float) -> tuple[Floats, Floats, Floats, float]:
-    """(starts, good, total, step in seconds) of the steps from ``since`` on, from the finest ring that reaches so far."""
-    level = level_for(ledger, since)
-    (step, size), head, ring = ledger.levels[level], ledger.head_at[level], ledger.counts[level]
-    count = min(size, max(1, math.ceil((head + step - max(since, ledger.first_at)) / step)))
-    at = head - step * np.arange(count - 1, -1, -1, dtype=np.float64)
-    return at, ring[0, -count:], ring[1, -count:], step
 
 
 def burn_series(ledger: Ledger, slo: Slo, now: float) -> tuple[Floats, Floats]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.memory import Memory
@@ -138,19 +139,10 @@ class FakeWatch:
             "dead-man heartbeat": {"last sent": "21 s ago", "ok": True},
         }
 
-    async def command(
-        self,
-        verb: str,
-        by: str,
-        target: str = "",
-        value: str = "",
-        note: str = "",
-        via: str = "page",
-        credential: str = "",
-    ) -> Recorded:
-        if verb not in e.CommandVerb.__args__:  # type: ignore[attr-defined]
-            raise UsageError(f"there is no command {verb!r}")
-        said = e.CommandGiven(verb, credential or by, target, value, note, via, credential=credential)
+    async def command(self, given: e.CommandGiven) -> Recorded:
+        if given.verb not in e.CommandVerb.__args__:  # type: ignore[attr-defined]
+            raise UsageError(f"there is no command {given.verb!r}")
+        said = structs.replace(given, by=given.credential or given.by)
         at = max(self.state.at, self.now)
         self.say(at, said)
         recorded = self.journal.entries[-1]

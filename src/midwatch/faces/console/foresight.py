@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import forecast
-from midwatch.core.slo.budget import bounds
 from midwatch.core.slo.forecast import Forecast
 from midwatch.faces.console import words
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.slo import Slo
 from midwatch.shell.plots import Gone
 
@@ -24,15 +25,16 @@ class Foresight:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, tuple[float, Slo, Forecast]] = OrderedDict()
 
-    async def of(self, slo: Slo, key: str, ledger: Ledger | None, now: float) -> Forecast | None:
+    async def of(
+        self, slo: Slo, key: str, ledger: Ledger | None, adjustments: Sequence[Adjustment], now: float
+    ) -> Forecast | None:
         """None when nothing was counted."""
         if ledger is None:
             return None
         known = self._kept.get(key)
         if known is not None and known[1] == slo and 0 <= now - known[0] < FRESH_SECONDS:
             return known[2]
-        period = bounds(slo, now) if slo.calendar is not None else None
-        found = await asyncio.to_thread(forecast.of_ledger, slo, ledger, now, period)
+        found = await asyncio.to_thread(forecast.of_ledger, slo, ledger, adjustments, now, key=key)
         self._kept[key] = (now, slo, found)
         self._kept.move_to_end(key)
         while len(self._kept) > MOST_KEPT:

@@ -131,7 +131,7 @@ class Renderer:
         found = budget_page.find(view.state, memory, ident)
         foreseen = None
         if found is not None:
-            foreseen = await self._foresight.of(*found, memory.ledgers.get(found[1]), view.now)
+            foreseen = await self._foresight.of(*found, memory.ledgers.get(found[1]), view.state.adjustments, view.now)
         return budget_page.budget_page(view.state, memory, view.fleet, view.world, view.now, ident, foreseen)
 
     async def _context(

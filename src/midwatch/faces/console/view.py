@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from midwatch.core.memory import Memory
-from midwatch.model.events import Recorded
+from midwatch.model.events import CommandGiven, Recorded
 from midwatch.model.state import State
 from midwatch.model.world import World
 
@@ -64,15 +64,6 @@ class WatchView(Protocol):
         """midwatch about itself. Any keys; ``degraded`` (sentences) is shown on every page when it is not empty."""
         ...
 
-    async def command(
-        self,
-        verb: str,
-        by: str,
-        target: str = "",
-        value: str = "",
-        note: str = "",
-        via: str = "page",
-        credential: str = "",
-    ) -> Recorded:
+    async def command(self, given: CommandGiven) -> Recorded:
         """Journal what a person wants. Raises UsageError or JournalError."""
         ...
