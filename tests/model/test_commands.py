@@ -6,7 +6,7 @@ from typing import get_args
 
 from midwatch.core.decide.obey import _VERBS
 from midwatch.model.events import CommandVerb
-from midwatch.shell.run import COMMANDS
+from midwatch.shell.desk import COMMANDS
 
 
 def test_every_command_that_is_taken_is_obeyed_and_the_other_way_round() -> None:

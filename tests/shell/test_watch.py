@@ -144,8 +144,7 @@ def test_orders_without_an_end_are_settled_at_the_next_start(tmp_path: Path) -> 
         await watch.tick_once()
         watch.books._journal.close()  # type: ignore[union-attr]
         await watch.effects.cancel()
-        for server in watch._servers:
-            await server.stop()
+        await watch.doors.close()
         for task in watch._tasks:
             task.cancel()
 
@@ -171,7 +170,7 @@ def test_a_command_that_a_crash_swallowed_is_still_obeyed(tmp_path: Path) -> Non
     async def go() -> None:
         first = watch_of(make_settings(tmp_path))
         await first.start()
-        await first.command("ack", "alice", "INC-1")
+        await first.command(CommandGiven("ack", "alice", "INC-1"))
         await first.stop()
         script = Script()
         second = watch_of(make_settings(tmp_path), script)
@@ -225,7 +224,7 @@ def test_hands_off_holds_at_once_even_when_neither_file_nor_journal_can_say_so(s
         await watch.start()
         settings.hands_off_file.mkdir()  # the file cannot be written
         with pytest.raises(JournalError):
-            await watch.command("hands_off", "alice", via="page")
+            await watch.command(CommandGiven("hands_off", "alice", via="page"))
         settings.hands_off_file.rmdir()
         assert watch.hands_off
         await watch.tick_once()
@@ -249,7 +248,7 @@ def test_hands_on_is_written_down_before_the_file_goes(settings: Settings) -> No
         await watch.start()
         settings.hands_off_file.touch()
         with pytest.raises(JournalError):
-            await watch.command("hands_on", "alice")
+            await watch.command(CommandGiven("hands_on", "alice"))
         assert settings.hands_off_file.exists() and watch.hands_off
         await watch.stop()
 
@@ -260,18 +259,18 @@ def test_the_hands_off_command_holds_at_once_and_outlives_the_process(settings: 
     async def go() -> None:
         watch = watch_of(settings)
         await watch.start()
-        await watch.command("hands_off", "alice", via="page")
+        await watch.command(CommandGiven("hands_off", "alice", via="page"))
         assert settings.hands_off_file.exists() and watch.hands_off and not watch.state.hands_off
         await watch.tick_once()
         assert watch.state.hands_off_by == "alice"
         settings.hands_off_file.unlink()
         await watch.tick_once()
         assert watch.hands_off, "a removed file does not undo what a person said"
-        await watch.command("hands_on", "alice")
+        await watch.command(CommandGiven("hands_on", "alice"))
         await watch.tick_once()
         assert not watch.hands_off
         with pytest.raises(UsageError):
-            await watch.command("explode", "alice")
+            await watch.command(CommandGiven("explode", "alice"))
         await watch.stop()
 
     asyncio.run(go())
@@ -321,10 +320,10 @@ def test_a_turn_that_raises_does_not_end_the_watch(settings: Settings) -> None:
 
         watch = watch_of(settings)
         await watch.start()
-        watch._tick_function = broken
+        watch._tick = broken
         assert await watch.tick_once() == ()
         assert watch.vitals.tick_errors == 1 and "loop" in watch.vitals.troubles
-        watch._tick_function = Script()
+        watch._tick = Script()
         await watch.tick_once()
         assert "loop" not in watch.vitals.troubles
         await watch.stop()

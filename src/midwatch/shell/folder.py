@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
+from midwatch.model.actions import VerbSpec
 from midwatch.model.errors import ConfigError
 from midwatch.model.policy import Policy
 from midwatch.shell.config import Settings
 
 if TYPE_CHECKING:
     from midwatch.shell.files import Loaded
+
+log = logging.getLogger("midwatch.watch")
 
 
 def open_folder(settings: Settings) -> bool:
@@ -85,6 +92,37 @@ def load_policy_that_can_be(settings: Settings) -> Loaded:
     from midwatch.shell import files
 
     return files.load_what_can_be(_policy_paths(settings))
+
+
+def policy_in_force(
+    settings: Settings,
+    given: Policy | None,
+    verbs: Mapping[str, VerbSpec],
+    channels: tuple[str, ...],
+    trouble: Callable[[str, str], object],
+) -> tuple[Policy, tuple[str, ...]]:
+    """The policy that a watch keeps, and the files that said it: ``given``, else what the files say. The settings' mode goes
+    before the policy's, the hands' ``verbs`` are added, and who names no channel for paging gets all ``channels``.
+
+    Promises that are left out are told to ``trouble``. Raises ConfigError.
+    """
+    policy = given
+    sources: tuple[str, ...] = ("given",)
+    if policy is None:
+        loaded = load_policy_that_can_be(settings)
+        policy, sources = loaded.policy, loaded.sources
+        for problem in loaded.problems:
+            log.warning("a promise is left out: %s", problem)
+        left_out = "; ".join(str(p) for p in loaded.problems[:3])
+        more = f"; and {len(loaded.problems) - 3} more" if len(loaded.problems) > 3 else ""
+        trouble("promises", left_out and f"left out: {left_out}{more}")
+    policy = replace(
+        policy,
+        mode=policy.mode if settings.mode is None else settings.mode,
+        verbs={**policy.verbs, **verbs},
+        paging=policy.paging if policy.paging.channels else replace(policy.paging, channels=channels),
+    )
+    return policy, sources
 
 
 def _policy_paths(settings: Settings) -> tuple[Path, ...]:

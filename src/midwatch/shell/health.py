@@ -6,12 +6,20 @@ import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from midwatch.shell.run import Watch
 
 TICK_BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+def product_version() -> str:
+    try:
+        return version("midwatch")
+    except PackageNotFoundError:
+        return "0+unknown"
 
 
 @dataclass
@@ -101,6 +109,18 @@ def health_report(watch: Watch) -> dict[str, Any]:
         else "not yet called"
         if pulse.ok is None
         else pulse.why,
+    }
+
+
+def beat(watch: Watch) -> dict[str, Any]:
+    """What the dead-man heartbeat carries: the head of the hash chain, so that a chain rewritten whole is noticed."""
+    return {
+        "seq": watch.head.seq,
+        "hash": watch.head.hash,
+        "at": watch.now(),
+        "last_tick_at": watch.vitals.last_tick_at,
+        "open_incidents": len(watch.state.open_incidents),
+        "troubles": sorted(watch.vitals.troubles),
     }
 
 

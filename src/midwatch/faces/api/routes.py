@@ -20,9 +20,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
+from midwatch.model.events import CommandGiven
 from midwatch.model.world import Change
 from midwatch.shell import queries
-from midwatch.shell.run import COMMANDS, Watch
+from midwatch.shell.desk import COMMANDS
+from midwatch.shell.run import Watch
 from midwatch.shell.tokens import Tokens
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -119,7 +121,8 @@ def router(watch: Watch) -> APIRouter:
         if not by:
             raise HTTPException(422, "by: say who you are; this token does not")
         target = _target(watch, given)
-        recorded = await watch.command(given.verb, by, target, given.value, given.note, given.via, holder)
+        said = CommandGiven(given.verb, by, target, given.value, given.note, given.via, holder)
+        recorded = await watch.command(said)
         return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target, "by": by}
 
     @routes.post("/api/v1/changes", dependencies=write, status_code=202)

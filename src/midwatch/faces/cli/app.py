@@ -53,7 +53,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and end.")] = False,
 ) -> None:
     if version:
-        from midwatch.shell.run import product_version
+        from midwatch.shell.health import product_version
 
         typer.echo(f"midwatch {product_version()}")
         raise typer.Exit(0)

@@ -1,0 +1,46 @@
+"""Where the watch is reached: its listening sockets, taken before anything else starts, and the servers behind them."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+from midwatch.shell.config import Settings
+from midwatch.shell.servers import AsgiServer, bind
+
+
+class Doors:
+    """``telemetry_port`` and ``console_port`` are 0 until that door is open."""
+
+    def __init__(self) -> None:
+        self.telemetry_port = self.console_port = 0
+        self._listeners: dict[str, socket.socket] = {}
+        self._servers: list[AsgiServer] = []
+
+    def bind(self, settings: Settings, with_console: bool) -> None:
+        """Raises ConfigError for a port that cannot be had."""
+        s = settings
+        self._listeners["telemetry"] = bind(s.otlp_host, s.otlp_port, "telemetry (OTLP)", "--otlp-port")
+        if with_console:
+            self._listeners["console"] = bind(s.console_host, s.console_port, "the console", "--console-port")
+
+    async def open_telemetry(self, app: Any) -> None:
+        self.telemetry_port = await self._open("telemetry", app)
+
+    async def open_console(self, app: Any) -> None:
+        self.console_port = await self._open("console", app)
+
+    async def _open(self, name: str, app: Any) -> int:
+        server = AsgiServer(app, self._listeners[name])
+        self._servers.append(server)
+        await server.start()
+        return server.port
+
+    async def close(self) -> None:
+        """Idempotent."""
+        for server in self._servers:
+            await server.stop()
+        self._servers.clear()
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
