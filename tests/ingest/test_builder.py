@@ -247,7 +247,7 @@ def test_logs_become_patterns(otlp: Any) -> None:
     world = builder.world(otlp.start + 30)
     (pattern,) = world.logs.patterns
     assert pattern.entity == "service:payment"
-    assert pattern.template == "PoolTimeout: no connection for order <*> within <*>"
+    assert pattern.template == "PoolTimeout: no connection for order <*> within <*> s"
     assert world.logs.counts.shape == (1, world.series.steps)
     assert world.logs.counts.sum() == 20
 

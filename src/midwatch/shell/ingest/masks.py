@@ -1,0 +1,170 @@
+"""Typed masks: what in a log line is a value by its looks alone.
+
+A line is cut at spaces and each piece is masked by itself, so that its masked form can be remembered; what spans several
+pieces (a date in words, a size with its unit, a quoted sentence) is masked afterwards. A value becomes one character of a
+private area of Unicode that names its type; ``shown`` makes ``<*>`` of it.
+
+The rules are about how programs print values, and about no system in particular:
+
+- a word is a value as a whole or not at all (``blk_-38``, ``attempt_14_m_2``), cut at ``: = , ( ) [ ]`` and their like;
+- a word with digits is a value, except a name with one digit in it (``ssh2``, ``eth0``, ``log4j``, ``L3``), the key of
+  ``key=value``, and letters before a hyphen or dot that a number follows (``node-246`` is ``node-<*>``);
+- an address is one value and its port another; a URL keeps its scheme; a size with a unit is one value because programs
+  choose the unit by the number.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+WILD: Final = "\ue000"  # a value of no type, or of several
+NUMBER, HEX, ID, IP, PATH, URL, TIME, DURATION, SIZE, EMAIL, HOST, QUOTED, BOOLEAN, USER = map(
+    chr, range(0xE001, 0xE00F)
+)
+KINDS: Final[dict[str, str]] = {
+    WILD: "any", NUMBER: "number", HEX: "hex", ID: "id", IP: "ip", PATH: "path", URL: "url", TIME: "time",
+    DURATION: "duration", SIZE: "size", EMAIL: "email", HOST: "host", QUOTED: "quoted", BOOLEAN: "boolean", USER: "user",
+}  # fmt: skip
+SHOWN: Final = "<*>"
+_UNTYPE: Final = {ord(kind): WILD for kind in KINDS}
+_SHOW: Final = {ord(kind): SHOWN for kind in KINDS}
+_DIGITS: Final = {ord(digit): "0" for digit in "123456789"}
+_REMEMBERED: Final = 50_000
+_LONGEST: Final = 200  # a piece longer than this is a value: base64, minified JSON
+
+_PIECE: Final = re.compile(
+    r"""
+      (?P<url>\b[a-z][a-z0-9+.-]*://)[^\s"'<>)\],;]*[^\s"'<>)\],;.:!?]
+    | (?P<uuid>\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b)
+    | (?P<mac>\b[0-9a-f]{2}(?::[0-9a-f]{2}){5,}\b)
+    | (?P<email>\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b)
+    | (?P<time>\b\d{4}[-/]\d\d[-/]\d\d(?:T\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?\b
+        | (?<![\w.:])\d\d?:\d\d:\d\d(?:[.,]\d+)?(?![\w:]))
+    | (?P<ip>(?:(?<![\w/])/)?(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.]*\w)
+        | (?<![\w:])(?:[0-9a-f]{1,4}:){7}[0-9a-f]{1,4}(?![\w:])
+        | (?<![\w:])(?:[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*)?::[0-9a-f]{1,4}(?![\w:]))
+    | (?P<path>(?<![\w/.)\]}*])(?:/[A-Z]:|~|\.\.?)?/[\w.~%@+$*!-]*[\w~%@+$*](?:/+[\w.~%@+$*!-]*[\w~%@+$*])*/?
+        | \b[a-z]:\\[^\s"'<>|]+
+        | (?<![\w/.])[\w.-]*[\w-]/[\w.+-]+/[\w.+-]*[\w/])
+    | (?P<hex>\b0x[0-9a-f]+\b)
+    | (?P<key>\b[a-z_][\w.$-]*(?=[=(]))
+    | (?P<word>(?<!\w)[-+]?[a-z0-9_$%]+(?:[.-][a-z0-9_$%]+)*)
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)  # fmt: skip
+
+_NUMBER: Final = re.compile(r"[-+]?\d+(?:\.\d+)*(?:e[-+]?\d+)?%?", re.IGNORECASE | re.ASCII)
+_WITH_UNIT: Final = re.compile(
+    r"[-+]?\d+(?:\.\d+)?(?:(ns|us|ms|s|secs?|mins?|m|h|d)|([kmgt]?i?b|[kmgt]))", re.IGNORECASE | re.ASCII
+)
+_RANGE: Final = re.compile(r"\d+(-+)\d+")
+_NUMBERED: Final = re.compile(r"([a-z_$]*[a-z](?:\.[a-z_$]*[a-z])*[.-]+)[\w.]*\d[\w.]*", re.IGNORECASE | re.ASCII)
+# Names that programmers give: at most one digit in each part, and not at its front.
+_NAME: Final = re.compile(r"[a-z_$]*[a-z]\d?[a-z_$]*(?:[.-][a-z_$]*[a-z]\d?[a-z_$]*)*", re.IGNORECASE | re.ASCII)
+_HEX_ID: Final = re.compile(r"[0-9a-f]{8,}", re.IGNORECASE | re.ASCII)
+_HOST: Final = re.compile(
+    r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)+(?:com|net|org|edu|gov|io|dev|cloud|local|internal|lan|corp|localdomain)(?:\.[a-z]{2})?",
+    re.IGNORECASE | re.ASCII,
+)
+
+_MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_ACROSS: Final = re.compile(
+    rf"""
+      (?P<time>(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s)?\b{_MONTH}[a-z]*\s+{NUMBER},?\s{TIME}(?:\s[A-Z]{{3,4}}\b)?(?:\s{NUMBER})?
+        | {TIME}\s{TIME}(?:\s[A-Z]{{3,4}}\b)?)
+    | (?P<size>{NUMBER}\s(?:[KMGT]i?B|B)\b)
+    | (?P<quoted>(?<=")[^"]+(?=") | (?<=(?<!\w)')[^']+(?='(?!\w)))
+    | (?P<boolean>(?<![\w.-])(?:true|false|null|True|False|None)(?![\w.-]) | (?<==)(?:none|nil|yes|no)(?![\w.-]))
+    | (?P<user>(?<=\buser=)[^\s,;)\]}}"']+ | (?<=\bfor\suser\s)[\w.@\\-]*\w | (?<=\binvalid\suser\s)[\w.@\\-]*\w)
+    """,
+    re.VERBOSE | re.ASCII,
+)  # fmt: skip
+_ACROSS_KINDS: Final = {"time": TIME, "size": SIZE, "quoted": QUOTED, "boolean": BOOLEAN, "user": USER}
+_RUN: Final = re.compile("[\ue000-\ue00e]{2,}")
+
+
+def untyped(text: str) -> str:
+    """Every value of whatever type as ``WILD``."""
+    return text.translate(_UNTYPE)
+
+
+def shown(text: str) -> str:
+    """For people: every value as ``<*>``."""
+    return text.translate(_SHOW)
+
+
+def kinds(text: str) -> tuple[str, ...]:
+    """The types of the values in a masked text, in order."""
+    return tuple(KINDS[c] for c in text if c in KINDS)
+
+
+class Pieces(dict[str, str]):
+    """Masked form of each piece, found out once: ``pieces[piece]``. Forgets all when ``_REMEMBERED`` are known."""
+
+    def __missing__(self, piece: str) -> str:
+        if piece.isalpha() and not (len(piece) >= 8 and _HEX_ID.fullmatch(piece)):
+            masked = piece
+        else:
+            # Masks see only that there is a digit, not which: pieces that differ in digits share an answer.
+            shape = piece.translate(_DIGITS)
+            known = self.get(shape)
+            if known is None:
+                known = _mask(shape)
+                self._keep(shape, known)
+            masked = known if "0" not in known else _mask(piece)
+        self._keep(piece, masked)
+        return masked
+
+    def _keep(self, piece: str, masked: str) -> None:
+        if len(self) >= _REMEMBERED:
+            self.clear()
+        self[piece] = masked
+
+
+def across(text: str) -> str:
+    """Mask what spans several pieces of a line whose pieces are masked."""
+    return _RUN.sub(WILD, _ACROSS.sub(lambda m: _ACROSS_KINDS[m.lastgroup or ""], text))
+
+
+def _mask(piece: str) -> str:
+    if len(piece) > _LONGEST:
+        return WILD
+    return _RUN.sub(WILD, _PIECE.sub(_value, piece))
+
+
+_WHOLE: Final = {"uuid": ID, "mac": ID, "email": EMAIL, "time": TIME, "ip": IP, "path": PATH, "hex": HEX}
+
+
+def _value(match: re.Match[str]) -> str:
+    name, text = match.lastgroup or "", match.group()
+    whole = _WHOLE.get(name)
+    if whole is not None:
+        return whole
+    if name == "url":
+        return match.group("url") + URL
+    if name == "key":
+        return text if sum(c.isdigit() for c in text) <= 3 else ID
+    return _word(text)
+
+
+def _word(text: str) -> str:
+    if _NUMBER.fullmatch(text):
+        return NUMBER
+    unit = _WITH_UNIT.fullmatch(text)
+    if unit:
+        return DURATION if unit.group(1) else SIZE
+    if _HOST.fullmatch(text) and text.count(".") >= 2:
+        return HOST
+    digits = sum(c.isdigit() for c in text)
+    if not digits:
+        return ID if _HEX_ID.fullmatch(text) else text
+    if _NAME.fullmatch(text):
+        return text
+    between = _RANGE.fullmatch(text)
+    if between:
+        return NUMBER + between.group(1) + NUMBER
+    numbered = _NUMBERED.fullmatch(text)
+    if numbered:
+        return numbered.group(1) + ID
+    return ID
