@@ -19,7 +19,7 @@ from midwatch.core.loop import tick
 from midwatch.core.slo.budget import budget
 from midwatch.core.slo.ledger import sums
 from midwatch.model.errors import StoreError
-from midwatch.model.indicators import EventRatio
+from midwatch.model.indicators import EventRatio, Slices
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
 from midwatch.shell.health import Health
@@ -157,6 +157,30 @@ def test_a_promise_that_is_new_gets_its_days_from_spans_beside_one_that_is_store
     days, minutes = (sums(new, seconds, now)[1] for seconds in (30 * 86_400, 600))
     assert minutes > 0 and days > 1.8 * minutes
     assert sums(found.ledgers["availability"], 30 * 86_400, now)[1] > 10, "and the stored one its newest minute"
+
+
+def test_a_slice_longer_than_the_worlds_window_is_judged_on_all_its_events(tmp_path: Path) -> None:
+    """Forty minutes of an hour passed before the stop: its events are read back from spans, and judged slices are not."""
+    if importlib.util.find_spec("chdb") is None:
+        missing("chdb: pip install 'midwatch[store]'")
+    now = math.floor(time.time() / 3600) * 3600 + 2400.0
+    fleet = Fleet(lambda: now)
+    hourly = Slo("hourly", "service:gateway", "ratio", 0.99, slices=Slices(3600.0, 0.9))
+
+    async def go() -> Warmth:
+        store, found = Store(tmp_path / "store"), Warmth(now)
+        await store.start()
+        for since_at in (now - 2500, now - 2300, now - 60):  # the first belongs to the hour before
+            await store.write(batch(fleet, since_at, since_at + 20))
+        await store.write_slo_counts([row("hourly", 300, now - 6000, 1.0, 1.0, now - 2400)])
+        await read_ledgers(store, (hourly,), now, found)
+        await store.close()
+        return found
+
+    found = asyncio.run(go())
+    held = found.slices["hourly"]
+    assert held.at.tolist() == [now - 2400] and held.total.tolist() == [12 * 40] and held.seen_until == now
+    assert found.ledgers["hourly"].counts[1][1].sum() == 1 and found.ledgers["hourly"].seen_until == now - 2400
 
 
 class SlowStore:

@@ -60,12 +60,15 @@ class Counted:
 @dataclass(frozen=True)
 class OpenSlices:
     """Time slices that are not over, or may still get late events: ``good[i]`` of ``total[i]`` raw events in the slice that
-    begins at ``at[i]``, ascending. Everything before ``judged_until`` has been judged."""
+    begins at ``at[i]``, ascending. Everything before ``judged_until`` has been judged, and raw events before ``seen_until``
+    were taken. The ledger has seen what is judged and no more: a watch that starts again counts the slices under way from
+    their begin."""
 
     at: Floats
     good: Floats
     total: Floats
     judged_until: float
+    seen_until: float
 
 
 @dataclass(frozen=True)

@@ -84,7 +84,7 @@ class Intake:
             log.warning("%s", "; ".join(found.notes))
         for key, seen_until in found.kept.items():
             self.keeper.known(key, seen_until)
-        return Memory(ledgers=found.ledgers)
+        return Memory(ledgers=found.ledgers, slices=found.slices)
 
     def keep(self, ledgers: Mapping[str, Ledger], now: float) -> None:
         """Store what the ledgers counted, when that is due. Returns at once."""

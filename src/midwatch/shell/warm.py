@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from midwatch.core.memory import Ledger
+from midwatch.core.memory import Ledger, OpenSlices
 from midwatch.core.slo import ledger as books
+from midwatch.core.slo.slices import sliced, slices_from
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.errors import StoreError
-from midwatch.model.indicators import Composite
+from midwatch.model.indicators import Composite, Slices
 from midwatch.model.slo import Slo
+from midwatch.model.world import Floats
 from midwatch.shell.store import slo_counts
 
 if TYPE_CHECKING:
@@ -44,11 +46,12 @@ WORLD_STEP_SECONDS: Final = 5
 
 @dataclass
 class Warmth:
-    """What was read back. ``since_at`` is where the World begins (``now`` when nothing was read); ``kept`` is up to where
-    the store has each ledger; ``notes`` are sentences on what is missing."""
+    """What was read back. ``since_at`` is where the World begins (``now`` when nothing was read); ``slices`` are those
+    under way; ``kept`` is up to where the store has each ledger; ``notes`` are sentences on what is missing."""
 
     since_at: float
     ledgers: dict[str, Ledger] = field(default_factory=dict)
+    slices: dict[str, OpenSlices] = field(default_factory=dict)
     kept: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -129,9 +132,13 @@ async def read_ledgers(store: Any, slos: tuple[Slo, ...], now: float, found: War
         found.kept |= {key: one.seen_until for key, _, one in some}
     own = [slo for slo in counted if slo.sli in ("ratio", "latency") and kind_of(slo.entity) == "service"]
     stored = [slo for slo in own if slo.name in found.kept]
-    if stored:
-        since = max(min(found.kept[slo.name] for slo in stored), until - TAIL_SECONDS)
-        await _add_requests(store, stored, since, until, WORLD_STEP_SECONDS, found)
+    by_event, by_slice = ([s for s in stored if (s.slices is not None) == cut] for cut in (False, True))
+    for some_slos in (by_event, by_slice):
+        if some_slos:
+            # Of slices, what was not judged yet is older than what was not seen yet.
+            longest = max(slo.slices.seconds if slo.slices is not None else 0.0 for slo in some_slos)
+            since = max(min(found.kept[slo.name] for slo in some_slos), until - TAIL_SECONDS - longest)
+            await _add_requests(store, some_slos, since, until, WORLD_STEP_SECONDS, found)
     unknown = [slo for slo in own if slo.name not in found.kept]
     if unknown:
         # A multiple of every step: no bucket of the store lies on both sides.
@@ -173,9 +180,27 @@ async def _add_requests(
             good = total - seen.failed[after]
         else:
             good = seen.within[after, bounds.index(slo_counts.latency_bound(slo.threshold_ms))]
+        if slo.slices is not None:
+            if ledger is not None and step_seconds == WORLD_STEP_SECONDS:  # coarser steps lie across slices
+                _slice_on(found, slo, slo.slices, ledger, (at, good, total), since, until)
+            continue
         if ledger is None:
             ledger = books.new_ledger(float(at[0]), books.levels_for(slo))
-        if slo.slices is not None:  # judged slices cannot be made of what is left of them
-            continue
         end = float(at[-1]) + step_seconds
         found.ledgers[slo.name] = replace(books.add(ledger, at, good, total, until), heard_at=max(ledger.heard_at, end))
+
+
+def _slice_on(
+    found: Warmth,
+    slo: Slo,
+    slices: Slices,
+    ledger: Ledger,
+    raw: tuple[Floats, Floats, Floats],
+    since: float,
+    until: float,
+) -> None:
+    """The slices that were under way when the watch stopped, from all their events; one that begins before ``since`` is
+    left out, and none is judged twice."""
+    held = slices_from(ledger, since, slices.seconds)
+    found.slices[slo.name], at, good, total = sliced(held, slices, *raw, until)
+    found.ledgers[slo.name] = books.add(ledger, at, good, total, found.slices[slo.name].judged_until)

@@ -20,6 +20,7 @@ from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo import adjust
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.calendar import period
+from midwatch.core.slo.slices import SETTLE_SECONDS
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
@@ -125,7 +126,8 @@ def budget(
         *hour,
         books.sums(ledger, quiet, now)[1],
     )
-    if not blind and now - ledger.seen_until > STALE_SECONDS:
+    judged_after = slo.slices.seconds + SETTLE_SECONDS if slo.slices is not None else 0.0
+    if not blind and now - ledger.seen_until > STALE_SECONDS + judged_after:
         blind = "nothing was counted since"
     heard = ledger.heard_at or (ledger.seen_until if usual > 0 else 0.0)
     return reckon(

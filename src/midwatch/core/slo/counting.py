@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from midwatch.core.memory import Counted, Ledger, Memory, OpenSlices
 from midwatch.core.slo import ledger as books
-from midwatch.core.slo.slices import new_slices, sliced
+from midwatch.core.slo.slices import new_slices, sliced, slices_from
 from midwatch.core.turn import Turn
 from midwatch.model import signals
 from midwatch.model.indicators import Composite
@@ -77,7 +77,7 @@ def _count_own(memory: Memory, world: World, slos: Sequence[Slo], shelf: _Shelf)
     times, end = world.series.times, world.series.end_at
     names = tuple(slo.name for slo in seen.slos)
     before_good, before_total, known_steps = _before(memory.counted, names, world)
-    since = np.array([shelf.ledgers[name].seen_until for name in names])
+    since = np.array([_taken_until(shelf.ledgers[name], shelf.slices.get(name)) for name in names])
     # One that has stood still since it was made belongs to an entity that is seen now for the first time.
     fresh = since == np.array([shelf.ledgers[name].first_at for name in names])
     since[fresh] = -np.inf
@@ -104,9 +104,9 @@ def _count_own(memory: Memory, world: World, slos: Sequence[Slo], shelf: _Shelf)
             what = f"{seen.excess[row, column]:.4g} more bad events than events; all count as bad"
             ledger = _impossible(ledger, int(strange[row].sum()), float(times[column]), what)
         if slo.slices is not None:
-            held = shelf.slices.get(slo.name) or new_slices(ledger.first_at)
+            held = shelf.slices.get(slo.name) or slices_from(ledger, world.series.start_at, slo.slices.seconds)
             shelf.slices[slo.name], at, good, total = sliced(held, slo.slices, at, good, total, end)
-        ledger = books.add(ledger, at, good, total, end)
+        ledger = books.add(ledger, at, good, total, _judged_until(shelf.slices.get(slo.name), end))
         heard = float(heard_at[row])
         shelf.ledgers[slo.name] = replace(ledger, heard_at=heard) if heard > ledger.heard_at else ledger
     current = took | ~known_steps
@@ -119,6 +119,16 @@ def _count_own(memory: Memory, world: World, slos: Sequence[Slo], shelf: _Shelf)
 
 
 _NONE: Final = np.zeros(0, dtype=np.intp)
+
+
+def _taken_until(ledger: Ledger, slices: OpenSlices | None) -> float:
+    """Up to where events were taken: a ledger of slices has seen those only that are judged."""
+    return slices.seen_until if slices is not None else ledger.seen_until
+
+
+def _judged_until(slices: OpenSlices | None, seen: float) -> float:
+    """Up to where a ledger is complete when events up to ``seen`` were taken."""
+    return slices.judged_until if slices is not None else seen
 
 
 def _last(flags: Bools) -> Ints:
@@ -272,7 +282,8 @@ def possible(good: Floats, total: Floats) -> Bools:
 
 def _take(memory: Memory, slo: Slo, given: SliCounts, key: str, shelf: _Shelf) -> None:
     ledger = memory.ledgers.get(key)
-    new = np.ones(given.at.size, dtype=bool) if ledger is None else given.at >= ledger.seen_until - 1e-6
+    slices = memory.slices.get(key)
+    new = np.ones(given.at.size, dtype=bool) if ledger is None else given.at >= _taken_until(ledger, slices) - 1e-6
     if ledger is None:
         if not given.at.size:
             return  # a gap, and nothing was ever counted
@@ -287,11 +298,12 @@ def _take(memory: Memory, slo: Slo, given: SliCounts, key: str, shelf: _Shelf) -
     total = np.maximum(total, 0.0)
     good = np.clip(good, 0.0, total)  # rounding only: everything else was left out
     # A gap without a step saw nothing: what was missed may yet be read back.
-    seen = given.seen_until if given.at.size or not given.gap else ledger.seen_until
+    seen = given.seen_until if given.at.size or not given.gap else _taken_until(ledger, slices)
     heard = given.seen_until if not given.gap else float(given.at[-1]) if given.at.size else ledger.heard_at
     if slo.slices is not None:
-        held = memory.slices.get(key) or new_slices(ledger.first_at)
+        held = slices or new_slices(ledger.seen_until)
         shelf.slices[key], at, good, total = sliced(held, slo.slices, at, good, total, seen)
+        seen = shelf.slices[key].judged_until
     ledger = books.add(ledger, at, good, total, seen)
     shelf.ledgers[key] = replace(ledger, heard_at=max(ledger.heard_at, heard))
 

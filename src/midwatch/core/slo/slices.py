@@ -6,11 +6,13 @@ it. What comes later than that belongs to a slice that was judged, and is left o
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
-from midwatch.core.memory import OpenSlices
+from midwatch.core.memory import Ledger, OpenSlices
 from midwatch.model.indicators import Slices
 from midwatch.model.world import Floats
 
@@ -19,7 +21,17 @@ NOTHING: Final = np.zeros(0)
 
 
 def new_slices(since: float) -> OpenSlices:
-    return OpenSlices(NOTHING, NOTHING, NOTHING, since)
+    """None under way; what begins before ``since`` (unix seconds) is left out unless it lasts beyond."""
+    return OpenSlices(NOTHING, NOTHING, NOTHING, since, since)
+
+
+def slices_from(ledger: Ledger, looked_at: float, width: float) -> OpenSlices:
+    """The slices of a watch that began lately: those that ``ledger`` has not seen judged, but for one that began before
+    ``looked_at``, where the events begin: it would be judged on a part of them."""
+    held = new_slices(ledger.seen_until)
+    if looked_at <= math.floor(ledger.seen_until / width + 1e-9) * width:
+        return held
+    return replace(held, judged_until=max(ledger.seen_until, math.ceil(looked_at / width - 1e-9) * width))
 
 
 def sliced(
@@ -44,4 +56,10 @@ def sliced(
     ratio = g[ripe] / t[ripe]
     if slices.rule == "good":
         ratio = (ratio >= slices.target - 1e-12).astype(np.float64)
-    return OpenSlices(every[~over], g[~over], t[~over], float(judged_until)), every[ripe], ratio, np.ones(ratio.size)
+    seen = max(held.seen_until, seen_until)
+    return (
+        OpenSlices(every[~over], g[~over], t[~over], float(judged_until), seen),
+        every[ripe],
+        ratio,
+        np.ones(ratio.size),
+    )
