@@ -18,7 +18,8 @@ from midwatch.model.indicators import Composite, EventRatio, Part
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts, empty_world
 from midwatch.shell.config import SourceSettings, load_settings
-from midwatch.shell.sources import AT_ONCE, COARSE_SECONDS, DOWN_AFTER, Poller, build_source, pieces
+from midwatch.shell.reading_back import COARSE_SECONDS, pieces
+from midwatch.shell.sources import AT_ONCE, DOWN_AFTER, Poller, build_source
 
 NOW = 1_790_003_600.0 // 3600 * 3600
 HOUR = 3600.0

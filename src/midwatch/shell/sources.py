@@ -1,7 +1,7 @@
 """The poller: asks the sources of the settings for the counts of every promise that midwatch does not count itself.
 
 It runs beside the loop and never delays it: a turn takes what is there (``counts``). A step is asked for once it is
-complete; what a restart or an outage of the source left out is read back, the older part at five minutes a step. While a
+complete; what a restart or an outage of the source left out is read back (``reading_back.py``), oldest first. While a
 source does not answer, its promises keep their last counts and say since when and why there are no newer ones.
 """
 
@@ -28,15 +28,12 @@ from midwatch.model.ports import Source
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts, World
 from midwatch.shell.config import SourceSettings, resolve
+from midwatch.shell.reading_back import coarse_step, misfit, oldest, pieces, weight
 
 log = logging.getLogger("midwatch.sources")
 
-COARSE_SECONDS: Final = 300.0
-FINE_SPAN_SECONDS: Final = 6 * 3600.0  # what the ledger keeps at its finest
-PIECE_SECONDS: Final = 86400.0  # of one question, when much is read back
-LONGEST_SECONDS: Final = 33 * 86400.0  # what a ledger holds
 KEPT_SECONDS: Final = 1200.0  # of what the ledgers have taken already: as much as the World's window
-MAX_STEPS: Final = 20_000  # of one promise, waiting to be taken; the period at coarse steps and six hours at fine ones
+MAX_STEPS: Final = 20_000  # of one ledger, waiting to be taken; reading on waits for room, and begins where it stopped
 AT_ONCE: Final = 4  # questions to one source
 DOWN_AFTER: Final = 3  # failures on end, of any promises: the source is down, and one promise asks for all
 FIRST_BACKOFF_SECONDS: Final = 5.0
@@ -90,27 +87,6 @@ def build_source(name: str, settings: SourceSettings) -> Source:
 
     client = Client(resolve(settings.url), headers, timeout_seconds=settings.timeout_seconds)
     return PrometheusSource(name, client, counting(settings.arithmetic))
-
-
-def pieces(since_at: float, until_at: float, step_seconds: float) -> list[tuple[float, float, float]]:
-    """(begin, end, step) that cover [since, until): coarse where it lies more than six hours back, a day at most each.
-    ``since_at`` and ``until_at`` lie on multiples of ``step_seconds``."""
-    found: list[tuple[float, float, float]] = []
-    fine_from = math.floor((until_at - FINE_SPAN_SECONDS) / 3600.0) * 3600.0
-    at = since_at
-    if since_at < fine_from:
-        # Up to the next coarse boundary in fine steps, so that no step is counted on both sides.
-        first = min(math.ceil(since_at / COARSE_SECONDS) * COARSE_SECONDS, fine_from)
-        if first > at:
-            found.append((at, first, step_seconds))
-        at = first
-        while at < fine_from:
-            end = min((math.floor(at / PIECE_SECONDS) + 1) * PIECE_SECONDS, fine_from)
-            found.append((at, end, COARSE_SECONDS))
-            at = end
-    if at < until_at:
-        found.append((at, until_at, step_seconds))
-    return found
 
 
 @dataclass
@@ -194,6 +170,8 @@ class Poller:
             asked.slo = slo
             if served is None:
                 asked.gap = self._unserved(slo)
+            elif why := misfit(slo, served.settings.step_seconds):
+                asked.gap = f"{name}: {why}"
             elif not asked.busy and self._due(asked, served, now):
                 asked.busy = True
                 served.asking += 1
@@ -230,9 +208,10 @@ class Poller:
             async with served.slots:
                 if served.failures >= DOWN_AFTER and self._clock() < served.not_before:
                     return  # it went down while this one stood in the queue
-                await self._read_on(asked, served, now)
-            asked.failures, asked.not_before = 0, 0.0
-            self._well(served)
+                answered = await self._read_on(asked, served, now)
+            if answered:
+                asked.failures, asked.not_before = 0, 0.0
+                self._well(served)
         except SourceError as error:
             self._failed(asked, served, error)
         except Exception as error:  # a source is foreign code: whatever it does, the next step is asked for again
@@ -242,23 +221,36 @@ class Poller:
             asked.busy = False
             served.asking -= 1
 
-    async def _read_on(self, asked: _Asked, served: _Served, now: float) -> None:
+    async def _read_on(self, asked: _Asked, served: _Served, now: float) -> bool:
+        """Whether anything was asked."""
         slo, step = asked.slo, served.settings.step_seconds
         until = self._until(served, now)
         if math.isnan(asked.seen):
             asked.seen = math.floor(self._first(slo, until) / step) * step
-        parts = pieces(asked.seen, until, step)
+        parts = pieces(asked.seen, until, step, coarse_step(slo, step))
         for number, (begin, end, width) in enumerate(parts):
+            if self._full(asked, round((end - begin) / width)):
+                return number > 0  # the ledgers take what there is; the next look reads on
             self.counters["source_questions"] += 1
             found = await served.source.counts(slo, begin, end, width)
             last = number == len(parts) - 1
-            self._take(asked, found, end, last)
+            self._take(asked, [_weighed(one, weight(slo, width, step)) for one in found], end, last)
         asked.tried = until
+        return True
+
+    def _full(self, asked: _Asked, more: int) -> bool:
+        """Whether one of its ledgers has so much to take already that ``more`` steps would be too many."""
+        longest = max(asked.keys.values(), key=lambda one: one.at.size, default=None)
+        return longest is not None and self._waiting(longest) + more > MAX_STEPS
+
+    def _waiting(self, one: SliCounts) -> int:
+        taken = self._taken(one.key) or self._taken(one.slo)
+        return one.at.size if taken is None else int((one.at >= taken).sum())
 
     def _first(self, slo: Slo, until: float) -> float:
         """Where reading begins: where the ledger stands, or at the period's begin."""
-        oldest = until - min(slo.period_seconds, LONGEST_SECONDS)
-        return max(oldest, self._taken(slo.name) or oldest)
+        begin = oldest(slo, until)
+        return max(begin, self._taken(slo.name) or begin)
 
     def _take(self, asked: _Asked, found: Sequence[SliCounts], end: float, last: bool) -> None:
         """What one question brought. Only the newest end can be a gap; further back, what is missing had no events."""
@@ -351,6 +343,10 @@ class Poller:
     def gauges(self) -> dict[str, float]:
         down = sum(1 for served in self._sources.values() if served.failures >= DOWN_AFTER)
         return {"sources": float(len(self._sources)), "sources_down": float(down)}
+
+
+def _weighed(one: SliCounts, worth: float) -> SliCounts:
+    return one if worth == 1 else replace(one, good=one.good * worth, total=one.total * worth)
 
 
 def _backoff(failures: int) -> float:

@@ -108,10 +108,7 @@ def budget(
     since, until = bounds(slo, now)
     if ledger is None:
         return Budget(key, slo.name, "no_data", slo.target, since, until, 0.0, why=blind or "nothing was counted yet")
-    if slo.calendar is None:
-        good, total = books.sums(ledger, slo.period_seconds, now)
-    else:
-        good, total = books.between(ledger, since, now)
+    good, total = books.between(ledger, since, now)
     less = adjust.correction(adjustments, slo.name, key, ledger, since, now)
     usual_seconds = max(min(until - since, ledger.seen_until - ledger.first_at), books.LEVELS[0][0])
     usual = books.between(ledger, ledger.seen_until - usual_seconds, ledger.seen_until)[1]
