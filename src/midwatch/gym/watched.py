@@ -47,6 +47,7 @@ class WatchProcess:
         mode: str = "auto",
         store: str = "none",
         tick_seconds: float = 5.0,
+        policy: Sequence[Path] = (),
     ) -> None:
         self.folder = folder.absolute()
         self.console_port = console_port or free_port()
@@ -56,6 +57,7 @@ class WatchProcess:
             "mode": mode,
             "store": store,
             "tick_seconds": tick_seconds,
+            "policy": [str(path.absolute()) for path in policy],
             "actuators": fleet_section(fleet, catalogue()),
         }
         self._process: asyncio.subprocess.Process | None = None
