@@ -11,13 +11,16 @@ Multi-window multi-burn-rate (Site Reliability Workbook, chapter 5) with a guard
   and chance at the budget's ratio would do that less than once in 1e9. It pages after five failures where a window takes a
   hundred.
 
+What a person left out (maintenance) or gave back counts for none of these; one that was said afterwards closes what fires
+because of it alone.
+
 How often these cry on healthy data and how fast they are: ``docs/results/slo.md``.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -25,8 +28,10 @@ import numpy.typing as npt
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
+from midwatch.core.slo.corrected import corrected, left_out_seconds, touching, why
 from midwatch.core.slo.tiers import counts_events, tiers_of
 from midwatch.core.turn import Turn
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import FindingClosed, FindingOpened
 from midwatch.model.findings import Finding
 from midwatch.model.slo import AlertRules, BurnTier, Slo
@@ -120,13 +125,20 @@ def _judge(
     good, total = books.sums(ledger, longest, turn.now)
     if total - good <= 0 and not any(ident in turn.state.findings for ident in idents.values()):
         return turn  # nothing failed in the longest window that a tier wants burning: none can fire
+    whole, farthest = ledger, max((OUTAGE_SECONDS, *(tier.long_seconds for tier in tiers)))
+    left = touching(turn.state.adjustments, slo.name, turn.now - farthest, turn.now)
+    ledger = corrected(whole, left)
     for tier in tiers:
         ident = idents[tier.name]
         calm = _calm(slo, tier, ledger, turn.now)
         if ident in turn.state.findings:
-            if calm and turn.now - turn.memory.started_at >= RELEARN_SECONDS:
+            if turn.now - turn.memory.started_at < RELEARN_SECONDS:
+                continue
+            if calm:
                 turn = turn.emit(FindingClosed(ident, "burns no faster than it may"))
-        elif not calm and (burns := _burns(slo, tier, ledger, rules, turn.now)) is not None:
+            elif left and _only_corrected(slo, tier, whole, ledger, left, rules, turn.now):
+                turn = turn.emit(FindingClosed(ident, why(left[-1])))
+        elif not calm and (burns := _burns(slo, tier, ledger, rules, turn.now, left)) is not None:
             since = turn.memory.burning_since.get(ident, turn.now)
             if turn.now - since < rules.for_seconds:
                 waiting[ident] = since
@@ -135,11 +147,21 @@ def _judge(
     return turn
 
 
-def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: float) -> float | None:
-    """The burn rate when the tier fires, else None.
+def _only_corrected(
+    slo: Slo, tier: BurnTier, whole: Ledger, ledger: Ledger, left: Sequence[Adjustment], rules: AlertRules, now: float
+) -> bool:
+    """Whether the tier would fire on all that was counted, and does not on what corrections left of it."""
+    burns = _burns(slo, tier, whole, rules, now)
+    return burns is not None and _burns(slo, tier, ledger, rules, now, left) is None
+
+
+def _burns(
+    slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: float, left: Sequence[Adjustment] = ()
+) -> float | None:
+    """The burn rate when the tier fires, else None. ``left`` are the corrections that made ``ledger``.
 
     A window that history does not cover yet is judged by its expected traffic: half a minute of errors after a minute of
-    life is not three days of them.
+    life is not three days of them, nor are those after a night of maintenance.
     """
     budget = 1 - slo.target
     if tier.name == OUTAGE:
@@ -147,7 +169,11 @@ def _burns(slo: Slo, tier: BurnTier, ledger: Ledger, rules: AlertRules, now: flo
         return bad / whole / budget if whole > 0 and outage(bad, whole, budget, rules) else None
     good_short, short = books.sums(ledger, tier.short_seconds, now)
     good_long, long = books.sums(ledger, tier.long_seconds, now)
-    expected = long * max(1.0, tier.long_seconds / max(now - ledger.first_at, ledger.levels[0][0]))
+    covered = now - ledger.first_at
+    if left:
+        begin = max(now - tier.long_seconds, ledger.first_at)
+        covered = now - begin - left_out_seconds(left, begin, now)
+    expected = long * max(1.0, tier.long_seconds / max(covered, ledger.levels[0][0]))
     bad = long - good_long
     if not fires(bad, expected, short - good_short, short, tier, budget, rules):
         return None

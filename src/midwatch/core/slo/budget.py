@@ -20,6 +20,7 @@ from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo import adjust
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.calendar import period
+from midwatch.core.slo.corrected import corrected, touching
 from midwatch.core.slo.slices import SETTLE_SECONDS
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.slo import Slo
@@ -104,7 +105,7 @@ def budget(
 ) -> Budget:
     """The budget of one ledger. ``key`` is the ledger's (the SLO's name unless it is a group), ``blind`` why nothing can be
     seen of it right now (``blind_why``)."""
-    key = key or slo.name
+    key, adjustments = key or slo.name, tuple(adjustments)
     since, until = bounds(slo, now)
     if ledger is None:
         return Budget(key, slo.name, "no_data", slo.target, since, until, 0.0, why=blind or "nothing was counted yet")
@@ -112,7 +113,8 @@ def budget(
     less = adjust.correction(adjustments, slo.name, key, ledger, since, now)
     usual_seconds = max(min(until - since, ledger.seen_until - ledger.first_at), books.LEVELS[0][0])
     usual = books.between(ledger, ledger.seen_until - usual_seconds, ledger.seen_until)[1]
-    hour = books.sums(ledger, BURN_SECONDS, now)
+    left = touching(adjustments, slo.name, now - BURN_SECONDS, now)
+    hour = books.sums(corrected(ledger, left), BURN_SECONDS, now)
     quiet = quiet_seconds(usual, usual_seconds)
     counts = Counts(
         max(0.0, good + less.good),

@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from midwatch.core.memory import Ledger, Sentinel, Suspicion
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo import sequential
 from midwatch.core.slo.alerts import RELEARN_SECONDS, ledgers_of
+from midwatch.core.slo.corrected import corrected, pieces, touching, why
 from midwatch.core.slo.tiers import counts_events
 from midwatch.core.turn import Turn
+from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import FindingClosed, FindingOpened
 from midwatch.model.findings import HARMFUL, SLOW_BURN, Finding
 from midwatch.model.slo import Slo
@@ -35,6 +38,7 @@ class _Row:
     slo: Slo
     key: str
     ledger: Ledger
+    left: tuple[Adjustment, ...]  # corrections of the last days
 
     @property
     def ident(self) -> str:
@@ -45,7 +49,12 @@ def wake(turn: Turn) -> Turn:
     """Take in the steps that are new; open and close findings."""
     if not turn.state.policy.alerts.wake:
         return turn
-    rows = [_Row(*found) for found in ledgers_of(turn) if counts_events(found[0])]
+    since = turn.now - math.prod(books.LEVELS[1])
+    rows = [
+        _Row(slo, key, ledger, touching(turn.state.adjustments, slo.name, since, turn.now))
+        for slo, key, ledger in ledgers_of(turn)
+        if counts_events(slo)
+    ]
     if not rows:
         return turn
     sentinel = _same_rows(turn.memory.sentinel, rows, turn.now)
@@ -60,10 +69,15 @@ def wake(turn: Turn) -> Turn:
         seen = _caught_up(sentinel, rows, budget, raised) if fresh else sentinel
         sentinel = replace(sentinel, dispersion=_dispersion(rows, seen.suspicion), weighed_at=turn.now)
     sentinel = _caught_up(sentinel, rows, budget, raised)
-    turn, suspicion = _closed(turn, rows, raised, sentinel.suspicion)
+    turn, suspicion = _corrected_away(turn, rows, budget, raised, sentinel.suspicion)
+    turn, suspicion = _closed(turn, rows, np.where(_open(turn, rows), raised, np.nan), suspicion)
     turn = _opened(turn, rows, suspicion)
-    told = np.array([row.ident in turn.state.findings for row in rows])
+    told = _open(turn, rows)
     return turn.remember(sentinel=replace(sentinel, suspicion=suspicion, told=told))
+
+
+def _open(turn: Turn, rows: list[_Row]) -> npt.NDArray[np.bool_]:
+    return np.array([row.ident in turn.state.findings for row in rows])
 
 
 def _same_rows(before: Sentinel | None, rows: list[_Row], now: float) -> Sentinel:
@@ -104,7 +118,7 @@ def _dispersion(rows: list[_Row], suspicion: Suspicion) -> Floats:
     """From the last days at 5 minutes, up to where what is suspected now began, and an hour ago at the latest; before a
     ledger's first count and without traffic there is nothing to weigh."""
     step, size = books.LEVELS[1]
-    counts = np.stack([row.ledger.counts[1] for row in rows])
+    counts = np.stack([corrected(row.ledger, row.left).counts[1] for row in rows])
     head = np.array([row.ledger.head_at[1] for row in rows])
     ends_at = head[:, None] - step * np.arange(size - 1, -1, -1) + step
     usual_until = np.minimum(sequential.begun(suspicion), head - JUDGED_SECONDS)
@@ -129,6 +143,12 @@ def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Flo
         if count[index]:
             good, whole = row.ledger.counts[0][:, column[index] : column[index] + count[index]]
             total[index, : whole.size], bad[index, : whole.size] = whole, whole - good
+        at = first[index] + step * np.arange(steps)
+        for kind, since, over in pieces(row.left):
+            touched = (at < over) & (at + step > since)
+            bad[index, touched] = 0.0
+            if kind == "exclude":
+                total[index, touched] = 0.0
     suspicion, dispersion = sentinel.suspicion, sentinel.dispersion
     done = 0
     for upto in np.unique(count[count > 0]).tolist():  # one that was away for hours does not make all others wait
@@ -148,13 +168,31 @@ def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Flo
     return replace(sentinel, suspicion=suspicion, seen_until=np.maximum(sentinel.seen_until, until))
 
 
+def _corrected_away(
+    turn: Turn, rows: list[_Row], budget: Floats, raised: Floats, suspicion: Suspicion
+) -> tuple[Turn, Suspicion]:
+    """A correction that was said afterwards settles what was suspected, or told, because of what it takes away."""
+    gone = np.zeros(len(rows), dtype=bool)
+    for i in np.flatnonzero(sequential.alarms(suspicion) | np.isfinite(raised)).tolist():
+        row, finding = rows[i], turn.state.findings.get(rows[i].ident)
+        since = finding.since_at if finding is not None else float(sequential.begun(suspicion)[i])
+        left = touching(row.left, row.slo.name, since, turn.now)
+        if not left or (finding is not None and turn.now - turn.memory.started_at < RELEARN_SECONDS):
+            continue
+        good, total = books.between(corrected(row.ledger, left), since, turn.now)
+        gone[i] = total - good <= budget[i] * total
+        if gone[i] and finding is not None:
+            turn = turn.emit(FindingClosed(row.ident, why(left[-1])))
+    return turn, sequential.forget(suspicion, gone, turn.now) if gone.any() else suspicion
+
+
 def _closed(turn: Turn, rows: list[_Row], raised: Floats, suspicion: Suspicion) -> tuple[Turn, Suspicion]:
     """Close what is over; nothing is suspected of it any more."""
     over = np.isfinite(raised) & (suspicion.down >= sequential.END_NATS)
     if not over.any() or turn.now - turn.memory.started_at < RELEARN_SECONDS:
         return turn, suspicion
-    why = "its errors are back within the budget"
-    turn = turn.emit(*(FindingClosed(rows[i].ident, why) for i in np.flatnonzero(over)))
+    back = "its errors are back within the budget"
+    turn = turn.emit(*(FindingClosed(rows[i].ident, back) for i in np.flatnonzero(over)))
     return turn, sequential.forget(suspicion, over, turn.now)
 
 
