@@ -67,23 +67,19 @@ class Health:
 
 
 def health_report(watch: Watch) -> dict[str, Any]:
-    """What the health page and ``midwatch status`` show. ``degraded`` holds a sentence per part in trouble."""
+    """What the health page and ``midwatch status`` show. ``degraded`` holds a sentence per part in trouble; ``silence``
+    says that no telemetry comes in, or nothing."""
     vitals, settings = watch.vitals, watch.settings
     degraded = list(vitals.troubles.values())
     if vitals.last_tick_at and watch.now() - vitals.last_tick_at > 4 * settings.tick_seconds:
         degraded.append(f"the loop has not turned for {watch.now() - vitals.last_tick_at:.0f} s")
-    if watch.hands_off:
-        degraded.append("hands off: no action is carried out; pages still are")
-    if not vitals.last_data_at:
-        degraded.append("no telemetry has come in yet")
-    elif (quiet := watch.now() - vitals.last_data_at) > 60:
-        degraded.append(f"no telemetry has come in for {quiet:.0f} s")
     pulse = watch.heartbeat.pulse if watch.heartbeat else None
     if pulse is not None and pulse.ok is False:
         degraded.append(f"the dead-man call fails: {pulse.why}")
     recent = sorted(vitals.recent_ticks)
     return {
         "degraded": degraded,
+        "silence": _silence(vitals, watch.now()),
         "started_at": vitals.started_at,
         "ticks": vitals.ticks,
         "tick_errors": vitals.tick_errors,
@@ -110,6 +106,13 @@ def health_report(watch: Watch) -> dict[str, Any]:
         if pulse.ok is None
         else pulse.why,
     }
+
+
+def _silence(vitals: Health, now: float) -> str:
+    if not vitals.last_data_at:
+        return "no telemetry has come in yet"
+    quiet = now - vitals.last_data_at
+    return f"no telemetry has come in for {quiet:.0f} s" if quiet > 60 else ""
 
 
 def beat(watch: Watch) -> dict[str, Any]:

@@ -115,9 +115,8 @@ def _print_status(found: dict[str, Any], told: dict[str, Any] | None, where: Pat
     if found["hands_off"]:
         who = f" (by {found['hands_off_by']})" if found["hands_off_by"] else ""
         out.print(f"[bold yellow]Hands off{who}: no action is carried out. Release: midwatch hands-off --release[/]")
-    for line in found["health"].get("degraded", ()):
-        if found["hands_off"] and line.startswith("hands off"):
-            continue  # said above, with how to release it
+    health = found["health"]
+    for line in filter(None, (*health.get("degraded", ()), health.get("silence"))):
         out.print(Text(f"! {line}", style="yellow"), soft_wrap=True)
     for row in found["waiting_for_you"]:
         line = f"? {row['id']} {row['verb']} {name_of(row['target'])} waits for a yes: midwatch approve {row['id']}"

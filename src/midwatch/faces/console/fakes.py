@@ -91,6 +91,7 @@ class FakeWatch:
         promises: int = 0,
     ) -> None:
         self.now = now
+        self.otlp_port = 4318
         self.token = token
         self.tokens = tokens or {}
         self.journal = FakeJournal()

@@ -51,6 +51,7 @@ class View(Struct, frozen=True):
     hands_off: bool
     degraded: tuple[str, ...]
     mode: str
+    otlp_port: int
     hands: tuple[float, str] | None  # when and by whom the hands were last taken off or put on
 
 
@@ -59,7 +60,8 @@ def read_view(watch: WatchView, projection: JournalProjection, now: float) -> Vi
     degraded = tuple(str(line) for line in watch.health().get("degraded", ()))[:10]
     hands = projection.hands
     since = (hands.at, getattr(hands.event, "by", "")) if hands is not None else None
-    return View(state, world, read_fleet(state, world, now), now, watch.hands_off, degraded, watch.mode, since)
+    fleet = read_fleet(state, world, now)
+    return View(state, world, fleet, now, watch.hands_off, degraded, watch.mode, watch.otlp_port, since)
 
 
 def banner(view: View) -> Banner:
@@ -319,8 +321,8 @@ def health_page(view: View, watch: WatchView) -> dict[str, Any]:
     plain: dict[str, Any] = {}
     sections: dict[str, dict[str, Any]] = {}
     for name, value in watch.health().items():
-        if name == "degraded":
-            continue
+        if name in ("degraded", "silence"):
+            continue  # said at the top of the page, and with what it cannot see
         if isinstance(value, dict):
             sections[name] = {str(k): v for k, v in list(value.items())[:60]}
         else:

@@ -51,6 +51,11 @@ class WatchView(Protocol):
         ...
 
     @property
+    def otlp_port(self) -> int:
+        """Where telemetry comes in."""
+        ...
+
+    @property
     def token(self) -> str | None:
         """What people must know to get in; None on a loopback address without one."""
         ...

@@ -23,16 +23,17 @@ BAR: Final = 20
 
 
 def plain_table(*names: str, right: tuple[str, ...] = ()) -> Table:
+    """Only the first column folds on a narrow terminal: names may be long, and numbers must be read at a glance."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in names:
-        table.add_column(name, overflow="fold", justify="right" if name in right else "left")
+    for at, name in enumerate(names):
+        table.add_column(name, overflow="fold", no_wrap=at > 0, justify="right" if name in right else "left")
     return table
 
 
-def bar_of(left: float) -> str:
-    """What is left of a budget as a bar of twenty signs."""
-    full = round(BAR * min(1.0, max(0.0, left)))
-    return "█" * full + "░" * (BAR - full)
+def bar_of(left: float, size: int = BAR) -> str:
+    """What is left of a budget as a bar of ``size`` signs."""
+    full = round(size * min(1.0, max(0.0, left)))
+    return "█" * full + "░" * (size - full)
 
 
 def budgets(rows: list[dict[str, Any]]) -> Table:
@@ -46,7 +47,7 @@ def budgets(rows: list[dict[str, Any]]) -> Table:
             percent(row["target"]),
             percent(row["sli"], 3),
             percent(row["left"], 1),
-            Text(bar_of(row["left"]) if row["left"] is not None else "", style=style),
+            Text(bar_of(row["left"], 10) if row["left"] is not None else "", style=style),
             "-" if row["burn"] is None else f"{row['burn']:.2g} x",
             Text(row["alert"], style="bold red" if row["alert"] == "page" else "yellow"),
         )
@@ -69,8 +70,9 @@ def print_alerts(found: dict[str, Any]) -> None:
     for gone in found["gone_seconds"]:
         ratio = gone["error_ratio"]
         out.print(f"\n{percent(ratio)} of requests fail: the budget is gone in {span(gone['seconds'])}")
-        table = plain_table("tier", "at", "windows", "fires after", "falls silent after", "budget spent", "")
-        for row in (r for r in found["rows"] if r["error_ratio"] == ratio):
+        table = plain_table("tier", "at", "windows", "fires after", "silent after", "budget spent")
+        rows = [row for row in found["rows"] if row["error_ratio"] == ratio]
+        for row in rows:
             windows = f"{window(row['long_seconds'])} / {window(row['short_seconds'])}"
             fires = span(row["detect_seconds"]) if row["state"] == "fires" else row["state"]
             table.add_row(
@@ -80,9 +82,10 @@ def print_alerts(found: dict[str, Any]) -> None:
                 Text(fires, style="" if row["state"] == "fires" else "dim"),
                 span(row["reset_seconds"]),
                 percent(row["spent"], 2),
-                Text(row["why"], style="dim"),
             )
         out.print(table)
+        for row in (row for row in rows if row["why"]):
+            out.print(Text(f"  {row['tier']}: {row['why']}", style="dim"), soft_wrap=True)
 
 
 def print_score(score: dict[str, Any]) -> None:
