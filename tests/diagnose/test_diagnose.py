@@ -177,10 +177,14 @@ def test_calls_lost_to_one_callee_are_the_way_unless_the_caller_has_just_changed
     hypotheses, _ = ranked(world, symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.NETWORK_FAULT)
     host = Change("c1", START + ONSET * STEP - 2, "config", CHECKOUT, before="host=payment", after="host=paymnet")
-    hypotheses, _ = ranked(world, symptom(), changes=(host,))
-    assert {(h.entity, h.kind) for h in hypotheses[:2]} == {
+    beside = Change("c2", START + ONSET * STEP - 6, "deploy", PAYMENT, before="1.0", after="1.1")
+    hypotheses, _ = ranked(world, symptom(), changes=(host, beside))
+    assert [(h.entity, h.kind) for h in hypotheses[:2]] == [
         (CHECKOUT, faults.BAD_CONFIG), (PAYMENT, faults.NETWORK_FAULT),
-    }  # fmt: skip
+    ]  # fmt: skip
+    assert hypotheses[0].probability > 0.7
+    suspected = [h.probability for h in hypotheses if (h.entity, h.kind) == (PAYMENT, faults.BAD_DEPLOY)]
+    assert max(suspected, default=0.0) < 0.02, "its own deploy would have met its other callers, too"
 
 
 def silent_region(door_dies: bool) -> World:

@@ -24,6 +24,9 @@ KINDS: Final = {"deploy": faults.BAD_DEPLOY, "config": faults.BAD_CONFIG, "flag"
 AFTER_SECONDS: Final = 15.0
 CLOSENESS: Final = ((15.0, 4.0), (35.0, 3.2), (75.0, 2.0), (150.0, 0.8), (300.0, 0.2))
 """(seconds before the onset, nats)."""
+OWN_CALLS: Final = (
+    2.5  # nats: a broken way has 3.5 to 4.5 (network.py), and a change breaks other things as often as calls
+)
 
 
 def changed(case: Case, entity: str) -> dict[str, Change]:
@@ -51,8 +54,11 @@ def changes(case: Case, blame: Blame) -> Iterator[Clue]:
         text = f"{change.kind} of {name_of(entity)}{f' ({what})' if what else ''} {when}"
         scope = {"change": change.id, "version": change.after, "flag": _flag(change)}
         scope = {k: v for k, v in scope.items() if v}
-        share = min(1.0, blame.of(entity) + _lost_share(case, blame, entity))
+        lost = _lost_share(case, blame, entity)
+        share = min(1.0, max(0.0, blame.of(entity) - _lost_by_others(case, blame, entity)) + lost)
         yield clue(entity, kind, weight, "change", text, value=before, unit="seconds", share=share, scope=scope)
+        if lost > 0.5 * share:
+            yield _own_calls(case, entity, kind, share)
         if kind == faults.BAD_DEPLOY:
             yield from _versions(case, entity, change)
 
@@ -62,6 +68,26 @@ def _lost_share(case: Case, blame: Blame, entity: str) -> float:
     parts = {callee: lost / blame.errors[callee] for callee, lost in lost_by(case, entity).items()
              if blame.errors.get(callee, 0.0) > 0}  # fmt: skip
     return sum(min(1.0, part) * blame.of(callee) for callee, part in parts.items())
+
+
+def _lost_by_others(case: Case, blame: Blame, entity: str) -> float:
+    """The share of the harm that is booked on this entity for calls which one caller alone loses: a change here would have
+    met its other callers, too."""
+    errors = blame.errors.get(entity, 0.0)
+    if errors <= 0:
+        return 0.0
+    callers = case.world.callers.get(entity, ())
+    lost = sum(lost_by(case, caller).get(entity, 0.0) for caller in callers if kind_of(caller) == "service")
+    return min(1.0, lost / errors) * blame.of(entity)
+
+
+def _own_calls(case: Case, entity: str, kind: str, share: float) -> Clue:
+    """What a change does to the entity's own calls looks like a bad way: it explains them as well as the network does, less
+    what a change has of other things to break."""
+    lost = lost_by(case, entity)
+    names = ", ".join(sorted(name_of(callee) for callee in lost))
+    text = f"its calls to {names} break, and nobody else's ({sum(lost.values()):.0f} times)"
+    return clue(entity, kind, OWN_CALLS, "network", text, value=sum(lost.values()), unit="count", share=share)
 
 
 def _says(change: Change) -> bool:
