@@ -28,6 +28,8 @@ import numpy.typing as npt
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
+from midwatch.core.slo.budget import stale_seconds
+from midwatch.core.slo.composite import journey, weighted
 from midwatch.core.slo.corrected import corrected, left_out_seconds, touching, why
 from midwatch.core.slo.tiers import counts_events, tiers_of
 from midwatch.core.turn import Turn
@@ -43,6 +45,7 @@ OUTAGE_SHARE: Final = 0.5
 OUTAGE_NATS: Final = math.log(1e9)
 OUTAGE_SECONDS: Final = 3600.0  # a run of failures that is spread over more than this is not one outage
 BLIP_SECONDS: Final = 10.0
+PART_SECONDS: Final = 3600.0  # a part of a composite that had no events for so long says nothing any more
 
 Bools = npt.NDArray[np.bool_]
 
@@ -122,29 +125,37 @@ def _judge(
     rules = turn.state.policy.alerts
     # An outage looks at its newest run, which a source counts behind time: ten seconds before now hold nothing of it.
     longest = max((OUTAGE_SECONDS if tier.name == OUTAGE else tier.short_seconds for tier in tiers), default=0.0)
-    good, total = books.sums(ledger, longest, turn.now)
+    at = judged_at(slo, ledger, turn.now)
+    good, total = books.sums(ledger, longest, at)
     if total - good <= 0 and not any(ident in turn.state.findings for ident in idents.values()):
         return turn  # nothing failed in the longest window that a tier wants burning: none can fire
     whole, farthest = ledger, max((OUTAGE_SECONDS, *(tier.long_seconds for tier in tiers)))
-    left = touching(turn.state.adjustments, slo.name, turn.now - farthest, turn.now)
+    left = touching(turn.state.adjustments, slo.name, at - farthest, at)
     ledger = corrected(whole, left)
     for tier in tiers:
         ident = idents[tier.name]
-        calm = _calm(slo, tier, ledger, turn.now)
+        calm = _calm(slo, tier, ledger, at)
         if ident in turn.state.findings:
             if turn.now - turn.memory.started_at < RELEARN_SECONDS:
                 continue
             if calm:
                 turn = turn.emit(FindingClosed(ident, "burns no faster than it may"))
-            elif left and _only_corrected(slo, tier, whole, ledger, left, rules, turn.now):
+            elif left and _only_corrected(slo, tier, whole, ledger, left, rules, at):
                 turn = turn.emit(FindingClosed(ident, why(left[-1])))
-        elif not calm and (burns := _burns(slo, tier, ledger, rules, turn.now, left)) is not None:
+        elif not calm and (burns := _burns(slo, tier, ledger, rules, at, left)) is not None:
             since = turn.memory.burning_since.get(ident, turn.now)
             if turn.now - since < rules.for_seconds:
                 waiting[ident] = since
             else:
-                turn = turn.emit(FindingOpened(_finding(ident, slo, key, tier, ledger, burns, turn.now, rules)))
+                turn = turn.emit(FindingOpened(_finding(ident, slo, key, tier, ledger, burns, at, rules)))
     return turn
+
+
+def judged_at(slo: Slo, ledger: Ledger, now: float) -> float:
+    """Where the windows end. What a source counts lies a step and a delay behind ``now``, and a slice its width: the five
+    minutes before now hold nothing of a step of five minutes. They end with what was seen, unless nobody looks any more."""
+    behind = slo.sli == "source" or slo.slices is not None
+    return min(now, ledger.seen_until) if behind and now - ledger.seen_until <= stale_seconds(slo) else now
 
 
 def _only_corrected(
@@ -189,16 +200,30 @@ def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
     """Whether the newest minute with traffic is within the tier's rate: an alert need not wait for its short window to
     empty once the errors have stopped. No traffic is not calm.
 
-    What a source counts lies a step and a delay behind ``now``, and a slice its width: there the minute ends with the newest
-    step that held events, however wide a step is.
+    Where counts come step by step the minute ends with the newest step that held events, however wide a step is.
     """
     width = min(60.0, tier.short_seconds)
     if slo.sli == "source" or slo.slices is not None:
-        end = _newest_end(ledger)
-        good, total = books.between(ledger, end - width, end)
+        good, total = _newest(ledger, width, now - PART_SECONDS)
     else:
         good, total = books.sums(ledger, width, now)
     return total > 0 and (total - good) / total < max((1 - slo.target), 0.5 * tier.factor * (1 - slo.target))
+
+
+def _newest(ledger: Ledger, width: float, since: float) -> tuple[float, float]:
+    """Good and total of the newest ``width`` seconds with events. Of a composite every part has its own, unless they end
+    before ``since``: the newest step of a slow part is older than a minute of a fast one."""
+    if ledger.rule:
+        alive = [part.rule != "" or _newest_end(part) > since for part, _ in ledger.parts]
+        parts = zip(ledger.parts, alive, strict=True)
+        found = np.array([_newest(part, width, since) if on else (0.0, 0.0) for (part, _), on in parts]).T
+        if ledger.rule == "weighted":
+            good, total = weighted(found[0], found[1], np.array([weight for _, weight in ledger.parts]))
+            return float(good), float(total)
+        good, total = journey(found[0][:, None], found[1][:, None])
+        return float(good.sum()), float(total.sum())
+    end = _newest_end(ledger)
+    return books.between(ledger, end - width, end)
 
 
 def _newest_end(ledger: Ledger) -> float:

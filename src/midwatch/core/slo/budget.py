@@ -95,6 +95,11 @@ class Budget(Struct, frozen=True):
         return self.until_at - self.since_at
 
 
+def stale_seconds(slo: Slo) -> float:
+    """How far a ledger may lie behind while somebody looks: a slice is counted when it is judged."""
+    return STALE_SECONDS + (slo.slices.seconds + SETTLE_SECONDS if slo.slices is not None else 0.0)
+
+
 def bounds(slo: Slo, now: float) -> tuple[float, float]:
     """Start and end of the period that counts at ``now``."""
     return (now - slo.period_seconds, now) if slo.calendar is None else period(slo.calendar, now)
@@ -125,8 +130,7 @@ def budget(
         *hour,
         books.sums(ledger, quiet, now)[1],
     )
-    judged_after = slo.slices.seconds + SETTLE_SECONDS if slo.slices is not None else 0.0
-    if not blind and now - ledger.seen_until > STALE_SECONDS + judged_after:
+    if not blind and now - ledger.seen_until > stale_seconds(slo):
         blind = "nothing was counted since"
     heard = ledger.heard_at or (ledger.seen_until if usual > 0 else 0.0)
     return reckon(
