@@ -19,25 +19,21 @@ from midwatch.model.world import (
     Floats,
     Gap,
     LatencySet,
-    LogPattern,
-    LogSet,
     SeriesSet,
     World,
     empty_world,
 )
 from midwatch.shell.ingest.measures import Measures
+from midwatch.shell.ingest.patterns import Patterns
 from midwatch.shell.ingest.registry import Registry, Reporter
 from midwatch.shell.ingest.requests import Requests
 from midwatch.shell.ingest.ring import ANYONE, LATE, Ring
-from midwatch.shell.ingest.rows import Batch, Limits, LogLine, Resource
-from midwatch.shell.ingest.templates import Templates
+from midwatch.shell.ingest.rows import Batch, Limits, Resource
 from midwatch.shell.ingest.traces import TraceBuffer
 
-WARN: Final = 13
 # What a container runtime says of a process is no sign that the process lives.
 _TOLD_BY_OTHERS: Final = ("container.", "container_", "k8s.", "kube_")
 _SWEEP_SECONDS: Final = 0.25
-_MAX_PATTERNS: Final = 5000
 
 
 class WorldBuilder:
@@ -58,13 +54,11 @@ class WorldBuilder:
         self.limits = limits or Limits()
         self.step_seconds, self.settle_seconds, self._silent_seconds = step_seconds, settle_seconds, silent_seconds
         self._ring = Ring(steps, step_seconds, self.limits.series)
-        self._logs = Ring(steps, step_seconds, _MAX_PATTERNS)
         self._registry = Registry(self._ring, self.limits)
+        self._patterns = Patterns(steps, step_seconds, self._registry, self.limits)
         self._traces = TraceBuffer(self.limits)
         self._requests = Requests(self._ring, self._registry, self.limits, self._traces)
         self._measures = Measures(self._ring, self._registry, self._requests, self.limits)
-        self._templates = Templates(_MAX_PATTERNS)
-        self._patterns: dict[tuple[str, str], LogPattern] = {}
         self._now = 0.0
         self._heard_at = 0.0
         self._swept_at = 0.0
@@ -178,35 +172,8 @@ class WorldBuilder:
             if line.resource is not resource or step != seen_step:
                 resource, seen_step = line.resource, step
                 reporter = self._reporter(resource, when, at)
-            if reporter is not None and (line.severity >= WARN or line.event):
-                self._log(line, reporter, when)
-
-    def _log(self, line: LogLine, reporter: Reporter, at: float) -> None:
-        if line.event and line.severity < WARN:
-            template = self._templates.find(f"event {line.event}")
-        else:
-            template = self._templates.find(line.body, str(line.attributes.get("exception.type", "")))
-        entity, identity = reporter.entity, template.id
-        patterns = reporter.service.patterns
-        if identity not in patterns:
-            if len(patterns) >= self.limits.patterns_per_service:
-                self._registry.over(entity, "patterns", at)
-                identity = "other"
-            patterns.add(identity)
-        key = (entity, identity)
-        column = self._logs.column(at)
-        if column == LATE:
-            return
-        row = self._logs.row(entity, identity, summed=True)
-        self._logs.values[row, column] += 1.0
-        known = self._patterns.get(key)
-        if known is None or known.exemplar != line.body:
-            first_seen = at if known is None else known.first_seen_at
-            severity = line.severity if known is None else max(line.severity, known.severity)
-            text = template.text if identity != "other" else "(other lines)"
-            self._patterns[key] = LogPattern(
-                identity, entity, severity, text, line.body, first_seen, reporter.instance, line.trace_id
-            )
+            if reporter is not None:
+                self._patterns.add(line, reporter, when)
 
     def add_change(self, change: Change) -> None:
         """A change that somebody announced. Announced again under the same id, it replaces itself; it also replaces
@@ -238,11 +205,7 @@ class WorldBuilder:
         self._measures.forget(now - window)
         if self._ring.forget(self._ring.head - self._ring.steps):
             self._requests.forget_rows()
-        self._logs.forget(self._logs.head)
-        alive = set(self._logs.rows)
-        self._patterns = {key: pattern for key, pattern in self._patterns.items() if key in alive}
-        for key, service in self._registry.services.items():
-            service.patterns = {identity for entity, identity in alive if entity == key}
+        self._patterns.forget(self._registry.services)
 
     def finish(self) -> None:
         """Judge every trace that is still open: the recording is over."""
@@ -273,7 +236,7 @@ class WorldBuilder:
             now=now,
             series=SeriesSet(index, values, start_at, self.step_seconds),
             latency=LatencySet(subjects, latency),  # type: ignore[arg-type]  # float32: counts, and a third of the room
-            logs=self._log_set(last, values.shape[1]),
+            logs=self._patterns.log_set(ring.first, last, values.shape[1]),
             entities=entities,
             edges=edges,
             entries=self._entries(),
@@ -319,19 +282,6 @@ class WorldBuilder:
             for other in instances.values()
         )
 
-    def _log_set(self, last: int, width: int) -> LogSet:
-        logs = self._logs
-        if logs.head < 0:
-            return LogSet((), np.empty((0, width)))
-        if logs.head < last:
-            logs.advance(last)
-        logs.first = self._ring.first
-        one, two = logs.window_slices(last)
-        count = len(logs.subjects)
-        counts = np.concatenate((logs.values[1:count, one], logs.values[1:count, two]), axis=1)
-        patterns = tuple(self._patterns[pair] for pair in zip(logs.subjects[1:], logs.signals[1:], strict=True))
-        return LogSet(patterns, counts)
-
     def _mappings(self) -> tuple[Mapping[str, Entity], Mapping[str, Edge]]:
         """Copies of entities and edges; they are small next to the matrices."""
         registry = self._registry
@@ -374,7 +324,7 @@ class WorldBuilder:
             "series_refused": self._ring.refused,
             "streams": len(self._measures.streams),
             "stream_resets": self._measures.streams.resets,
-            "templates": len(self._templates),
+            "templates": len(self._patterns),
         }
 
 

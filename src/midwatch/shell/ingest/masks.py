@@ -29,7 +29,7 @@ KINDS: Final[dict[str, str]] = {
 SHOWN: Final = "<*>"
 _UNTYPE: Final = {ord(kind): WILD for kind in KINDS}
 _SHOW: Final = {ord(kind): SHOWN for kind in KINDS}
-_DIGITS: Final = {ord(digit): "0" for digit in "123456789"}
+DIGITS: Final = {ord(digit): "0" for digit in "123456789"}  # a text with no digit but 0: its shape
 _REMEMBERED: Final = 50_000
 _LONGEST: Final = 200  # a piece longer than this is a value: base64, minified JSON
 
@@ -69,18 +69,25 @@ _HOST: Final = re.compile(
 )
 
 _MONTH: Final = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
-_ACROSS: Final = re.compile(
-    rf"""
-      (?P<time>(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s)?\b{_MONTH}[a-z]*\s+{NUMBER},?\s{TIME}(?:\s[A-Z]{{3,4}}\b)?(?:\s{NUMBER})?
-        | {TIME}\s{TIME}(?:\s[A-Z]{{3,4}}\b)?)
-    | (?P<size>{NUMBER}\s(?:[KMGT]i?B|B)\b)
-    | (?P<quoted>(?<=")[^"]+(?=") | (?<=(?<!\w)')[^']+(?='(?!\w)))
-    | (?P<boolean>(?<![\w.-])(?:true|false|null|True|False|None)(?![\w.-]) | (?<==)(?:none|nil|yes|no)(?![\w.-]))
-    | (?P<user>(?<=\buser=)[^\s,;)\]}}"']+ | (?<=\bfor\suser\s)[\w.@\\-]*\w | (?<=\binvalid\suser\s)[\w.@\\-]*\w)
-    """,
-    re.VERBOSE | re.ASCII,
-)  # fmt: skip
-_ACROSS_KINDS: Final = {"time": TIME, "size": SIZE, "quoted": QUOTED, "boolean": BOOLEAN, "user": USER}
+# What spans pieces: (looked for when one of these is there, pattern, type).
+_ACROSS: Final = tuple(
+    (signs, re.compile(pattern, re.VERBOSE | re.ASCII), kind)
+    for signs, pattern, kind in (
+        (
+            (TIME,),
+            rf"""(?:\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]*,?\s)?\b{_MONTH}[a-z]*\s+{NUMBER},?\s{TIME}
+                 (?:\s[A-Z]{{3,4}}\b)?(?:\s{NUMBER})?
+               | {TIME}\s{TIME}(?:\s[A-Z]{{3,4}}\b)?""",
+            TIME,
+        ),
+        ((NUMBER,), rf"{NUMBER}\s(?:[KMGT]i?B|B)\b", SIZE),
+        (('"',), r'(?<=")[^"]+(?=")', QUOTED),
+        (("'",), r"(?<=(?<!\w)')[^']+(?='(?!\w))", QUOTED),
+        (("user",), r"(?<=\bfor\suser\s)[\w.@\\-]*\w | (?<=\binvalid\suser\s)[\w.@\\-]*\w", USER),
+    )
+)
+_BOOLEANS: Final = frozenset(("true", "false", "null", "True", "False", "None"))
+_AFTER_KEYS: Final = frozenset(("none", "nil", "yes", "no"))
 _RUN: Final = re.compile("[\ue000-\ue00e]{2,}")
 
 
@@ -103,33 +110,28 @@ class Pieces(dict[str, str]):
     """Masked form of each piece, found out once: ``pieces[piece]``. Forgets all when ``_REMEMBERED`` are known."""
 
     def __missing__(self, piece: str) -> str:
-        if piece.isalpha() and not (len(piece) >= 8 and _HEX_ID.fullmatch(piece)):
-            masked = piece
-        else:
-            # Masks see only that there is a digit, not which: pieces that differ in digits share an answer.
-            shape = piece.translate(_DIGITS)
-            known = self.get(shape)
-            if known is None:
-                known = _mask(shape)
-                self._keep(shape, known)
-            masked = known if "0" not in known else _mask(piece)
-        self._keep(piece, masked)
+        masked = mask(piece)
+        if len(piece) <= _LONGEST:
+            if len(self) >= _REMEMBERED:
+                self.clear()
+            self[piece] = masked
         return masked
-
-    def _keep(self, piece: str, masked: str) -> None:
-        if len(self) >= _REMEMBERED:
-            self.clear()
-        self[piece] = masked
 
 
 def across(text: str) -> str:
     """Mask what spans several pieces of a line whose pieces are masked."""
-    return _RUN.sub(WILD, _ACROSS.sub(lambda m: _ACROSS_KINDS[m.lastgroup or ""], text))
+    for signs, pattern, kind in _ACROSS:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(kind, text)
+    return _RUN.sub(WILD, text)
 
 
-def _mask(piece: str) -> str:
+def mask(piece: str) -> str:
+    """One piece without blanks, its values as their types."""
     if len(piece) > _LONGEST:
         return WILD
+    if piece.isalpha() and not (len(piece) >= 8 and _HEX_ID.fullmatch(piece)):
+        return BOOLEAN if piece in _BOOLEANS else piece
     return _RUN.sub(WILD, _PIECE.sub(_value, piece))
 
 
@@ -145,6 +147,11 @@ def _value(match: re.Match[str]) -> str:
         return match.group("url") + URL
     if name == "key":
         return text if sum(c.isdigit() for c in text) <= 3 else ID
+    if text in _BOOLEANS:
+        return BOOLEAN
+    before = match.string[: match.start()]
+    if before.endswith("=") and (text in _AFTER_KEYS or before.endswith("user=")):
+        return USER if before.endswith("user=") else BOOLEAN
     return _word(text)
 
 

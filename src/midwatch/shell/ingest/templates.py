@@ -21,20 +21,22 @@ depth and a threshold of similarity.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from midwatch.shell.ingest.masks import WILD, Pieces, across, shown, untyped
+from midwatch.shell.ingest.folds import folded
+from midwatch.shell.ingest.holes import around, common, enough, fits
+from midwatch.shell.ingest.masks import DIGITS, WILD, Pieces, across, mask, shown, untyped
 
 OTHER: Final = "other"
 _MAX_TOKENS: Final = 60
 _MAX_CHARS: Final = 2000
-_REMEMBERED: Final = 20_000  # masked lines
-_LONGEST_RECORD: Final = 8  # tokens of a record that repeats
-_OPENING, _CLOSING = "=:([{<'\",;#@/|", ")]}>'\",;:#|"
+_REMEMBERED: Final = 4_000_000  # characters of lines, of each kind
+_Kept = TypeVar("_Kept")
+_Key = TypeVar("_Key")
 
 
 @dataclass(slots=True, eq=False)
@@ -56,6 +58,11 @@ class Template:
     def text(self) -> str:
         return shown(" ".join(self.runs.get(i, token) for i, token in enumerate(self.tokens)))
 
+    def generalise(self, typed: Sequence[str], runs: dict[int, str]) -> None:
+        """Forget what an example of it has otherwise: types of values, and what folded tokens stand for."""
+        self.typed = [mine if mine == other else untyped(mine) for mine, other in zip(self.typed, typed, strict=True)]
+        self.runs = {i: run for i, run in self.runs.items() if runs.get(i) == run}
+
     def now(self) -> Template:
         """What it is a part of by now: itself, most of the time."""
         found = self
@@ -70,7 +77,10 @@ class Templates:
     def __init__(self, limit: int = 5000, per_owner: int | None = None) -> None:
         self._limit, self._per_owner = limit, limit if per_owner is None else per_owner
         self._pieces = Pieces()
+        self._shapes: dict[str, Template] = {}
+        self._named: dict[str, tuple[int, ...]] = {}
         self._masked: dict[str, Template] = {}
+        self._room = _REMEMBERED
         self._known: dict[tuple[str, ...], Template] = {}
         self._holes: dict[int, list[Template]] = {}
         self._open: dict[tuple[int, str], list[Template]] = {}
@@ -78,7 +88,8 @@ class Templates:
         self._born = 0
         self._other = Template(OTHER, ["(other", "lines)"], ["(other", "lines)"])
         self.refused = 0
-        self.merged = 0
+        # Templates that became a part of others, for those who count by id and take them from here.
+        self.merges: deque[Template] = deque(maxlen=limit)
 
     def __len__(self) -> int:
         return len(self._known)
@@ -91,24 +102,54 @@ class Templates:
         part of it. ``owner`` is who wrote it: a service."""
         if len(line) > _MAX_CHARS or "\n" in line:
             line = line[: 2 * _MAX_CHARS].lstrip().partition("\n")[0][:_MAX_CHARS]
-        masked = " ".join(map(self._pieces.__getitem__, line.split()))
+        shape = line.translate(DIGITS)
         if exception_type and exception_type not in line:
-            masked = f"{exception_type}: {masked}"
+            shape = f"{exception_type}\n{shape}"
+        found = self._shapes.get(shape) or self._look(line, shape, owner)
+        return found if found.into is None else found.now()
+
+    # --- a line of a shape that was not seen before ---------------------------------------------------------------------
+
+    def _look(self, line: str, shape: str, owner: str) -> Template:
+        """Masks see that there is a digit, not which. So lines of one shape share a template, unless a digit is part of a
+        name; then the words with such names count, too."""
+        named = self._named.get(shape)
+        if named is not None:
+            words = line.split()
+            found = self._shapes.get("\n".join((shape, *(words[i] for i in named))))
+            if found is not None:
+                return found
+        prefix, _, rest = shape.rpartition("\n")
+        pieces, words = [self._pieces[piece] for piece in rest.split()], line.split()
+        named = tuple(i for i, piece in enumerate(pieces) if "0" in piece)
+        for i in named:
+            pieces[i] = mask(words[i])
+        masked = " ".join(pieces)
+        if prefix:
+            masked = f"{prefix}: {masked}"
         found = self._masked.get(masked)
         if found is None:
             found = self._match(masked, owner)
             if found is self._other:
                 self.refused += 1
                 return found
-            if len(self._masked) >= _REMEMBERED:
-                self._masked.clear()
-            self._masked[masked] = found
-        return found if found.into is None else found.now()
+            self._remember(self._masked, masked, found)
+        if named:
+            self._remember(self._named, shape, named)
+            shape = "\n".join((shape, *(words[i] for i in named)))
+        self._remember(self._shapes, shape, found)
+        return found
 
-    # --- a masked line that was not seen before -------------------------------------------------------------------------
+    def _remember(self, memory: dict[str, _Kept], text: str, kept: _Kept) -> None:
+        self._room -= len(text)
+        if self._room < 0:
+            self._room = _REMEMBERED
+            for held in (self._shapes, self._named, self._masked):
+                held.clear()
+        memory[text] = kept
 
     def _match(self, masked: str, owner: str) -> Template:
-        typed, runs = _folded(across(masked).split(maxsplit=_MAX_TOKENS)[:_MAX_TOKENS] or ["(empty)"])
+        typed, runs = folded(across(masked).split(maxsplit=_MAX_TOKENS)[:_MAX_TOKENS] or ["(empty)"])
         tokens = [untyped(token) for token in typed]
         found = self._known.get(tuple(tokens)) or self._fitting(tokens)
         if found is None:
@@ -116,14 +157,9 @@ class Templates:
                 return self._other
             self._born += 1
             found = Template(_identity(tokens), tokens, typed, runs, set(), owner, self._born)
-            self._owned[owner] = self._owned.get(owner, 0) + 1
             self._learn(found)
         else:
-            for i in range(len(tokens)):
-                if found.typed[i] != typed[i]:
-                    found.typed[i] = found.tokens[i]
-                if found.runs.get(i) != runs.get(i):
-                    found.runs.pop(i, None)
+            found.generalise(typed, runs)
         return found.now()
 
     def _fitting(self, tokens: list[str]) -> Template | None:
@@ -133,7 +169,7 @@ class Templates:
             for head in (tokens[0], WILD)
             for template in self._open.get((len(tokens), head), ())
             if all(
-                a == b or (i in template.open and _fits(a, b))
+                a == b or (i in template.open and fits(a, b))
                 for i, (a, b) in enumerate(zip(template.tokens, tokens, strict=True))
             )
         ]
@@ -142,53 +178,44 @@ class Templates:
     def _learn(self, template: Template) -> None:
         """Make it known, and look whether it makes a hole wide enough."""
         self._known[tuple(template.tokens)] = template
-        for i, token in enumerate(template.tokens):
-            if token == WILD:
-                continue
-            hole = self._holes.setdefault(_around(template.tokens, i), [])
-            hole[:] = [
-                other
-                for other in hole
-                if other.into is None
-                and other is not template
-                and _around(other.tokens, i) == _around(template.tokens, i)
-            ]
+        self._owned[template.owner] = self._owned.get(template.owner, 0) + 1
+        if template.open:
+            self._open.setdefault(_place(template), []).append(template)
+        holes = [(i, self._holes.setdefault(key, [])) for i, key in _keys(template)]
+        for _, hole in holes:
             hole.append(template)
-            if len(hole) >= _enough(template.tokens, i, [other.tokens[i] for other in hole]):
+        for i, hole in holes:
+            if enough(template.tokens, i, [other.tokens[i] for other in hole]):
                 self._merge(hole, i)
                 return
 
     def _merge(self, hole: list[Template], i: int) -> None:
-        parts = sorted(hole, key=lambda template: template.born)
-        hole.clear()
-        tokens = list(parts[0].tokens)
-        tokens[i] = _common([part.tokens[i] for part in parts])
+        """Make one template of those in ``hole``, which agree in all but their words at ``i``."""
+        parts = set(hole)
+        tokens = list(hole[0].tokens)
+        tokens[i] = common([part.tokens[i] for part in hole])
         same = self._known.get(tuple(tokens))
         if same is not None:
-            parts = sorted({*parts, same}, key=lambda template: template.born)
-        first = parts[0]
+            parts.add(same)
+        first, *others = sorted(parts, key=lambda template: template.born)
         for part in parts:
             self._forget(part)
-            if part is not first:
-                part.into = first
-                first.open |= part.open
-                self.merged += 1
-            for j, (a, b) in enumerate(zip(first.typed, part.typed, strict=True)):
-                if a != b:
-                    first.typed[j] = tokens[j]
-            for j in [j for j, run in first.runs.items() if part.runs.get(j) != run]:
-                del first.runs[j]
+        for part in others:
+            part.into = first
+            first.open |= part.open
+            self.merges.append(part)
+            first.generalise(part.typed, part.runs)
         first.tokens, first.typed[i] = tokens, tokens[i]
         first.open.add(i)
-        self._owned[first.owner] = self._owned.get(first.owner, 0) + 1
-        self._open.setdefault((len(tokens), _head(first)), []).append(first)
         self._learn(first)
 
     def _forget(self, template: Template) -> None:
-        if self._known.pop(tuple(template.tokens), None) is not None:
-            self._owned[template.owner] -= 1
+        del self._known[tuple(template.tokens)]
+        self._owned[template.owner] -= 1
         if template.open:
-            self._open[len(template.tokens), _head(template)].remove(template)
+            _take(self._open, _place(template), template)
+        for _, key in _keys(template):
+            _take(self._holes, key, template)
 
     # --- memory ---------------------------------------------------------------------------------------------------------
 
@@ -200,17 +227,11 @@ class Templates:
         kept = [template for template in self._known.values() if template.id in ids]
         self._clear()
         for template in sorted(kept, key=lambda template: template.born):
-            self._place(template)
+            self._learn(template)
 
     def _clear(self) -> None:
-        for held in (self._masked, self._known, self._holes, self._open, self._owned):
+        for held in (self._shapes, self._named, self._masked, self._known, self._holes, self._open, self._owned):
             held.clear()
-
-    def _place(self, template: Template) -> None:
-        self._owned[template.owner] = self._owned.get(template.owner, 0) + 1
-        if template.open:
-            self._open.setdefault((len(template.tokens), _head(template)), []).append(template)
-        self._learn(template)
 
     def saved(self) -> list[dict[str, Any]]:
         """Plain values from which ``restore`` makes the same templates, the oldest first."""
@@ -238,86 +259,24 @@ class Templates:
             self._born += 1
             runs = {int(i): str(run) for i, run in dict(one["runs"]).items()}
             known = {int(i) for i in one["open"] if 0 <= int(i) < len(tokens)}
-            self._place(Template(str(one["id"]), tokens, typed, runs, known, str(one["owner"]), self._born))
+            self._learn(Template(str(one["id"]), tokens, typed, runs, known, str(one["owner"]), self._born))
 
 
 def _identity(tokens: Sequence[str]) -> str:
     return blake2b(shown(" ".join(tokens)).encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
 
 
-def _head(template: Template) -> str:
-    return WILD if 0 in template.open else template.tokens[0]
+def _place(template: Template) -> tuple[int, str]:
+    """Where an open template is looked for: its length and first word."""
+    return len(template.tokens), WILD if 0 in template.open else template.tokens[0]
 
 
-def _around(tokens: Sequence[str], i: int) -> int:
-    return hash((tuple(tokens[:i]), tuple(tokens[i + 1 :])))
+def _keys(template: Template) -> list[tuple[int, int]]:
+    """(position, key of its hole) for each word that might be a value."""
+    return [(i, around(template.tokens, i)) for i, token in enumerate(template.tokens) if token != WILD]
 
 
-def _fits(pattern: str, token: str) -> bool:
-    before, _, after = pattern.partition(WILD)
-    return len(token) >= len(before) + len(after) and token.startswith(before) and token.endswith(after)
-
-
-def _common(words: Sequence[str]) -> str:
-    """What all words begin and end with, up to punctuation, around ``WILD``: ``user=<*>,``."""
-    first, shortest = words[0], min(map(len, words))
-    same = sum(1 for _ in takewhile(lambda k: all(word[k] == first[k] for word in words), range(shortest)))
-    start = max((k + 1 for k in range(same) if first[k] in _OPENING), default=0)
-    same = sum(
-        1 for _ in takewhile(lambda k: all(word[-k] == first[-k] for word in words), range(1, shortest - start + 1))
-    )
-    end = sum(1 for _ in takewhile(lambda k: first[-k] in _CLOSING, range(1, same + 1)))
-    return first[:start] + WILD + (first[len(first) - end :] if end else "")
-
-
-def _enough(tokens: Sequence[str], i: int, words: Sequence[str]) -> float:
-    """How many different words make a place a value. Infinite where nothing else is said."""
-    context = sum(any(c.isalpha() for c in token) for k, token in enumerate(tokens) if k != i)
-    if not context:
-        return float("inf")
-    if all(_like_a_value(word) for word in words):
-        return 2
-    many = 4 if context > 1 else 8
-    if i == 0 or all(word.isupper() for word in words):
-        many *= 2
-    return many
-
-
-def _like_a_value(word: str) -> bool:
-    """A word with a value or a digit in it, or joined from several."""
-    core = word.strip("()[]{}<>,;:.'\"")
-    return WILD in core or any(c.isdigit() for c in core) or any(c in "/@\\_=" for c in core) or core.count(".") > 1
-
-
-def _folded(tokens: list[str]) -> tuple[list[str], dict[int, str]]:
-    """Tokens with what repeats side by side left once, and what was folded, by position: the values of a list, records that
-    hold a value."""
-    runs: dict[int, str] = {}
-    out: list[str] = []
-    at = 0
-    while at < len(tokens):
-        size, times = _repeated(tokens, at)
-        if times > 1:
-            runs[len(out)] = " ".join(untyped(token) for token in tokens[at : at + size * times])
-            out += [WILD] if size == 1 else [" ".join(tokens[at : at + size])]
-            at += size * times
-        else:
-            out.append(tokens[at])
-            at += 1
-    return out, runs
-
-
-def _repeated(tokens: Sequence[str], at: int) -> tuple[int, int]:
-    """(size, times) of what repeats at ``at``; times is 1 when nothing does."""
-    for size in range(1, _LONGEST_RECORD + 1):
-        unit = [untyped(token) for token in tokens[at : at + size]]
-        if len(unit) < size or not any(WILD in token for token in unit):
-            continue
-        if size == 1 and any(c.isalnum() for c in unit[0].replace(WILD, "")):
-            continue
-        times = 1
-        while [untyped(token) for token in tokens[at + size * times : at + size * (times + 1)]] == unit:
-            times += 1
-        if times > 1:
-            return size, times
-    return 1, 1
+def _take(held: dict[_Key, list[Template]], key: _Key, template: Template) -> None:
+    held[key].remove(template)
+    if not held[key]:
+        del held[key]
