@@ -14,6 +14,11 @@ from midwatch.faces.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FILES = [
+    f"/{path.relative_to(ROOT).as_posix()}"
+    for top in ("src", "tests", "benchmarks")
+    for path in (ROOT / top).rglob("*.py")
+]
 TEXT = {page.relative_to(ROOT).as_posix(): page.read_text() for page in PAGES}
 
 
@@ -48,6 +53,29 @@ def test_every_module_named_is_there(page: str) -> None:
     ):
         where = ROOT / "src/midwatch" / path
         assert where.exists() or where.with_suffix(".py").exists(), f"{page}: {path} is not there"
+
+
+@pytest.mark.parametrize("page", TEXT)
+def test_every_python_file_named_is_there(page: str) -> None:
+    """By its path or by its bare name: pages tell of files beside each other."""
+    for name in re.findall(r"`([\w/]+\.py)`", TEXT[page]):
+        assert any(path.endswith(f"/{name}") for path in FILES), f"{page}: there is no {name}"
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    seen: set[str] = set()
+    todo = ["README.md", "docs/architecture.md"]
+    while todo:
+        page = todo.pop()
+        if page in seen or page not in TEXT:
+            continue
+        seen.add(page)
+        for target in re.findall(r"\]\(([^)\s#]+)", TEXT[page]):
+            there = ((ROOT / page).parent / target).resolve()
+            there = there / "README.md" if there.is_dir() else there
+            if there.is_relative_to(ROOT):
+                todo.append(there.relative_to(ROOT).as_posix())
+    assert not set(TEXT) - seen
 
 
 def test_the_readme_is_short_and_its_make_targets_are_real() -> None:
