@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from midwatch.gym.fleet.record import to_json_line
 from midwatch.model.errors import IngestError
-from midwatch.shell.ingest.decode import JSON_TYPE, PROTOBUF_TYPE, decode
-from midwatch.shell.ingest.recorder import Recorder
+from midwatch.shell.ingest.decode import decode
 from midwatch.shell.ingest.recording import Problems, read_changes, read_recording
 
 
@@ -28,20 +28,16 @@ def span_line(at: float, name: str = "x", ahead: float = 0.0) -> bytes:
 def test_round_trip(tmp_path: Path, traces_request: Any, otlp: Any) -> None:
     request = traces_request()
     body = request.SerializeToString()
-    recorder = Recorder(tmp_path / "run")
-    recorder.write("traces", body, PROTOBUF_TYPE)
-    recorder.write(
-        "traces", gzip.compress(json.dumps(json.loads(otlp.as_json(request)), indent=2).encode()), JSON_TYPE, "gzip"
-    )
-    recorder.write_change({"id": "c", "at": 1_700_000_000, "entity": "service:a"})
-    recorder.close()
+    folder = tmp_path / "run"
+    folder.mkdir()
+    plain = json.dumps(json.loads(otlp.as_json(request))).encode()
+    (folder / "traces.jsonl").write_bytes(to_json_line("traces", body) + plain + b"\n")
+    (folder / "changes.jsonl").write_text('{"id": "c", "at": 1700000000, "entity": "service:a"}\n')
     expected = [asdict(span) for span in decode("traces", body).spans]
-    batches = list(read_recording(tmp_path / "run"))
+    batches = list(read_recording(folder))
     assert [at for at, _ in batches] == pytest.approx([1_700_000_000.08] * 2)
     assert all([asdict(span) for span in batch.spans] == expected for _, batch in batches)
-    assert [change.id for change in read_changes(tmp_path / "run")] == ["c"]
-    with pytest.raises(IngestError):
-        Recorder(tmp_path / "run").write("traces", b"\xff", PROTOBUF_TYPE)
+    assert [change.id for change in read_changes(folder)] == ["c"]
 
 
 def test_files_are_merged_in_time_order(tmp_path: Path) -> None:

@@ -101,15 +101,6 @@ def value(query: str, window: str, by: tuple[str, ...] = ()) -> str:
     return str((_grouped(tree, by, query) if by else tree).prettify())
 
 
-def parses(query: str) -> bool:
-    """Whether the query or template is PromQL at all (other dialects are not)."""
-    try:
-        _parse(substitute(query, "5m"))
-    except ConfigError:
-        return False
-    return True
-
-
 def matched(selector: str, **labels: str) -> str:
     """A plain selector with more equality matchers: ``matched('x{a="1"}', le="0.3")`` is ``x{a="1",le="0.3"}``."""
     extra = [promql.Matcher(promql.MatchOp.Equal, name, value) for name, value in labels.items()]

@@ -30,7 +30,6 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OnBatch = Callable[[Batch, str], Awaitable[Any]]
 OnChange = Callable[[Change], Awaitable[Any]]
-OnRaw = Callable[[str, bytes, str, str], None]
 
 _RETRY_AFTER_SECONDS: Final = 5
 _BODY_SECONDS: Final = 30.0  # a sender slower than this is cut off
@@ -46,13 +45,11 @@ class Receiver:
     """The app (callable as ASGI). ``counters``: requests, items and what was refused by reason.
 
     ``on_batch`` may raise IngestError with status 429 or 503 (overloaded, store down) or StoreError (503): the sender is
-    told to try again. ``on_change`` is awaited per change; without it /v1/changes is 404. ``on_raw`` sees each accepted
-    body as it arrived (a Recorder's ``write``).
+    told to try again. ``on_change`` is awaited per change; without it /v1/changes is 404.
     """
 
     on_batch: OnBatch
     on_change: OnChange | None = None
-    on_raw: OnRaw | None = None
     limits: Limits = field(default_factory=Limits)
     clock: Callable[[], float] = time.time
     counters: dict[str, int] = field(default_factory=dict)
@@ -119,8 +116,6 @@ class Receiver:
         if batch.notes:
             self._say("%s: kept %d, rejected %d: %s", signal, len(batch), batch.rejected, batch.notes)
         await self.on_batch(batch, signal)
-        if self.on_raw is not None:
-            self.on_raw(signal, body, content_type, coding)
         why = ", ".join(f"{reason} ({times})" for reason, times in batch.notes.items())[:500]
         return 200, replies.accepted(signal, encoding, batch.rejected, why)
 
@@ -209,9 +204,8 @@ def otlp_app(
     on_batch: OnBatch,
     *,
     on_change: OnChange | None = None,
-    on_raw: OnRaw | None = None,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Receiver:
     """The ASGI app for port 4318."""
-    return Receiver(on_batch, on_change, on_raw, limits or Limits(), clock)
+    return Receiver(on_batch, on_change, limits or Limits(), clock)

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from midwatch.model.errors import BadRows, StoreError
 from midwatch.model.world import Change
-from midwatch.shell.ingest.rows import Batch, LogLine, Span
+from midwatch.shell.ingest.rows import Batch
 from midwatch.shell.store import columns
 from midwatch.shell.store.dsn import Dsn, parse_dsn
 from midwatch.shell.store.engine import Caps
@@ -269,12 +269,12 @@ class Store:
                 yield stop_at, batch
             since_at = stop_at
 
-    def _between(self, table: str, selected: str, extra: str = "", order: str = "ts") -> str:
+    def _between(self, table: str, selected: str) -> str:
         return f"""SELECT {selected} FROM {self.database}.{table}
             WHERE toStartOfMinute(ts) >= toStartOfMinute(fromUnixTimestamp64Milli({{since:Int64}}))
               AND toStartOfMinute(ts) <= toStartOfMinute(fromUnixTimestamp64Milli({{until:Int64}}))
               AND ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND ts < fromUnixTimestamp64Milli({{until:Int64}})
-              {extra} ORDER BY {order}"""
+              ORDER BY ts"""
 
     def _points(self) -> str:
         return f"""SELECT {columns.POINT_SELECT} FROM {self.database}.samples AS p
@@ -283,48 +283,6 @@ class Store:
               AND toStartOfHour(p.ts) <= toStartOfHour(fromUnixTimestamp64Milli({{until:Int64}}))
               AND p.ts >= fromUnixTimestamp64Milli({{since:Int64}}) AND p.ts < fromUnixTimestamp64Milli({{until:Int64}})
             ORDER BY p.ts"""
-
-    async def recent_spans(self, service: str, since_at: float, until_at: float, *, limit: int = 200) -> list[Span]:
-        """The newest spans of a service within a window, newest first."""
-        return await self._recent(
-            "spans", columns.SPAN_SELECT, service, since_at, until_at, limit, columns.Reader().span
-        )
-
-    async def recent_logs(self, service: str, since_at: float, until_at: float, *, limit: int = 200) -> list[LogLine]:
-        """The newest log lines of a service within a window, newest first."""
-        return await self._recent("logs", columns.LOG_SELECT, service, since_at, until_at, limit, columns.Reader().log)
-
-    async def _recent(
-        self, table: str, selected: str, service: str, since_at: float, until_at: float, limit: int,
-        make: Callable[[Sequence[Any]], _T],
-    ) -> list[_T]:  # fmt: skip
-        order = f"ts DESC LIMIT {min(int(limit), MAX_ROWS)}"
-        sql = self._between(table, selected, "AND service = {service:String}", order)
-        _, rows = await self._select(sql, _window(since_at, until_at) | {"service": service})
-        return [make(row) for row in rows]
-
-    async def trace(self, trace_id: str) -> list[Span]:
-        """Every span of one trace (32 hex digits), by start."""
-        table = f"{self.database}.spans"
-        sql = f"SELECT {columns.SPAN_SELECT} FROM {table} WHERE trace_id = {{id:String}} ORDER BY ts LIMIT 5000"
-        _, rows = await self._select(sql, {"id": trace_id.lower()})
-        reader = columns.Reader()
-        return [reader.span(row) for row in rows]
-
-    async def changes_since(self, since_at: float) -> list[Change]:
-        """Changes by time."""
-        sql = f"""SELECT id, toUnixTimestamp64Milli(ts), kind, entity, summary, before, after, author, source
-            FROM {self.database}.changes FINAL WHERE ts >= fromUnixTimestamp64Milli({{since:Int64}}) ORDER BY ts"""
-        _, rows = await self._select(sql, {"since": round(since_at * 1e3)})
-        return [Change(row[0], row[1] / 1e3, *row[2:]) for row in rows]
-
-    async def disk_bytes(self) -> dict[str, int]:
-        """Bytes on disk per table."""
-        sql = (
-            "SELECT table, sum(bytes_on_disk) FROM system.parts WHERE active AND database = {db:String} GROUP BY table"
-        )
-        _, rows = await self._select(sql, {"db": self.database})
-        return {str(table): int(size) for table, size in rows}
 
 
 def _window(since_at: float, until_at: float) -> dict[str, Any]:
