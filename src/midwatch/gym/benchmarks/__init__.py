@@ -17,5 +17,5 @@ BENCHMARKS: Final[dict[str, str]] = {
     "nezha": "an injected fault with minute files of traces, logs and pod metrics",
     "tvdiag": "alerts extracted from metrics, traces and logs, and who was at fault",
     "nab": "one series with labelled anomalies",
-    "loghub": "two thousand log lines of one system and their templates",
+    "loghub": "a template that people found in log lines of one system",
 }
