@@ -25,13 +25,14 @@ from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import structs
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.budget import stale_seconds
 from midwatch.core.slo.composite import journey, weighted
 from midwatch.core.slo.corrected import corrected, left_out_seconds, touching, why
-from midwatch.core.slo.tiers import counts_events, tiers_of
+from midwatch.core.slo.tiers import counts_events, guards, stretched, tiers_of
 from midwatch.core.turn import Turn
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import FindingClosed, FindingOpened
@@ -94,12 +95,13 @@ def newest_run(bad: Floats, total: Floats, failures: float) -> tuple[float, floa
 
 def judge(turn: Turn) -> Turn:
     """Open a finding for every tier that fires and every outage, and close those that have calmed."""
-    policy = turn.state.policy
+    policy, slos = turn.state.policy, {slo.name: slo for slo in turn.state.slos}
     waiting: dict[str, float] = {}
     for slo, key, ledger in ledgers_of(turn):
         tiers = tiers_of(slo, policy.tiers)
+        tiers = tiers if slo.slices is None else stretched(tiers, slo.slices.seconds)
         tiers = (*tiers, outage_tier(slo)) if policy.alerts.outage and counts_events(slo) else tiers
-        turn = _judge(turn, slo, key, ledger, tiers, waiting)
+        turn = _judge(turn, slo, key, ledger, tiers, guards(slo, policy.alerts, slos), waiting)
     return turn.remember(burning_since=waiting)
 
 
@@ -118,11 +120,16 @@ def outage_tier(slo: Slo) -> BurnTier:
 
 
 def _judge(
-    turn: Turn, slo: Slo, key: str, ledger: Ledger, tiers: tuple[BurnTier, ...], waiting: dict[str, float]
+    turn: Turn,
+    slo: Slo,
+    key: str,
+    ledger: Ledger,
+    tiers: tuple[BurnTier, ...],
+    rules: AlertRules,
+    waiting: dict[str, float],
 ) -> Turn:
     """``waiting`` gathers since when a condition holds whose ``for_seconds`` are not over yet."""
     idents = {tier.name: f"burn_rate|{slo.entity}|{key}/{tier.name}" for tier in tiers}
-    rules = turn.state.policy.alerts
     # An outage looks at its newest run, which a source counts behind time: ten seconds before now hold nothing of it.
     longest = max((OUTAGE_SECONDS if tier.name == OUTAGE else tier.short_seconds for tier in tiers), default=0.0)
     at = judged_at(slo, ledger, turn.now)
@@ -186,9 +193,21 @@ def _burns(
         covered = now - begin - left_out_seconds(left, begin, now)
     expected = long * max(1.0, tier.long_seconds / max(covered, ledger.levels[0][0]))
     bad = long - good_long
+    if ledger.rule:
+        if failures(ledger, tier.long_seconds, now) < rules.min_failures:
+            return None
+        rules = structs.replace(rules, min_failures=0.0)
     if not fires(bad, expected, short - good_short, short, tier, budget, rules):
         return None
     return bad / expected / budget
+
+
+def failures(ledger: Ledger, window_seconds: float, now: float) -> float:
+    """Bad events of the window; of a composite those of all its parts."""
+    if ledger.rule:
+        return sum(failures(part, window_seconds, now) for part, _ in ledger.parts)
+    good, total = books.sums(ledger, window_seconds, now)
+    return total - good
 
 
 def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:

@@ -53,7 +53,7 @@ def table(
     tiers = policy.tiers_for(slo)
     if policy.rules.outage and counts_events(slo):
         tiers = (outage_tier(slo), *tiers)
-    return tuple(row(slo, tier, policy.rules, ratio, per_minute) for ratio in ratios for tier in tiers)
+    return tuple(row(slo, tier, policy.rules_for(slo), ratio, per_minute) for ratio in ratios for tier in tiers)
 
 
 def gone_seconds(slo: Slo, error_ratio: float) -> float:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from msgspec import structs
 
 from midwatch.core.slo.alerts import OUTAGE, OUTAGE_SECONDS, Bools, fires, outage, outage_tier
 from midwatch.core.slo.tiers import AlertPolicy, counts_events
@@ -95,6 +96,7 @@ def play(series: Series, slo: Slo, policy: AlertPolicy) -> Played:
     if policy.rules.outage and counts_events(slo):
         tiers = (*tiers, outage_tier(slo))
     budget = 1 - slo.target
+    policy = structs.replace(policy, rules=policy.rules_for(slo))
     sums = (_running(series.bad), _running(series.total))
     held = math.ceil(policy.rules.for_seconds / (every * series.step_seconds) - 1e-9)
     on = [_held(_asked(series, sums, looks, tier, budget, policy), held) for tier in tiers]

@@ -6,13 +6,14 @@ period the share is kept and the factor follows: ``factor = share * period / lon
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from midwatch.model.indicators import EventRatio, Histogram
+from midwatch.model.indicators import Composite, EventRatio, Histogram
 from midwatch.model.policy import Policy
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
@@ -33,6 +34,9 @@ class AlertPolicy(Struct, frozen=True):
 
     def tiers_for(self, slo: Slo) -> tuple[BurnTier, ...]:
         return scaled(self.tiers, slo.period_seconds) if self.scaled else self.tiers
+
+    def rules_for(self, slo: Slo) -> AlertRules:
+        return guards(slo, self.rules)
 
 
 GUARDED: Final = AlertPolicy("guarded")
@@ -85,4 +89,30 @@ def counts_events(slo: Slo) -> bool:
     at again and again: five looks at one stuck queue are one failure, so tests that count failures leave them alone."""
     if slo.sli == "source":
         return isinstance(slo.indicator, EventRatio | Histogram) and slo.slices is None
-    return slo.sli in ("ratio", "latency")
+    return slo.sli in ("ratio", "latency") and slo.slices is None
+
+
+def guards(slo: Slo, rules: AlertRules, slos: Mapping[str, Slo] = MappingProxyType({})) -> AlertRules:
+    """``rules`` as they hold for this promise, in the running watch and in the rules of a Prometheus alike. How many looks
+    there are is no measure of how sure one can be (a source that is asked more often has more), so guards that count
+    failures leave them alone. Of a composite the failures of its parts count, if those of all parts do (``slos`` by name;
+    a part that is not among them is taken to): its own events are a way to say how sure it is, and no tickets' bound."""
+    if counts_events(slo):
+        return rules
+    if isinstance(slo.indicator, Composite):
+        parts = [slos[part.slo] for part in slo.indicator.parts if part.slo in slos]
+        if all(guards(part, rules, slos).min_failures for part in parts):
+            return replace(rules, ticket_z=0.0)
+    return replace(rules, min_failures=0.0, ticket_z=0.0)
+
+
+def stretched(tiers: tuple[BurnTier, ...], step_seconds: float) -> tuple[BurnTier, ...]:
+    """``tiers`` where nothing is counted more often than each ``step_seconds``: no window is shorter."""
+    return tuple(
+        replace(
+            tier,
+            long_seconds=max(step_seconds, tier.long_seconds),
+            short_seconds=max(step_seconds, tier.short_seconds),
+        )
+        for tier in tiers
+    )

@@ -10,7 +10,7 @@ from msgspec import Struct
 from midwatch.core.memory import Ledger
 from midwatch.core.slo.alerts import fires, needed
 from midwatch.core.slo.ledger import sums
-from midwatch.core.slo.tiers import tiers_of
+from midwatch.core.slo.tiers import guards, tiers_of
 from midwatch.faces.console import words
 from midwatch.model.findings import Finding
 from midwatch.model.slo import AlertRules, BurnTier, Slo
@@ -57,7 +57,8 @@ def read_alerts(
     """Every tier of the promise, as written or as the policy has it, and an outage that is seen."""
     opened = {f.id.rpartition("/")[2]: f for f in firing}
     tiers = tiers_of(slo, state.policy.tiers)
-    found = [_tier(tier, slo, ledger, state.policy.alerts, opened.pop(tier.name, None), now, blind) for tier in tiers]
+    rules = guards(slo, state.policy.alerts, {one.name: one for one in state.slos})
+    found = [_tier(tier, slo, ledger, rules, opened.pop(tier.name, None), now, blind) for tier in tiers]
     for name, finding in opened.items():
         why = finding.detail.partition(": ")[2] or finding.detail or "its finding is open"
         found.insert(0, Alert(name, finding.pages, 0.0, 0.0, 0.0, None, None, "firing", why, finding.since_at))

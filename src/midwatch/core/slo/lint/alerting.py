@@ -40,7 +40,7 @@ def factors_below_one(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[R
 
 def single_failures(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[Remark]:
     """The long window holds fewer than 1 / (f * B) events, so that one failure is too many."""
-    if policy.rules.min_failures >= 2:
+    if policy.rules_for(slo).min_failures >= 2:
         return
     if facts.per_minute is None:
         yield not_checked("single-failure", NO_TRAFFIC)
@@ -65,11 +65,11 @@ def starved_tiers(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[Remar
         return
     for tier in policy.tiers_for(slo):
         events = facts.per_minute * tier.long_seconds / 60
-        if events < policy.rules.min_failures and tier.factor * (1 - slo.target) < 1:
+        if events < policy.rules_for(slo).min_failures and tier.factor * (1 - slo.target) < 1:
             yield Remark(
                 "starved-tier",
                 "warning",
                 f"the {tier.name} tier will hardly ever fire: its {span(tier.long_seconds)} hold {events:.3g} events, "
-                f"and it takes {policy.rules.min_failures:g} failures",
+                f"and it takes {policy.rules_for(slo).min_failures:g} failures",
                 "a longer window, or requests of your own (a probe) as events",
             )

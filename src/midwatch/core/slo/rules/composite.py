@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from midwatch.core.slo.rules import Group, Rule, native
 from midwatch.core.slo.rules.common import number, record, window_name
+from midwatch.core.slo.tiers import guards
 from midwatch.model.errors import ConfigError
 from midwatch.model.indicators import Composite, Part
 from midwatch.model.slo import AlertRules, Slo
@@ -26,12 +27,16 @@ def group(slo: Slo, others: Mapping[str, Slo], rules: AlertRules = AlertRules())
     for window in native.windows(slo, native.STEP_SECONDS):
         ratio = _journey(parts, window) if what.rule == "all" else _weighted(parts, window)
         made.append(record(native.ratio_name(window), ratio, labels))
+
+    def failed(window: float) -> str:
+        return f"on () ({' + '.join(_bad(part, window) for _, part in parts)})"
+
     # It has no events of its own, so nothing tells how much of the period is covered, nor how many failed.
     meta = native.meta(slo, native.STEP_SECONDS, labels, covered="1")
     return {
         "name": f"midwatch-slo-{slo.name}",
         "interval": window_name(native.STEP_SECONDS),
-        "rules": [*made, *meta, *native.alerts(slo, native.STEP_SECONDS, rules)],
+        "rules": [*made, *meta, *native.alerts(slo, native.STEP_SECONDS, guards(slo, rules, others), failed)],
     }
 
 
@@ -50,6 +55,13 @@ def _good(part: Slo, window: float) -> str:
     window = max(window, step)
     good, total = (native.summed(part.name, what, window, step) for what in ("good", "total"))
     return f"sum({good} / ({total} > 0))"
+
+
+def _bad(part: Slo, window: float) -> str:
+    """How many of the part's events failed, without labels."""
+    step = native.step_seconds(part)
+    good, total = (native.summed(part.name, what, max(window, step), step) for what in ("good", "total"))
+    return f"(sum({total} - {good}) or vector(0))"
 
 
 def _weighted(parts: list[tuple[Part, Slo]], window: float) -> str:

@@ -12,19 +12,22 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Final
 
 from midwatch.core.slo import exact as exactly
 from midwatch.core.slo.queries import Counting, counting
 from midwatch.core.slo.rules import Group, Rule
 from midwatch.core.slo.rules.common import alert, label_names, notice, number, record, selector, window_name
-from midwatch.core.slo.tiers import counts_events, tiers_of
+from midwatch.core.slo.tiers import guards, stretched, tiers_of
 from midwatch.model.indicators import Alerting
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 STEP_SECONDS: Final = 300.0
 ALERT_NAME: Final = "SloBurnsTooFast"
 _BREAKS: Final = re.compile(r"\s*\n\s*")
+Failed = Callable[[float], str]
+"""PromQL that gives how many events failed in a window (seconds), fit to stand behind ``and``."""
 RESERVED: Final = frozenset({"slo", "slo_service", "slo_severity"})
 
 
@@ -41,7 +44,7 @@ def group(slo: Slo, rules: AlertRules = AlertRules()) -> Group:
             *_counts(slo, asked, step, labels),
             *(record(ratio_name(w), ratio(slo, w, step), labels) for w in windows(slo, step)),
             *meta(slo, step, labels),
-            *alerts(slo, step, rules),
+            *alerts(slo, step, guards(slo, rules)),
         ],
     }
 
@@ -60,8 +63,8 @@ def own_labels(slo: Slo) -> dict[str, str]:
 def windows(slo: Slo, step: float) -> list[float]:
     """Every window whose ratio is recorded, shortest first: a step, those of the tiers, and the period."""
     found = {step, slo.period_seconds}
-    for tier in tiers_of(slo, STANDARD_TIERS):
-        found |= {max(step, tier.short_seconds), max(step, tier.long_seconds)}
+    for tier in stretched(tiers_of(slo, STANDARD_TIERS), step):
+        found |= {tier.short_seconds, tier.long_seconds}
     return sorted(found)
 
 
@@ -147,16 +150,21 @@ def meta(slo: Slo, step: float, labels: dict[str, str], covered: str = "") -> li
     return found
 
 
-def alerts(slo: Slo, step: float, rules: AlertRules) -> list[Rule]:
-    """One alert for each urgency, of all its tiers, and one for series that are gone when that was asked for."""
+def alerts(slo: Slo, step: float, rules: AlertRules, failed: Failed | None = None) -> list[Rule]:
+    """One alert for each urgency, of all its tiers, and one for series that are gone when that was asked for. ``rules`` are
+    those that hold for this promise (``tiers.guards``), ``failed`` counts the failures that they ask for."""
     alerting = slo.alerting or Alerting()
     found: list[Rule] = []
     for pages, severity in ((True, "page"), (False, "ticket")):
-        tiers = [t for t in tiers_of(slo, STANDARD_TIERS) if t.pages == pages and t.factor * (1 - slo.target) < 1]
+        tiers = [
+            t
+            for t in stretched(tiers_of(slo, STANDARD_TIERS), step)
+            if t.pages == pages and t.factor * (1 - slo.target) < 1
+        ]
         told = notice(alerting, pages)
         if not tiers or told.disabled or slo.target >= 1:
             continue
-        expr = "\nor\n".join(f"(\n{_fires(slo, tier, step, rules)}\n)" for tier in tiers)
+        expr = "\nor\n".join(f"(\n{_fires(slo, tier, step, rules, failed)}\n)" for tier in tiers)
         texts = {
             "summary": f"{slo.name} burns its error budget too fast",
             "description": f"{{{{ $value | humanizePercentage }}}} of the events fail; {number(100 * (1 - slo.target))} %"
@@ -180,22 +188,22 @@ def alerts(slo: Slo, step: float, rules: AlertRules) -> list[Rule]:
     return [*found, *([_absent(slo, step, alerting)] if alerting.absent else [])]
 
 
-def _fires(slo: Slo, tier: BurnTier, step: float, rules: AlertRules) -> str:
+def _fires(slo: Slo, tier: BurnTier, step: float, rules: AlertRules, failed: Failed | None) -> str:
     """One tier: both windows burn too fast, and, where events are counted, enough of them failed in the long one."""
     threshold = tier.factor * (1 - slo.target)
     here = {"slo": slo.name}
-    short, long = max(step, tier.short_seconds), max(step, tier.long_seconds)
+    short, long = tier.short_seconds, tier.long_seconds
     lines = [
         f"{selector(ratio_name(short), here)} > {number(threshold)}",
         f"and {selector(ratio_name(long), here)} > {number(threshold)}",
     ]
-    if counts_events(slo):
-        total = summed(slo.name, "total", long, step)
-        bad = f"({total} - {summed(slo.name, 'good', long, step)})"
-        lines.append(f"and {bad} >= {number(rules.min_failures)}")
-        if not tier.pages and rules.ticket_z > 0:
-            spread = number(rules.ticket_z * math.sqrt(threshold * (1 - threshold)))
-            lines.append(f"and {bad} > ({total} * {number(threshold)} + {spread} * sqrt({total}))")
+    total = summed(slo.name, "total", long, step)
+    bad = f"({total} - {summed(slo.name, 'good', long, step)})"
+    if rules.min_failures > 0:
+        lines.append(f"and {failed(long) if failed else bad} >= {number(rules.min_failures)}")
+    if not tier.pages and rules.ticket_z > 0:
+        spread = number(rules.ticket_z * math.sqrt(threshold * (1 - threshold)))
+        lines.append(f"and {bad} > ({total} * {number(threshold)} + {spread} * sqrt({total}))")
     return "\n".join(f"  {line}" for line in lines)
 
 
