@@ -10,11 +10,13 @@ from midwatch.shell.ingest.masks import WILD, untyped
 _LONGEST_RECORD: Final = 8  # tokens of a record that repeats
 
 
-def folded(typed: Sequence[str]) -> tuple[list[str], dict[int, str]]:
+def folded(typed: list[str]) -> tuple[list[str], dict[int, str]]:
     """Tokens with what repeats side by side left once: the values of a list, records that hold a value. And what was folded,
     untyped, by position."""
-    tokens = [untyped(token) for token in typed]
+    tokens = untyped(" ".join(typed)).split(" ")
     runs: dict[int, str] = {}
+    if len(set(tokens)) == len(tokens):
+        return typed, runs
     out: list[str] = []
     at = 0
     while at < len(tokens):

@@ -27,9 +27,9 @@ KINDS: Final[dict[str, str]] = {
     DURATION: "duration", SIZE: "size", EMAIL: "email", HOST: "host", QUOTED: "quoted", BOOLEAN: "boolean", USER: "user",
 }  # fmt: skip
 SHOWN: Final = "<*>"
-_UNTYPE: Final = {ord(kind): WILD for kind in KINDS}
-_SHOW: Final = {ord(kind): SHOWN for kind in KINDS}
-DIGITS: Final = {ord(digit): "0" for digit in "123456789"}  # a text with no digit but 0: its shape
+_KINDS: Final = re.compile("[\ue000-\ue00e]")
+# In UTF-8: a text with no digit but 0, its shape. Ten times as fast as the same on a str.
+DIGITS: Final = bytes.maketrans(b"123456789", b"000000000")
 _REMEMBERED: Final = 50_000
 _LONGEST: Final = 200  # a piece longer than this is a value: base64, minified JSON
 
@@ -88,17 +88,18 @@ _ACROSS: Final = tuple(
 )
 _BOOLEANS: Final = frozenset(("true", "false", "null", "True", "False", "None"))
 _AFTER_KEYS: Final = frozenset(("none", "nil", "yes", "no"))
+_DIGIT: Final = re.compile("[0-9]")
 _RUN: Final = re.compile("[\ue000-\ue00e]{2,}")
 
 
 def untyped(text: str) -> str:
     """Every value of whatever type as ``WILD``."""
-    return text.translate(_UNTYPE)
+    return text if text.isascii() else _KINDS.sub(WILD, text)
 
 
 def shown(text: str) -> str:
     """For people: every value as ``<*>``."""
-    return text.translate(_SHOW)
+    return _KINDS.sub(SHOWN, text)
 
 
 def kinds(text: str) -> tuple[str, ...]:
@@ -132,7 +133,8 @@ def mask(piece: str) -> str:
         return WILD
     if piece.isalpha() and not (len(piece) >= 8 and _HEX_ID.fullmatch(piece)):
         return BOOLEAN if piece in _BOOLEANS else piece
-    return _RUN.sub(WILD, _PIECE.sub(_value, piece))
+    masked = _PIECE.sub(_value, piece)
+    return masked if masked.isascii() else _RUN.sub(WILD, masked)
 
 
 _WHOLE: Final = {"uuid": ID, "mac": ID, "email": EMAIL, "time": TIME, "ip": IP, "path": PATH, "hex": HEX}
@@ -146,7 +148,7 @@ def _value(match: re.Match[str]) -> str:
     if name == "url":
         return match.group("url") + URL
     if name == "key":
-        return text if sum(c.isdigit() for c in text) <= 3 else ID
+        return text if len(_DIGIT.findall(text)) <= 3 else ID
     if text in _BOOLEANS:
         return BOOLEAN
     before = match.string[: match.start()]
@@ -163,8 +165,7 @@ def _word(text: str) -> str:
         return DURATION if unit.group(1) else SIZE
     if _HOST.fullmatch(text) and text.count(".") >= 2:
         return HOST
-    digits = sum(c.isdigit() for c in text)
-    if not digits:
+    if not _DIGIT.search(text):
         return ID if _HEX_ID.fullmatch(text) else text
     if _NAME.fullmatch(text):
         return text

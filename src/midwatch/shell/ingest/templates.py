@@ -36,6 +36,7 @@ _MAX_TOKENS: Final = 60
 _MAX_CHARS: Final = 2000
 _REMEMBERED: Final = 4_000_000  # characters of lines, of each kind
 _Kept = TypeVar("_Kept")
+_Text = TypeVar("_Text", str, bytes)
 _Key = TypeVar("_Key")
 
 
@@ -77,8 +78,8 @@ class Templates:
     def __init__(self, limit: int = 5000, per_owner: int | None = None) -> None:
         self._limit, self._per_owner = limit, limit if per_owner is None else per_owner
         self._pieces = Pieces()
-        self._shapes: dict[str, Template] = {}
-        self._named: dict[str, tuple[int, ...]] = {}
+        self._shapes: dict[bytes, Template] = {}
+        self._named: dict[bytes, tuple[int, ...]] = {}
         self._masked: dict[str, Template] = {}
         self._room = _REMEMBERED
         self._known: dict[tuple[str, ...], Template] = {}
@@ -102,24 +103,24 @@ class Templates:
         part of it. ``owner`` is who wrote it: a service."""
         if len(line) > _MAX_CHARS or "\n" in line:
             line = line[: 2 * _MAX_CHARS].lstrip().partition("\n")[0][:_MAX_CHARS]
-        shape = line.translate(DIGITS)
+        shape = line.encode("utf-8", "surrogatepass").translate(DIGITS)
         if exception_type and exception_type not in line:
-            shape = f"{exception_type}\n{shape}"
+            shape = exception_type.encode("utf-8", "surrogatepass") + b"\n" + shape
         found = self._shapes.get(shape) or self._look(line, shape, owner)
         return found if found.into is None else found.now()
 
     # --- a line of a shape that was not seen before ---------------------------------------------------------------------
 
-    def _look(self, line: str, shape: str, owner: str) -> Template:
+    def _look(self, line: str, shape: bytes, owner: str) -> Template:
         """Masks see that there is a digit, not which. So lines of one shape share a template, unless a digit is part of a
         name; then the words with such names count, too."""
         named = self._named.get(shape)
         if named is not None:
             words = line.split()
-            found = self._shapes.get("\n".join((shape, *(words[i] for i in named))))
+            found = self._shapes.get(_with(shape, words, named))
             if found is not None:
                 return found
-        prefix, _, rest = shape.rpartition("\n")
+        prefix, _, rest = shape.decode("utf-8", "surrogatepass").rpartition("\n")
         pieces, words = [self._pieces[piece] for piece in rest.split()], line.split()
         named = tuple(i for i, piece in enumerate(pieces) if "0" in piece)
         for i in named:
@@ -136,11 +137,11 @@ class Templates:
             self._remember(self._masked, masked, found)
         if named:
             self._remember(self._named, shape, named)
-            shape = "\n".join((shape, *(words[i] for i in named)))
+            shape = _with(shape, words, named)
         self._remember(self._shapes, shape, found)
         return found
 
-    def _remember(self, memory: dict[str, _Kept], text: str, kept: _Kept) -> None:
+    def _remember(self, memory: dict[_Text, _Kept], text: _Text, kept: _Kept) -> None:
         self._room -= len(text)
         if self._room < 0:
             self._room = _REMEMBERED
@@ -260,6 +261,11 @@ class Templates:
             runs = {int(i): str(run) for i, run in dict(one["runs"]).items()}
             known = {int(i) for i in one["open"] if 0 <= int(i) < len(tokens)}
             self._learn(Template(str(one["id"]), tokens, typed, runs, known, str(one["owner"]), self._born))
+
+
+def _with(shape: bytes, words: Sequence[str], named: Sequence[int]) -> bytes:
+    """A shape that counts some words as they are."""
+    return b"\n".join((shape, *(words[i].encode("utf-8", "surrogatepass") for i in named)))
 
 
 def _identity(tokens: Sequence[str]) -> str:
