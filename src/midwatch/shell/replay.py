@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 TICK_SECONDS = 5.0
 MAX_GAP_SECONDS = 3600.0
 Progress = Callable[[float, int], None]
+Onlooker = Callable[[State, World], None]
 
 
 @dataclass
@@ -160,8 +161,10 @@ def replay_batches(
     progress: Progress | None = None,
     name: str = "the recording",
     tick_seconds: float = TICK_SECONDS,
+    seen: Onlooker | None = None,
 ) -> Report:
     """Replay ``batches`` (in time order): a turn every ``tick_seconds`` of recorded time, and one after the last data.
+    ``seen`` is shown the state after each turn, and the World that the turn saw.
 
     Turns lie as in production, a little after each multiple, when the step before it is complete. A hole longer than an
     hour is jumped over.
@@ -192,6 +195,8 @@ def replay_batches(
         events, memory = tick(report.state, memory, report.world, inputs, now)
         record(events, now)
         report.ticks += 1
+        if seen is not None:
+            seen(report.state, report.world)
         if progress is not None and report.ticks % 12 == 0:
             progress(now, len(report.state.incidents))
 

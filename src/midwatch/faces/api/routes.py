@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import CommandGiven
@@ -113,6 +114,7 @@ def router(watch: Watch) -> APIRouter:
         return [queries.action_row(r) for r in list(watch.state.actions.values())[-limit:]][::-1]
 
     add_promise_routes(routes, watch, read)
+    add_inquiry_routes(routes, watch, read)
 
     @routes.post("/api/v1/commands", status_code=202)
     async def command(given: Command, holder: str = Depends(writer)) -> dict[str, Any]:

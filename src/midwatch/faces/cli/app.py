@@ -10,6 +10,7 @@ import typer
 from midwatch.faces.cli import check as check_command
 from midwatch.faces.cli import commands, reading
 from midwatch.faces.cli import gym as gym_commands
+from midwatch.faces.cli import investigate as investigate_command
 from midwatch.faces.cli import replay as replay_command
 from midwatch.faces.cli import up as up_command
 from midwatch.faces.cli.common import INTERRUPTED, err
@@ -42,6 +43,7 @@ app.command("undo")(commands.undo)
 app.command("confirm-cause")(commands.confirm_cause)
 app.command("hands-off")(commands.hands_off)
 app.command("autonomy")(commands.autonomy)
+app.command("investigate")(investigate_command.investigate)
 app.command("replay")(replay_command.replay)
 app.add_typer(slo, name="slo")
 app.add_typer(journal, name="journal")

@@ -81,7 +81,8 @@ def code_of(error: MidwatchError) -> int:
 class Running:
     """The API of the watch that runs on ``folder``. Raises Unreachable when there is none."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, patience_seconds: float = 10.0) -> None:
+        self._patience_seconds = patience_seconds
         told = read_running(folder)
         if told is None or not told.get("api"):
             raise Unreachable(f"no watch runs on {folder}", hint=f"start it: midwatch up --folder {folder}")
@@ -104,7 +105,7 @@ class Running:
 
         try:
             # The environment's proxies are not asked: this is loopback, and the token stays here.
-            with httpx.Client(trust_env=False, timeout=10.0) as client:
+            with httpx.Client(trust_env=False, timeout=self._patience_seconds) as client:
                 answer = client.request(
                     method, self.api + path, json=body, headers={"Authorization": f"Bearer {self._token}"}
                 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 from midwatch.model.errors import StoreError
 
@@ -22,6 +22,12 @@ class Dsn:
 
     def __str__(self) -> str:
         return f"clickhouse://{self.host}:{self.port}/{self.database}"
+
+    def with_password(self) -> str:
+        """What ``parse_dsn`` takes: for a process of ours, never for a log."""
+        user, password = quote(self.user, safe=""), quote(self.password, safe="")
+        options = f"?secure={int(self.secure)}&cluster={quote(self.cluster, safe='')}"
+        return f"clickhouse://{user}:{password}@{self.host}:{self.port}/{self.database}{options}"
 
 
 def parse_dsn(text: str) -> Dsn:

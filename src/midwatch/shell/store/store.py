@@ -60,6 +60,7 @@ class Store:
             raise StoreError("the store needs a folder or an address, and not both")
         self.folder = Path(folder) if folder is not None else None
         self._dsn: Dsn | None = parse_dsn(dsn) if dsn else None
+        self._here = self._dsn
         self._retention = retention or Retention()
         self._supervisor = Supervisor(self.folder, caps or Caps(), self._moved) if self.folder else None
         self._rows = columns.RowBuilder(max(vars(self._retention).values()) * columns.DAY)
@@ -127,6 +128,11 @@ class Store:
         return self._client is not None
 
     @property
+    def address(self) -> Dsn | None:
+        """Where another process of ours finds it; None while it is down."""
+        return self._here if self.healthy else None
+
+    @property
     def status(self) -> StoreStatus:
         supervisor = self._supervisor
         return StoreStatus(
@@ -143,6 +149,7 @@ class Store:
             self._writer.fail_waiting(f"the telemetry store is down: {self._why}")
             return
         here = Dsn("127.0.0.1", address.port, "midwatch", address.password, "midwatch")
+        self._here = here
         self._connecting = asyncio.create_task(self._connect(here))
 
     async def _connect(self, dsn: Dsn) -> None:
