@@ -9,6 +9,7 @@ import msgspec
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment
+from midwatch.model.alerts import Alert, Judged, Matcher, Silence
 from midwatch.model.findings import Evidence, Finding, Hypothesis, Impact
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -21,6 +22,10 @@ ACTION = Action(
 )  # fmt: skip
 CAUSE = Hypothesis(
     "service:payment", "pool_exhausted", 0.9, (Evidence("saturation", "service:payment", "18 wait on 5", 4.2),)
+)  # fmt: skip
+ALERT = Alert(
+    "prometheus:a", "prometheus", "firing", 990.0, 980.0, 2, "Down", "payment is down", "service:payment",
+    labels={"job": "payment", "zone": "\u00fc"}, links=("https://runbooks/Down",),
 )  # fmt: skip
 
 ONE_OF_EACH: tuple[Any, ...] = (
@@ -59,6 +64,11 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.AdjustmentCounted("ADJ-1", {"payment-ok": (90.0, 120.5), "payment-ok{tenant=caf\u00e9}": (1.0, 2.0)}),
     e.AdjustmentWithdrawn("ADJ-1", "bob", "it was the wrong day"),
     e.BudgetCrossed("payment-ok", "payment-ok", "freeze", 1.0, 1.25, True, "125 % spent"),
+    e.AlertsReceived((ALERT,), {"prometheus:b": 3}),
+    e.AlertsJudged((Judged("prometheus:a", "grouped", "same service", "alert|service:payment|Down", "inc-1"),)),
+    e.AlertNoted("prometheus:a", "Zo\u00eb", "it is the cable"),
+    e.SilenceSet(Silence("SIL-1", "silence", (Matcher("job", "=~", "pg.*"),), 990.0, 1990.0, "ann", "upgrade")),
+    e.SilenceEnded("SIL-1", "its time is over", 2),
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from midwatch.core.slo.counting import count
 from midwatch.model.indicators import BoolGauge, Calendar, EventRatio, RawRatio, Slices, Threshold
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts
+from midwatch.shell.poller import MAX_STEPS
 from midwatch.shell.reading_back import coarse_step, pieces
-from midwatch.shell.sources import MAX_STEPS, seen_until
 
 DAY = 86400.0
 
@@ -54,7 +54,8 @@ def read_back(promise: Slo, source: Steady, **settings: Any) -> tuple[Memory, Sc
             found = await scene.poll()
             assert sum(one.at.size for one in found.values()) <= MAX_STEPS + 2000, "memory is bounded"
             memory = count(turn_of(state, source_world(*found.values(), now=NOW), memory)).memory
-            scene.taken.update({key: seen_until(memory.ledgers, key) or 0.0 for key in memory.ledgers})
+            scene.taken.update({key: ledger.seen_until for key, ledger in memory.ledgers.items()})
+            scene.begun.update({key: ledger.first_at for key, ledger in memory.ledgers.items()})
             if len(source.spans) == asked:
                 return memory
 

@@ -18,8 +18,9 @@ from midwatch.model.indicators import Composite, EventRatio, Part
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts, empty_world
 from midwatch.shell.config import SourceSettings, load_settings
+from midwatch.shell.poller import AT_ONCE, DOWN_AFTER, Poller
 from midwatch.shell.reading_back import COARSE_SECONDS, pieces
-from midwatch.shell.sources import AT_ONCE, DOWN_AFTER, Poller, build_source
+from midwatch.shell.sources import build_source
 
 NOW = 1_790_003_600.0 // 3600 * 3600
 HOUR = 3600.0
@@ -66,15 +67,19 @@ class Scene:
         self.source = source or Counted()
         self.slos: tuple[Slo, ...] = slos or (slo(),)
         self.taken: dict[str, float] = {}
+        self.begun: dict[str, float] = {}  # where a ledger begins; not given: early enough
         self.troubles: dict[str, str] = {}
         given = SourceSettings(url="http://prom:9090", delay_seconds=15, **settings)
         self.poller = Poller(
             {"prom": (self.source, given)},
             slos=lambda: self.slos,
-            taken=self.taken.get,
+            span=self.span,
             trouble=self.troubles.__setitem__,
             clock=lambda: self.now,
         )
+
+    def span(self, key: str) -> tuple[float, float] | None:
+        return (self.begun.get(key, -np.inf), self.taken[key]) if key in self.taken else None
 
     async def poll(self, after_seconds: float = 0.0) -> dict[str, SliCounts]:
         self.now += after_seconds
@@ -298,7 +303,7 @@ def test_what_no_source_counts_says_so() -> None:
         scene = Scene(slo("api", data_source="other"), journey, Slo("own", "service:x", "ratio", 0.9))
         found = await scene.poll()
         assert list(found) == ["api"] and "no source 'other'; known: prom" in found["api"].gap
-        none = Poller({}, slos=lambda: [slo()], taken=lambda _: None, trouble=lambda *_: None, clock=lambda: NOW)
+        none = Poller({}, slos=lambda: [slo()], span=lambda _: None, trouble=lambda *_: None, clock=lambda: NOW)
         none.begin()
         assert none.counts()["api"].gap == "settings.yaml names no source to count it"
 

@@ -21,6 +21,7 @@ from midwatch.core.diagnose.stage import diagnose
 from midwatch.core.learn.stage import learn
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.page import page
+from midwatch.core.oncall.triage import triage
 from midwatch.core.oncall.updates import tell
 from midwatch.core.slo.promise import promise
 from midwatch.core.turn import Turn
@@ -36,6 +37,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     obey,  # do what people said: acknowledge, approve, refuse, undo, hands off
     promise,  # keep the SLOs: count good and total, see which budget burns too fast
     detect,  # what is wrong where since when
+    triage,  # what other systems' alerts come to: held back, or part of which incident
     group,  # which of it is one incident, and how bad it is
     diagnose,  # why: causes with probabilities, evidence and a path to the symptom
     decide,  # what to do about it, and whether midwatch may

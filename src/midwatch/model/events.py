@@ -11,6 +11,7 @@ from msgspec import Struct, field
 
 from midwatch.model.actions import Action, Outcome, Scalar, Verdict
 from midwatch.model.adjustments import Adjustment
+from midwatch.model.alerts import Alert, Judged, Silence
 from midwatch.model.findings import Finding, Hypothesis, Impact
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -72,6 +73,8 @@ CommandVerb = Literal[
     "autonomy",
     "note",
     "adjust",
+    "silence",
+    "unsilence",
 ]
 
 
@@ -91,6 +94,47 @@ class CommandGiven(Base, frozen=True, tag="command_given"):
 
 class ChangeSeen(Base, frozen=True, tag="change_seen"):
     change: Change
+    v: int = 1
+
+
+# -- alerts of other systems --
+
+
+class AlertsReceived(Base, frozen=True, tag="alerts_received"):
+    """What came in together, journaled before its senders are told so. ``alerts`` said something new, in the order in which
+    they came; ``again`` counts by key how often a known alert was said once more."""
+
+    alerts: tuple[Alert, ...] = ()
+    again: dict[str, int] = field(default_factory=dict)
+    v: int = 1
+
+
+class AlertsJudged(Base, frozen=True, tag="alerts_judged"):
+    """Where triage put these alerts; only those that it put elsewhere than before."""
+
+    judged: tuple[Judged, ...]
+    v: int = 1
+
+
+class AlertNoted(Base, frozen=True, tag="alert_noted"):
+    key: str
+    by: str
+    text: str
+    v: int = 1
+
+
+class SilenceSet(Base, frozen=True, tag="silence_set"):
+    silence: Silence
+    v: int = 1
+
+
+class SilenceEnded(Base, frozen=True, tag="silence_ended"):
+    """``why``: its time is over, or who ended it. ``firing`` alerts were under it then: they are looked at anew."""
+
+    silence: str
+    why: str
+    firing: int = 0
+    by: str = ""
     v: int = 1
 
 
@@ -389,6 +433,11 @@ Event = (
     | AdjustmentCounted
     | AdjustmentWithdrawn
     | BudgetCrossed
+    | AlertsReceived
+    | AlertsJudged
+    | AlertNoted
+    | SilenceSet
+    | SilenceEnded
 )
 
 

@@ -18,12 +18,15 @@ FindingKind = Literal[
     "silence",  # an entity stopped reporting
     "log_burst",  # a new or bursting error template
     "cert_expiry",  # a certificate has expired or is about to
+    "alert",  # other systems say so: one finding for all alerts of one name about one entity
 ]
 SLOW_BURN = "slow_burn"
+ALERT = "alert"
 OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
 """Findings that the SLO stage opens and closes itself."""
-HARMFUL: frozenset[str] = OF_BUDGETS | {"error_shift", "latency_shift", "traffic_drop", "queue_lag"}
-"""Findings that users can feel: only these open an incident. The others are evidence."""
+HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
+"""Findings that users can feel, or that somebody wants to be woken for: only these open an incident. The others are
+evidence."""
 
 
 class Finding(Struct, frozen=True):
@@ -44,6 +47,7 @@ class Finding(Struct, frozen=True):
     detail: str = ""
     slo: str = ""
     pages: bool = False
+    severity: int = 0  # as its sender rates it, 1 to 4; 0: by what users feel
 
 
 class Evidence(Struct, frozen=True):
@@ -118,3 +122,8 @@ class Incident(Struct, frozen=True):
     first_ranked: tuple[Hypothesis, ...] = ()  # as journaled at the first page or action: what is scored
     diagnosed_at: float | None = None
     acknowledged_at: float | None = None
+
+    @property
+    def told_by_alerts(self) -> bool:
+        """Whether all that is known of it is what other systems say."""
+        return bool(self.findings) and all(ident.startswith(f"{ALERT}|") for ident in self.findings)

@@ -9,6 +9,7 @@ from msgspec import Struct, field
 
 from midwatch.model.actions import Playbook, VerbSpec
 from midwatch.model.adjustments import BudgetRule
+from midwatch.model.alerts import Inhibition
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 
@@ -75,3 +76,4 @@ class Policy(Struct, frozen=True):
     resolve_after_seconds: float = 60.0  # calm for so long: resolved
     settle_seconds: float = 9.0  # an incident is looked at so long before anybody is woken or anything touched
     rehearse: bool = False  # replay: judge everything, touch nothing
+    inhibitions: tuple[Inhibition, ...] = ()

@@ -12,9 +12,11 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from midwatch.model import alert_steps
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
+from midwatch.model.alerts import AlertNote, AlertRecord, Silence
 from midwatch.model.findings import HARMFUL, Finding, Incident
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -86,6 +88,9 @@ class State(Struct, frozen=True):
     next_adjustment: int = 1
     crossings: dict[str, Crossing] = field(default_factory=dict)  # budget rules that hold, by ``BudgetRule.ident``
     slo_edits: tuple[SloEdit, ...] = ()
+    alerts: dict[str, AlertRecord] = field(default_factory=dict)  # of other systems, by ``Alert.key``
+    silences: dict[str, Silence] = field(default_factory=dict)  # those that are not over
+    next_silence: int = 1
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -306,7 +311,11 @@ def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> St
     after = _incident(state, event.incident, phase="resolved", resolved_at=at, impact=event.impact or old.impact)
     # Findings that belong to a closed incident are closed with it: a harmful one that is still there opens a new one.
     gone = {f for f in old.findings if f in after.findings and after.findings[f].kind in HARMFUL}
-    return replace(after, findings={k: v for k, v in after.findings.items() if k not in gone})
+    return replace(
+        after,
+        findings={k: v for k, v in after.findings.items() if k not in gone},
+        alerts=alert_steps.closed_with(after.alerts, old.id, at),
+    )
 
 
 @_on(e.IncidentAcknowledged)
@@ -468,3 +477,29 @@ def _budget_crossed(state: State, event: e.BudgetCrossed, at: float) -> State:
     if event.over:
         left[ident] = Crossing(event.key, event.slo, event.action, event.at, event.spent, at, event.covered_seconds)
     return replace(state, crossings=left)
+
+
+@_on(e.AlertsReceived)
+def _alerts_received(state: State, event: e.AlertsReceived, at: float) -> State:
+    return replace(state, alerts=alert_steps.received(state.alerts, event.alerts, event.again, at))
+
+
+@_on(e.AlertsJudged)
+def _alerts_judged(state: State, event: e.AlertsJudged, at: float) -> State:
+    return replace(state, alerts=alert_steps.judged(state.alerts, event.judged))
+
+
+@_on(e.AlertNoted)
+def _alert_noted(state: State, event: e.AlertNoted, at: float) -> State:
+    return replace(state, alerts=alert_steps.noted(state.alerts, event.key, AlertNote(at, event.by, event.text)))
+
+
+@_on(e.SilenceSet)
+def _silence_set(state: State, event: e.SilenceSet, at: float) -> State:
+    silences = {**state.silences, event.silence.id: event.silence}
+    return replace(state, silences=silences, next_silence=state.next_silence + 1)
+
+
+@_on(e.SilenceEnded)
+def _silence_ended(state: State, event: e.SilenceEnded, at: float) -> State:
+    return replace(state, silences={k: v for k, v in state.silences.items() if k != event.silence})

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from midwatch.model import signals
 from midwatch.model.entity import Edge, Entity
+from midwatch.model.visit import Visit
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.intp]
@@ -197,7 +198,8 @@ class SliCounts:
 
 @dataclass(frozen=True)
 class World:
-    """What was seen up to ``now`` (unix seconds). ``sli`` holds, by ledger key, what sources counted for promises lately."""
+    """What was seen up to ``now`` (unix seconds). ``sli`` holds, by ledger key, what sources counted for promises lately.
+    ``visits`` are whole requests, from sources that keep them; the live loop keeps sums only."""
 
     now: float
     series: SeriesSet
@@ -210,6 +212,7 @@ class World:
     changes: tuple[Change, ...] = ()
     gaps: tuple[Gap, ...] = ()
     sli: Mapping[str, SliCounts] = field(default_factory=dict)
+    visits: tuple[Visit, ...] = ()
 
     @cached_property
     def callees(self) -> Mapping[str, tuple[str, ...]]:

@@ -26,6 +26,11 @@ def oldest(slo: Slo, until_at: float) -> float:
     return until_at - min(slo.period_seconds, held)
 
 
+def fine_from(until_at: float) -> float:
+    """From where on every step is read as the source counts it: a whole hour."""
+    return math.floor((until_at - FINE_SPAN_SECONDS) / 3600.0) * 3600.0
+
+
 def coarse_step(slo: Slo, step_seconds: float) -> float:
     """The step for what lies further back: no step may lie in two slices."""
     if slo.slices is not None and slo.slices.seconds % COARSE_SECONDS:
@@ -63,16 +68,15 @@ def pieces(
     ``since_at`` and ``until_at`` lie on multiples of ``step_seconds``."""
     found: list[tuple[float, float, float]] = []
     longest = PIECE_SECONDS if MAX_PIECE_STEPS * coarse_seconds >= PIECE_SECONDS else 3600.0
-    fine_from = math.floor((until_at - FINE_SPAN_SECONDS) / 3600.0) * 3600.0
-    at = since_at
-    if since_at < fine_from:
+    fine, at = fine_from(until_at), since_at
+    if since_at < fine:
         # Up to the next coarse boundary in fine steps, so that no step is counted on both sides.
-        first = min(math.ceil(since_at / coarse_seconds) * coarse_seconds, fine_from)
+        first = min(math.ceil(since_at / coarse_seconds) * coarse_seconds, fine)
         if first > at:
             found.append((at, first, step_seconds))
         at = first
-        while at < fine_from:
-            end = min((math.floor(at / longest) + 1) * longest, fine_from)
+        while at < fine:
+            end = min((math.floor(at / longest) + 1) * longest, fine)
             found.append((at, end, coarse_seconds))
             at = end
     if at < until_at:

@@ -38,8 +38,9 @@ from midwatch.shell.intake import Intake
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.killswitch import KillSwitch
 from midwatch.shell.leader import LEASE_SECONDS
+from midwatch.shell.poller import Poller, counted_span
 from midwatch.shell.queries import find_incident
-from midwatch.shell.sources import Poller, build_sources, seen_until
+from midwatch.shell.sources import build_sources
 from midwatch.shell.timeline import Chronicle
 from midwatch.shell.tokens import named_tokens
 from midwatch.shell.unjournaled import Unjournaled
@@ -86,7 +87,7 @@ class Watch:
         self.poller = Poller(
             build_sources(settings.sources),
             slos=lambda: self.state.slos,
-            taken=lambda key: seen_until(self.memory.ledgers, key),
+            span=lambda key: counted_span(self.memory.ledgers, key),
             trouble=self.vitals.trouble,
             clock=self.now,
         )

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from midwatch.core.slo.measure import measure
 from midwatch.model import signals
 from midwatch.model.actions import Check, Expectation, Playbook
-from midwatch.model.findings import Finding, Hypothesis, Incident
+from midwatch.model.findings import ALERT, Finding, Hypothesis, Incident
 from midwatch.model.state import State
 from midwatch.model.world import World
 
@@ -71,6 +71,8 @@ def derived(state: State, world: World, incident: Incident, harmful: tuple[Findi
 
 def _check(state: State, world: World, incident: Incident, finding: Finding) -> Check | None:
     entity = finding.entity
+    if finding.kind == ALERT:
+        return None  # its sender knows what it measures; midwatch does not
     slo = next((s for s in state.slos if s.name == finding.slo), None) if finding.slo else None
     if finding.kind == "queue_lag" or (slo is not None and slo.sli == "freshness"):
         worst = max(measure(world, entity, signals.QUEUE_LAG_SECONDS, CHECK_SECONDS), finding.value)

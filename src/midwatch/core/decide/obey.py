@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
+from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
@@ -258,4 +259,6 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "autonomy": _autonomy,
     "note": _note,
     "adjust": _adjust,
+    "silence": silence,
+    "unsilence": unsilence,
 }

@@ -12,7 +12,7 @@ from midwatch.core.detect.stage import warming_up
 from midwatch.core.turn import Turn
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import IncidentGrew, IncidentOpened, IncidentRated
-from midwatch.model.findings import HARMFUL, SLOW_BURN, Finding, Impact, Incident
+from midwatch.model.findings import ALERT, HARMFUL, SLOW_BURN, Finding, Impact, Incident
 from midwatch.model.world import World
 
 JOIN_SECONDS: Final = 1800.0
@@ -24,12 +24,12 @@ def group(turn: Turn) -> Turn:
     if warming_up(turn):
         return turn
     taken = {f for incident in turn.state.open_incidents for f in incident.findings}
-    loose = [f for f in turn.state.findings.values() if f.kind in HARMFUL and f.id not in taken]
+    loose = [f for f in turn.state.findings.values() if f.kind in HARMFUL and f.kind != ALERT and f.id not in taken]
     for finding in sorted(loose, key=lambda f: (f.since_at, f.id)):
         home = _home(turn, finding)
         turn = _join(turn, home, finding) if home else _open(turn, finding)
     for incident in turn.state.open_incidents:
-        turn = _rate(turn, incident)
+        turn = rate(turn, incident)
     return turn
 
 
@@ -74,7 +74,7 @@ def _open(turn: Turn, finding: Finding) -> Turn:
     )
 
 
-def _rate(turn: Turn, incident: Incident) -> Turn:
+def rate(turn: Turn, incident: Incident) -> Turn:
     """Worse at once; better never, until it is over: a rating that swings wakes people twice."""
     findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
     if not findings:
@@ -92,6 +92,15 @@ def _rate(turn: Turn, incident: Incident) -> Turn:
 
 
 def severity_of(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> tuple[int, str]:
+    """As users feel it, or as the senders of its alerts rate it: what is worse, with its reason."""
+    told = min((f for f in findings if f.severity), key=lambda f: f.severity, default=None)
+    felt = _felt(turn, impact, tuple(f for f in findings if f.kind != ALERT))
+    if told is not None and told.severity <= felt[0]:
+        return told.severity, f"so rated by its sender: {told.detail}"
+    return felt
+
+
+def _felt(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> tuple[int, str]:
     """First matching row of the policy's severity table, with its reason in numbers."""
     if findings and all(f.kind == SLOW_BURN for f in findings):
         return 4, "errors crept above the budget: to be looked into, nobody is woken for it"
@@ -108,6 +117,8 @@ def severity_of(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]
 
 def title_of(finding: Finding, impact: Impact | None) -> str:
     """A first title from the symptom; the words get better once the cause is known."""
+    if finding.kind == ALERT:
+        return f"{finding.id.split('|', 2)[2] or 'Alert'} at {name_of(finding.entity)}"
     what = {
         "error_shift": "Elevated error rates in",
         "latency_shift": "Slow responses from",

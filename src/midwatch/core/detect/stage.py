@@ -10,7 +10,7 @@ from midwatch.core.detect.resources import resources
 from midwatch.core.detect.symptoms import recovered, symptoms
 from midwatch.core.turn import Turn
 from midwatch.model.events import FindingClosed, FindingOpened
-from midwatch.model.findings import HARMFUL, OF_BUDGETS, Finding
+from midwatch.model.findings import ALERT, HARMFUL, OF_BUDGETS, Finding
 
 WARM_UP_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 15.0
@@ -34,7 +34,7 @@ def detect(turn: Turn) -> Turn:
     seen = {finding.id: finding for detector in DETECTORS for finding in detector(turn)}
     known = turn.state.findings
     fresh = [finding for ident, finding in seen.items() if ident not in known][:MAX_NEW_PER_TURN]
-    room = max(0, MAX_OPEN - len(known))
+    room = max(0, MAX_OPEN - sum(finding.kind != ALERT for finding in known.values()))
     turn = turn.emit(*(FindingOpened(finding) for finding in fresh[:room]))
     return _closed(turn, seen)
 
@@ -45,7 +45,7 @@ def _closed(turn: Turn, seen: dict[str, Finding]) -> Turn:
     quiet: dict[str, float] = {}
     gone: list[FindingClosed] = []
     for ident, finding in turn.state.findings.items():
-        if finding.kind in OF_BUDGETS or ident in seen:
+        if finding.kind in OF_BUDGETS or finding.kind == ALERT or ident in seen:
             continue
         if finding.kind in HARMFUL and not recovered(turn, finding):
             continue

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 
 from midwatch.core.diagnose.accounting import harm_by_entity, totals_only
 from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.courses import Courses, courses
 from midwatch.model import signals
 from midwatch.model.entity import edge_key, kind_of, split_edge
 
@@ -30,16 +31,25 @@ MIN_TIME_RISE_MS: Final = 5.0
 class Blame:
     """``share[entity]`` of the users' harm, 0..1, summing to at most 1. ``errors`` and ``time_ms`` are excesses per
     entity over the bad window; ``roots`` is the number of entry requests in it. ``error_weight`` is how much of the harm
-    is failing (against slow) requests."""
+    is failing (against slow) requests. ``courses`` says where requests left their course, where whole ones are kept."""
 
     share: Mapping[str, float]
     errors: Mapping[str, float]
     time_ms: Mapping[str, float]
     roots: float
     error_weight: float
+    courses: Courses = field(default_factory=Courses)
 
     def of(self, entity: str) -> float:
         return self.share.get(entity, 0.0)
+
+    def of_failures(self, entity: str) -> float:
+        """The part of its share that is failing requests."""
+        return self.error_weight * self.errors.get(entity, 0.0) / max(sum(self.errors.values()), 1e-9)
+
+    def of_waiting(self, entity: str) -> float:
+        """The part of its share that is slow requests."""
+        return (1 - self.error_weight) * self.time_ms.get(entity, 0.0) / max(sum(self.time_ms.values()), 1e-9)
 
 
 def blame(case: Case) -> Blame:
@@ -52,8 +62,13 @@ def blame(case: Case) -> Blame:
     time_ms = _positive(_time_blame(case, per))
     total_errors, total_time = sum(errors.values()), sum(time_ms.values())
     told = totals_only(case)  # such books hold only what stands out from its usual wandering
+    left = courses(case)
     if total_errors < MIN_EXCESS_ERRORS and not told:
-        errors, total_errors = {}, 0.0
+        # Nobody marks requests as failed, or too few: those that left their course failed without saying so.
+        errors = _positive(left.origin)
+        total_errors = sum(errors.values())
+        if total_errors < MIN_EXCESS_ERRORS:
+            errors, total_errors = {}, 0.0
     usual_ms = sum(case.sum(e, signals.TIME_MS, case.normal) for e in entries) / usual if usual > 0 else 0.0
     if total_time < max(MIN_TIME_RISE * usual_ms, MIN_TIME_RISE_MS) * max(roots, 1.0) and not told:
         time_ms, total_time = {}, 0.0
@@ -62,7 +77,7 @@ def blame(case: Case) -> Blame:
     for part, total, w in ((errors, total_errors, weight), (time_ms, total_time, 1 - weight)):
         for entity, amount in part.items():
             share[entity] = share.get(entity, 0.0) + w * amount / total
-    return Blame(share, errors, time_ms, roots, weight)
+    return Blame(share, errors, time_ms, roots, weight, left)
 
 
 def _positive(amounts: Mapping[str, float]) -> dict[str, float]:

@@ -21,6 +21,7 @@ from midwatch.model.findings import Evidence, Hypothesis
 
 BLAME_POWER: Final = 1.5
 MIN_SHARE: Final = 0.01
+MIN_SHARE_UNFELT: Final = 0.2  # where nobody says what users feel, who carries no blame may still be the cause
 UNKNOWN_SCORE: Final = 0.0
 MAX_HYPOTHESES: Final = 8
 MAX_EVIDENCE: Final = 6
@@ -73,13 +74,14 @@ def combine(
     ``priors`` are log-priors by fault kind, learned from confirmed causes (0 where nothing is known).
     """
     suspects = _suspects(blame, clues)
-    scores = {key: _score(s, priors or {}) for key, s in suspects.items()}
+    least = MIN_SHARE if case.findings else MIN_SHARE_UNFELT
+    scores = {key: _score(s, priors or {}, least) for key, s in suspects.items()}
     highest = max([UNKNOWN_SCORE, *scores.values()])
     mass = {key: math.exp(score - highest) for key, score in scores.items()}
     nothing = math.exp(UNKNOWN_SCORE - highest)
     whole = sum(mass.values()) + nothing
     ranked = sorted(suspects, key=lambda key: (-mass[key], key))
-    top = tuple(_hypothesis(case, suspects[key], mass[key] / whole) for key in ranked[:MAX_HYPOTHESES])
+    top = tuple(_hypothesis(case, suspects[key], mass[key] / whole, least) for key in ranked[:MAX_HYPOTHESES])
     return top, 1.0 - sum(h.probability for h in top)
 
 
@@ -109,22 +111,22 @@ def _share_changes(suspects: Sequence[_Suspect]) -> None:
                 suspect.scope.setdefault(name, changed[suspect.entity][name])
 
 
-def _score(suspect: _Suspect, priors: Mapping[str, float]) -> float:
+def _score(suspect: _Suspect, priors: Mapping[str, float], least: float) -> float:
     strongest: dict[str, float] = {}
     for evidence in suspect.evidence:
         held = strongest.get(evidence.kind, 0.0)
         strongest[evidence.kind] = evidence.weight if abs(evidence.weight) > abs(held) else held
     weight = max(-MAX_WEIGHT, min(MAX_WEIGHT, sum(strongest.values())))
-    return BLAME_POWER * math.log(max(suspect.share, MIN_SHARE)) + weight + priors.get(suspect.kind, 0.0)
+    return BLAME_POWER * math.log(max(suspect.share, least)) + weight + priors.get(suspect.kind, 0.0)
 
 
-def _hypothesis(case: Case, suspect: _Suspect, probability: float) -> Hypothesis:
+def _hypothesis(case: Case, suspect: _Suspect, probability: float, least: float) -> Hypothesis:
     evidence = sorted(suspect.evidence, key=lambda e: -e.weight)[:MAX_EVIDENCE]
     share = Evidence(
         "share",
         suspect.entity,
         f"it explains {suspect.share:.0%} of what users feel",
-        BLAME_POWER * math.log(max(suspect.share, MIN_SHARE)),
+        BLAME_POWER * math.log(max(suspect.share, least)),
         suspect.share,
         0.0,
         "ratio",

@@ -17,6 +17,7 @@ from midwatch.core.diagnose.combine import combine
 from midwatch.core.diagnose.evidence.certificates import certificates
 from midwatch.core.diagnose.evidence.changes import changes
 from midwatch.core.diagnose.evidence.concentration import concentration
+from midwatch.core.diagnose.evidence.courses import off_course
 from midwatch.core.diagnose.evidence.inside import inside
 from midwatch.core.diagnose.evidence.logs import logs
 from midwatch.core.diagnose.evidence.network import network
@@ -43,6 +44,7 @@ WITNESSES: Final[tuple[Witness, ...]] = (
     queues,
     certificates,
     logs,
+    off_course,
 )
 
 

@@ -37,8 +37,8 @@ def page(turn: Turn) -> Turn:
 def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
     """What the open incident has to page about now: topic -> the reason, in words."""
     found: dict[str, str] = {}
-    if now - incident.opened_at < state.policy.settle_seconds:
-        return found  # a page that says why is worth these seconds
+    if now - incident.opened_at < state.policy.settle_seconds and not incident.told_by_alerts:
+        return found  # a page that says why is worth these seconds; who sends alerts has waited already
     if incident.severity <= state.policy.paging.page_severity:
         found[f"sev{incident.severity}"] = f"SEV{incident.severity}: {incident.severity_reason}."
     for ident in incident.findings:

@@ -149,6 +149,8 @@ def _what(incident: Incident, facts: dict[str, Scalar]) -> str:
     calm = f", calm since {clock(incident.calm_since_at)}" if incident.calm_since_at is not None else ""
     if calm and incident.calm_since_at is not None:
         facts["calm_since"] = clock(incident.calm_since_at)
+    if impact is None and incident.told_by_alerts:
+        return f"{_trouble(incident, facts)} since {since}{calm}"
     if impact is None or math.isnan(impact.affected_ratio):
         return f"{_trouble(incident, facts)}; how many requests are affected is not known, since {since}{calm}"
     facts["affected_percent"] = percent(impact.affected_ratio)
@@ -160,6 +162,9 @@ def _trouble(incident: Incident, facts: dict[str, Scalar]) -> str:
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     slow = incident.impact is not None and incident.impact.what == "slow"
     blamed = incident.hypotheses[0] if incident.hypotheses else None
+    if incident.told_by_alerts and incident.impact is None:
+        facts["where"] = place(incident.symptoms[0]) if incident.symptoms else incident.title
+        return incident.title
     if blamed and blamed.probability >= PROBABLE:
         where = place(blamed.entity)
     where = where or (place(incident.symptoms[0]) if incident.symptoms else "")

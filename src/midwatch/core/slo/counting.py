@@ -2,8 +2,9 @@
 
 Late: a step that was counted and has grown since is counted again by what it grew, as long as the World still holds it.
 Impossible: steps that cannot be true (more good than all, a negative count, no number) are left out of a source's counts and
-remembered with their reason. What midwatch counts itself cannot be left out, or a flaw in it would hide an outage: there,
-more bad than all counts as all bad, and is remembered just the same.
+remembered with their reason. Older: what a source gives from before a ledger begins is new as well, so that the newest hours
+can be read first and the rest of a period after them. What midwatch counts itself cannot be left out, or a flaw in it would
+hide an outage: there, more bad than all counts as all bad, and is remembered just the same.
 """
 
 from __future__ import annotations
@@ -49,13 +50,16 @@ def count(turn: Turn) -> Turn:
     given: dict[str, list[SliCounts]] = {}
     for one in world.sli.values():
         given.setdefault(one.slo, []).append(one)
+    keys: dict[str, list[str]] = {}
+    for key in memory.ledgers:
+        keys.setdefault(key.partition("{")[0], []).append(key)
     for slo in turn.state.slos:
         if slo.sli != "source":
             continue
         if isinstance(slo.indicator, Composite):
             composites.append(slo)
         else:
-            _count_source(memory, slo, given.get(slo.name, []), shelf)
+            _count_source(memory, slo, given.get(slo.name, []), keys.get(slo.name, ()), shelf)
     for slo in composites:
         _compose(slo, {s.name: s for s in composites}, shelf, ())
     return turn.remember(ledgers=shelf.ledgers, slices=shelf.slices, slo_notes=shelf.notes, counted=counted)
@@ -221,14 +225,14 @@ def _impossible(ledger: Ledger, steps: int, at: float, what: str) -> Ledger:
 # -- what sources count --
 
 
-def _count_source(memory: Memory, slo: Slo, given: Sequence[SliCounts], shelf: _Shelf) -> None:
-    """Every group of one promise, and all of them together under its name."""
+def _count_source(memory: Memory, slo: Slo, given: Sequence[SliCounts], keys: Sequence[str], shelf: _Shelf) -> None:
+    """Every group of one promise, and all of them together under its name; ``keys`` are its ledgers so far."""
     kept, note = bounded(slo, given, memory.ledgers)
     if note:
         shelf.notes[slo.name] = note
-    for key, old in memory.ledgers.items():
-        if key.partition("{")[0] == slo.name and (key != slo.name or not slo.group_by):
-            shelf.ledgers[key] = old
+    for key in keys:
+        if key != slo.name or not slo.group_by:
+            shelf.ledgers[key] = memory.ledgers[key]
             if key in memory.slices:
                 shelf.slices[key] = memory.slices[key]
     for one in kept:
@@ -284,6 +288,8 @@ def _take(memory: Memory, slo: Slo, given: SliCounts, key: str, shelf: _Shelf) -
     ledger = memory.ledgers.get(key)
     slices = memory.slices.get(key)
     new = np.ones(given.at.size, dtype=bool) if ledger is None else given.at >= _taken_until(ledger, slices) - 1e-6
+    if ledger is not None and slo.slices is None:
+        new |= given.at < ledger.first_at - 1e-6
     if ledger is None:
         if not given.at.size:
             return  # a gap, and nothing was ever counted
@@ -305,7 +311,9 @@ def _take(memory: Memory, slo: Slo, given: SliCounts, key: str, shelf: _Shelf) -
         shelf.slices[key], at, good, total = sliced(held, slo.slices, at, good, total, seen)
         seen = shelf.slices[key].judged_until
     ledger = books.add(ledger, at, good, total, seen)
-    shelf.ledgers[key] = replace(ledger, heard_at=max(ledger.heard_at, heard))
+    # What was left out was looked at all the same: it is not news again with the next turn.
+    first = min(ledger.first_at, float(given.at[0])) if given.at.size else ledger.first_at
+    shelf.ledgers[key] = replace(ledger, heard_at=max(ledger.heard_at, heard), first_at=first)
 
 
 # -- composites --

@@ -85,6 +85,24 @@ def add(ledger: Ledger, at: Floats, good: Floats, total: Floats, seen_until: flo
     return replace(ledger, counts=tuple(counts), head_at=tuple(heads), seen_until=seen_until, first_at=first)
 
 
+def joined(past: Ledger, live: Ledger) -> Ledger:
+    """One ledger of ``past``, which was read back, and ``live``, which was counted meanwhile and for less than its finest
+    ring holds: of the latter, what begins no earlier than ``past`` has seen."""
+    step, size = live.levels[0]
+    at = live.head_at[0] - step * np.arange(size - 1, -1, -1, dtype=np.float64)
+    new = at >= math.floor(past.seen_until / step) * step - 1e-6
+    good, total = live.counts[0][:, new]
+    whole = add(past, at[new], good, total, live.seen_until)
+    return replace(
+        whole,
+        heard_at=max(past.heard_at, live.heard_at),
+        late=past.late + live.late,
+        impossible=past.impossible + live.impossible,
+        impossible_at=live.impossible_at or past.impossible_at,
+        impossible_why=live.impossible_why or past.impossible_why,
+    )
+
+
 def _moved(ring: Floats, steps: int) -> Floats:
     """The ring ``steps`` columns later: itself when that is none."""
     if steps <= 0:

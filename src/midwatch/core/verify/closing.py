@@ -30,7 +30,7 @@ def close(turn: Turn) -> Turn:
 
 def _close_one(turn: Turn, incident: Incident) -> Turn:
     hurts = bool(harm(turn.state, incident))
-    calm = not hurts and sees_incident(turn.world, incident, SIGHT_SECONDS)
+    calm = not hurts and (incident.told_by_alerts or sees_incident(turn.world, incident, SIGHT_SECONDS))
     since = incident.calm_since_at
     if calm != (since is not None):
         why = "" if calm or hurts else "there is no data of what hurt"

@@ -60,7 +60,7 @@ def _judge(turn: Turn, record: ActionRecord) -> Turn:
     waited = turn.now - done_at
     if any(math.isnan(v) for v in values):
         return _say(turn, record, "unknown", f"no data after {waited:.0f} s: {_sentence(expected, values)}")
-    if _calm(turn, record.action.incident):
+    if _calm(turn, record.action.incident) or _users_well(turn, record.action.incident, expected, values):
         return _say(turn, record, "met", f"users no longer feel it ({_sentence(expected, values)})")
     return _say(turn, record, "missed", f"after {waited:.0f} s {_sentence(expected, values)}")
 
@@ -85,6 +85,15 @@ def _without_checks(turn: Turn, record: ActionRecord, done_at: float) -> Turn:
 def _calm(turn: Turn, incident_id: str) -> bool:
     incident = turn.state.incidents.get(incident_id)
     return incident is not None and not harm(turn.state, incident) and sees_incident(turn.world, incident)
+
+
+def _users_well(turn: Turn, incident_id: str, expected: Expectation, values: list[float]) -> bool:
+    """Where requests enter, all is as expected. What goes on behind may be no longer of their making: an instance that is
+    drained still takes work from its queue, and to send it requests again would help nobody."""
+    incident = turn.state.incidents.get(incident_id)
+    entry = incident.impact.entry if incident is not None and incident.impact is not None else ""
+    felt = [holds(c, value) for c, value in zip(expected.checks, values, strict=True) if c.subject == entry]
+    return bool(felt) and all(felt)
 
 
 def _value(world: World, check: Check, done_at: float) -> float:

@@ -28,7 +28,7 @@ from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 from midwatch.shell.ingest.folds import folded
-from midwatch.shell.ingest.holes import around, common, enough, fits
+from midwatch.shell.ingest.holes import alike, around, bare, common, enough, fits
 from midwatch.shell.ingest.masks import DIGITS, WILD, Pieces, across, mask, shown, untyped
 
 OTHER: Final = "other"
@@ -186,15 +186,17 @@ class Templates:
         for _, hole in holes:
             hole.append(template)
         for i, hole in holes:
-            if enough(template.tokens, i, [other.tokens[i] for other in hole]):
-                self._merge(hole, i)
+            tokens = [other.tokens for other in hole]
+            if alike(tokens) if i < 0 else enough(tokens, i):
+                self._merge(hole)
                 return
 
-    def _merge(self, hole: list[Template], i: int) -> None:
-        """Make one template of those in ``hole``, which agree in all but their words at ``i``."""
+    def _merge(self, hole: Sequence[Template]) -> None:
+        """Make one template of those in ``hole``: a value where their words differ."""
         parts = set(hole)
-        tokens = list(hole[0].tokens)
-        tokens[i] = common([part.tokens[i] for part in hole])
+        words = list(zip(*(part.tokens for part in hole), strict=True))
+        differ = {i for i, at in enumerate(words) if len(set(at)) > 1}
+        tokens = [common(at) if i in differ else at[0] for i, at in enumerate(words)]
         same = self._known.get(tuple(tokens))
         if same is not None:
             parts.add(same)
@@ -206,8 +208,10 @@ class Templates:
             first.open |= part.open
             self.merges.append(part)
             first.generalise(part.typed, part.runs)
-        first.tokens, first.typed[i] = tokens, tokens[i]
-        first.open.add(i)
+        first.tokens = tokens
+        for i in differ:
+            first.typed[i] = tokens[i]
+        first.open |= differ
         self._learn(first)
 
     def _forget(self, template: Template) -> None:
@@ -278,8 +282,11 @@ def _place(template: Template) -> tuple[int, str]:
 
 
 def _keys(template: Template) -> list[tuple[int, int]]:
-    """(position, key of its hole) for each word that might be a value."""
-    return [(i, around(template.tokens, i)) for i, token in enumerate(template.tokens) if token != WILD]
+    """(position, key of its hole) for each word that might be a value, and -1 for all that look like values together."""
+    return [
+        *((i, around(template.tokens, i)) for i, token in enumerate(template.tokens) if token != WILD),
+        (-1, around((*bare(template.tokens), ""), len(template.tokens))),
+    ]
 
 
 def _take(held: dict[_Key, list[Template]], key: _Key, template: Template) -> None:

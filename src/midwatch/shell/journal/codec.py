@@ -37,6 +37,9 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "postmortem_written": (("markdown",),),
     "action_ended": (("outcome", "result"),),
     "page_ordered": (("subject",), ("text",)),
+    "alerts_received": (("alerts", "*", "summary"),),
+    "alert_noted": (("text",),),
+    "silence_set": (("silence", "reason"),),
 }
 ERASED = "[erased]"
 

@@ -12,6 +12,7 @@ from midwatch.model import faults
 from midwatch.model.entity import kind_of, name_of
 
 MIN_SHARE: Final = 0.03
+MIN_PART: Final = 0.1  # of what an entity is blamed for, to say that it fails or is slow
 KINDS: Final = {
     "service": (faults.ERRORS_INSIDE, faults.SLOW_SERVICE),
     "external": (faults.ERRORS_INSIDE, faults.SLOW_SERVICE),
@@ -29,10 +30,10 @@ def inside(case: Case, blame: Blame) -> Iterator[Clue]:
             continue
         failing, slow = KINDS[kind_of(entity)]
         errors, time_ms = blame.errors.get(entity, 0.0), blame.time_ms.get(entity, 0.0)
-        if errors > 0 and blame.error_weight > 0.1:
+        if errors > 0 and blame.of_failures(entity) > MIN_PART * share:
             text = f"{errors:.0f} more errors than usual begin in {name_of(entity)}"
             yield clue(entity, failing, 0.5, "blame_errors", text, value=errors, baseline=0.0, unit="count")
-        if time_ms > 0 and blame.error_weight < 0.9 and blame.roots > 0:
+        if time_ms > 0 and blame.of_waiting(entity) > MIN_PART * share and blame.roots > 0:
             each = time_ms / blame.roots
             text = f"{each:.0f} ms more of each entry request are spent in {name_of(entity)}"
             yield clue(entity, slow, 0.5, "blame_time", text, value=each, baseline=0.0, unit="ms")

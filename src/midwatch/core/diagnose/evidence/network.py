@@ -7,9 +7,10 @@ other callees.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Final
+
+import numpy as np
 
 from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.calls import MIN_CALLS, answers, lost_by, way_ms, way_share
@@ -18,8 +19,10 @@ from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.core.diagnose.evidence.processes import kept_from_cpu
 from midwatch.model import faults, signals
 from midwatch.model.entity import edge_key, kind_of, name_of, split_edge
+from midwatch.model.world import Floats
 
 MIN_GAP_MS: Final = 20.0
+MIN_STEPS: Final = 3
 
 
 def network(case: Case, blame: Blame) -> Iterator[Clue]:
@@ -47,12 +50,14 @@ def network(case: Case, blame: Blame) -> Iterator[Clue]:
         gap, before = way_ms(case, edge, case.bad), way_ms(case, edge, case.normal)
         lost = case.excess(edge, signals.UNANSWERED_ERRORS)
         text = f"calls from {name_of(caller)} to {name_of(callee)}"
-        if gap > before + MIN_GAP_MS:
+        slow = gap > before + MIN_GAP_MS
+        if slow:
             text += f" spend {gap:.0f} ms on the way, {before:.0f} ms before"
         if lost >= 3:
-            text += f"{' and' if gap > before + MIN_GAP_MS else ''} break without an answer ({lost:.0f} times)"
+            text += f"{' and' if slow else ''} break without an answer ({lost:.0f} times)"
         text += f", while {name_of(callee)} itself answers as usual"
-        share = min(1.0, blame.of(callee) + way_share(case, blame, edge))
+        booked = (blame.of_failures(callee) if lost >= 3 else 0.0) + (blame.of_waiting(callee) if slow else 0.0)
+        share = min(1.0, booked + way_share(case, blame, edge))
         yield clue(
             callee, faults.NETWORK_FAULT, weight, "network", text, value=gap, baseline=before, unit="ms",
             share=share, scope={"caller": name_of(caller), **_place(case, caller, callee)}, seen_at=edge,
@@ -75,10 +80,28 @@ def _harm(case: Case, edge: str) -> float:
     gap, before = way_ms(case, edge, case.bad), way_ms(case, edge, case.normal)
     calls = case.sum(edge, signals.CALLS, case.bad)
     lost = case.excess(edge, signals.UNANSWERED_ERRORS)
-    slow = (
-        0.0 if math.isnan(gap) or math.isnan(before) or gap < before + MIN_GAP_MS or gap < 3 * before else gap - before
-    )
+    slow = 0.0
+    if gap >= before + MIN_GAP_MS and gap >= 3 * before and _stands_out(case, edge):
+        slow = gap - before
     return slow * calls + (1000.0 * lost if lost >= 3 and lost > 0.02 * calls else 0.0)
+
+
+def _stands_out(case: Case, edge: str) -> bool:
+    """Whether the way takes longer in most steps than it did in nine of ten before: a few slow calls are no bad way."""
+    now, before = _ways(case, edge, case.bad), _ways(case, edge, case.normal)
+    if min(now.size, before.size) < MIN_STEPS:
+        return True
+    return bool(np.median(now) > np.quantile(before, 0.9))
+
+
+def _ways(case: Case, edge: str, which: slice) -> Floats:
+    """``way_ms`` of each step that had calls with an answer."""
+    seen = [case.values(edge, s, which) for s in (signals.CALL_MS, signals.CALLS, signals.SERVER_MS, signals.ANSWERED)]
+    if any(not values.size for values in seen):
+        return np.empty(0)
+    call_ms, calls, server_ms, answered = seen
+    usable = (calls > 0) & (answered > 0)
+    return np.asarray(call_ms[usable] / calls[usable] - server_ms[usable] / answered[usable])
 
 
 def _place(case: Case, caller: str, callee: str) -> dict[str, str]:

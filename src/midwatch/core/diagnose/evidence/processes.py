@@ -18,7 +18,9 @@ from midwatch.model.world import Floats
 
 GROWTH: Final = 1.35
 THROTTLED: Final = 0.15
-BUSY: Final = 0.90
+BUSY: Final = 0.75
+FULL: Final = 0.90
+JUMP: Final = 0.50
 
 
 def processes(case: Case, blame: Blame) -> Iterator[Clue]:
@@ -120,11 +122,14 @@ def _was_up(case: Case, instance: Entity) -> bool:
 
 
 def _silent(case: Case, instance: Entity) -> bool:
-    """It reported just before the onset, and not in the newest three steps."""
+    """It reported just before the onset, and not in the newest three steps, nor for longer than it used to pause."""
     newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
-    return (
-        _was_up(case, instance) and newest.stop - newest.start >= 3 and case.sum(instance.key, signals.UP, newest) == 0
-    )
+    if not _was_up(case, instance) or newest.stop - newest.start < 3 or case.sum(instance.key, signals.UP, newest) > 0:
+        return False
+    seen = case.values(instance.key, signals.UP, slice(case.normal.start, case.world.series.steps))
+    reported = np.flatnonzero(np.nan_to_num(seen) > 0)
+    pauses = np.diff(reported) - 1
+    return bool(reported.size and seen.size - 1 - reported[-1] > pauses.max(initial=0))
 
 
 def kept_from_cpu(case: Case, service: str) -> list[tuple[Entity, float, float]]:
@@ -153,11 +158,25 @@ def _starvation(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
         )  # fmt: skip
     if not hit:
         for instance in case.instances(service):
-            now = case.level(instance.key, signals.CPU_RATIO, case.bad)
-            before = case.level(instance.key, signals.CPU_RATIO, case.normal)
-            if now >= BUSY and now > 1.5 * (0.0 if math.isnan(before) else before):
-                text = f"{instance.name} uses {now:.0%} of a core, {before:.0%} before"
-                yield clue(
-                    service, faults.CPU_STARVED, 2.0, "saturation", text, value=now, baseline=before, unit="ratio",
-                    scope={"instance": instance.name}, seen_at=instance.key,
-                )  # fmt: skip
+            yield from _busy(case, service, instance)
+
+
+def _busy(case: Case, service: str, instance: Entity) -> Iterator[Clue]:
+    """An instance that used little of its CPU and now uses nearly all, and not because it has more to do."""
+    seen = case.values(instance.key, signals.CPU_RATIO, case.bad)
+    seen = seen[np.isfinite(seen)]
+    before = case.level(instance.key, signals.CPU_RATIO, case.normal)
+    highest = case.peak(instance.key, signals.CPU_RATIO, case.normal)
+    if not seen.size:
+        return
+    now = float(seen[seen.size // 2 :].mean())  # a gauge that is told once a minute shows it late
+    before, highest = (0.0, 0.0) if math.isnan(before) else (before, highest)
+    usual = case.sum(service, signals.REQUESTS, case.normal) * case.scale
+    busier = max(1.0, case.sum(service, signals.REQUESTS, case.bad) / usual) if usual > 0 else 1.0
+    jumped = now >= highest + JUMP and now > 1.5 * busier * before
+    if now >= BUSY and (jumped or (now >= FULL and now > 1.5 * before)):
+        text = f"{instance.name} uses {now:.0%} of its CPU, {before:.0%} before"
+        yield clue(
+            service, faults.CPU_STARVED, 4.5 if jumped else 2.0, "saturation", text, value=now, baseline=before,
+            unit="ratio", scope={"instance": instance.name}, seen_at=instance.key,
+        )  # fmt: skip

@@ -1,0 +1,167 @@
+"""What all decoders share: bounds, severities, which entity an alert is about."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from midwatch.model.alerts import (
+    INFORMS,
+    MAX_KEY,
+    MAX_LABEL_CHARS,
+    MAX_LABELS,
+    MAX_LINK_CHARS,
+    MAX_LINKS,
+    MAX_NAME,
+    MAX_SUMMARY,
+    Alert,
+)
+from midwatch.model.errors import IngestError
+
+MAX_ALERTS: Final = 2000
+"""Alerts in one body."""
+MAX_AHEAD_SECONDS: Final = 300.0  # a sender's clock may go so far ahead of ours
+
+SEVERITIES: Final[Mapping[str, int]] = {
+    "critical": 2, "page": 2, "emergency": 1, "disaster": 1, "fatal": 1, "p1": 1, "sev1": 1,
+    "error": 3, "high": 2, "major": 3, "p2": 2, "sev2": 2, "alert": 2, "average": 3,
+    "p3": 3, "sev3": 3, "medium": 3, "moderate": 3,
+    "warning": 4, "warn": 4, "minor": 4, "low": 4, "ticket": 4, "p4": 4, "sev4": 4,
+    "info": INFORMS, "information": INFORMS, "informational": INFORMS, "none": INFORMS, "notice": INFORMS,
+    "debug": INFORMS, "p5": INFORMS, "ok": INFORMS,
+}  # fmt: skip
+"""What senders call it -> 1 to 4 as incidents have it, or 5: it informs. An integration's own words go before these."""
+UNRATED: Final = 3  # somebody wanted it sent to a pager
+
+ENTITY_LABELS: Final[tuple[tuple[str, str], ...]] = (
+    ("service", "service"), ("service_name", "service"), ("service.name", "service"), ("app", "service"),
+    ("application", "service"), ("app_kubernetes_io_name", "service"), ("component", "service"),
+    ("deployment", "service"), ("queue", "queue"), ("database", "database"), ("datname", "database"),
+    ("job", "service"), ("host", "host"), ("hostname", "host"), ("node", "host"), ("instance", "host"),
+)  # fmt: skip
+"""(label, kind of entity): the first that an alert has says what it is about."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What one integration says about its alerts. ``source`` is its name; ``severities`` are its own words for them;
+    ``service`` is what an alert is about that names nothing; ``fields`` is the mapping of generic JSON (field -> path)."""
+
+    source: str
+    severities: Mapping[str, int] = field(default_factory=dict)
+    service: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """``problems`` are sentences about alerts that were left out."""
+
+    alerts: tuple[Alert, ...]
+    problems: tuple[str, ...] = ()
+
+
+def read(body: bytes, kind: type[T], what: str) -> T:
+    """``body`` as JSON of ``kind``; raises IngestError 400 that says what is wrong and where."""
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise IngestError(f"not {what}: {str(error)[:200]}") from error
+
+
+def alert(
+    rules: Rules,
+    key: str,
+    state: str,
+    at: float,
+    *,
+    since_at: float | None = None,
+    severity: str | int = "",
+    name: str = "",
+    summary: str = "",
+    entity: str = "",
+    group: str = "",
+    labels: Mapping[str, Any] | None = None,
+    links: Iterable[str] = (),
+    by: str = "",
+) -> Alert:
+    """An Alert within its bounds: what is too long is cut. ``entity`` "" is looked for among the labels."""
+    kept = {clip(name, MAX_NAME): clip(text_of(value), MAX_LABEL_CHARS) for name, value in _first(labels or {}) if name}
+    return Alert(
+        key=clip(f"{rules.source}:{key}", MAX_KEY),
+        source=rules.source,
+        state=state,
+        at=at,
+        since_at=min(at if since_at is None else since_at, at + MAX_AHEAD_SECONDS),
+        severity=severity if isinstance(severity, int) else rated(rules, severity),
+        name=clip(name, MAX_NAME),
+        summary=clip(summary, MAX_SUMMARY),
+        entity=entity or entity_of(kept, rules.service),
+        group=clip(f"{rules.source}:{group}", MAX_KEY) if group else "",
+        labels=kept,
+        links=tuple(one[:MAX_LINK_CHARS] for one in links if safe_link(one))[:MAX_LINKS],
+        by=clip(by, MAX_NAME),
+    )
+
+
+def rated(rules: Rules, word: str) -> int:
+    """The severity that ``word`` stands for; ``UNRATED`` when nothing says so."""
+    word = word.strip().lower()
+    return rules.severities.get(word) or SEVERITIES.get(word, UNRATED)
+
+
+def entity_of(labels: Mapping[str, str], service: str = "") -> str:
+    """The key of the entity that the labels name, else of ``service``, else ""."""
+    for label, kind in ENTITY_LABELS:
+        if value := labels.get(label, "").strip():
+            if service and kind == "host":
+                break  # a host says less than the service that the integration is for
+            return entity_key(kind, value.rpartition(":")[0] or value if kind == "host" else value)
+    return entity_key("service", service) if service else ""
+
+
+def entity_key(kind: str, name: str) -> str:
+    return f"{kind}:{clip(name.replace('>', '_'), MAX_NAME)}"
+
+
+def moment(text: str) -> float | None:
+    """Unix seconds of an RFC 3339 time; None for what is none, and for the year 1, which stands for "not yet"."""
+    try:
+        at = datetime.fromisoformat(text)
+        at = at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+        return at.timestamp() if at.year > 1970 else None
+    except (ValueError, OverflowError, TypeError):
+        return None
+
+
+def text_of(value: Any) -> str:
+    """A label's value as text: what is no plain value as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: ""}[value]
+    if isinstance(value, float):
+        return f"{value:g}" if math.isfinite(value) else ""
+    return str(value) if isinstance(value, int) else msgspec.json.encode(value).decode()
+
+
+def clip(text: str, most: int) -> str:
+    """At most ``most`` characters, none of which a terminal or a log would obey."""
+    text = text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)
+    return text if len(text) <= most else text[: most - 1] + "\u2026"
+
+
+def safe_link(link: str) -> bool:
+    """Whether a page may show it as one: http or https, nothing that runs."""
+    return link.startswith(("https://", "http://")) and link.isprintable() and " " not in link
+
+
+def _first(labels: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    return list(labels.items())[:MAX_LABELS]
