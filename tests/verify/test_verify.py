@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from msgspec.structs import replace
-from tests.decide.worlds import BOOKS, START, Scene, blind, broken, policy, traffic, works
+from tests.decide.worlds import BOOKS, PAYMENT, START, Scene, act, blind, broken, finding, policy, traffic, works
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.decide.stage import decide
@@ -12,13 +12,16 @@ from midwatch.core.learn.timeline import sentence
 from midwatch.core.memory import Memory
 from midwatch.core.verify.closing import close
 from midwatch.core.verify.expect import verify
+from midwatch.model import signals
 from midwatch.model.actions import Action, Outcome
 from midwatch.model.events import (
     ActionJudged,
     ActionOrdered,
     CommandRefused,
     ExpectationJudged,
+    FindingOpened,
     IncidentCalmed,
+    IncidentGrew,
     IncidentMitigated,
     IncidentResolved,
 )
@@ -59,6 +62,21 @@ def test_missed_is_taken_back_with_the_value_from_before() -> None:
     assert made.state.actions[undo].verdict.rule == "undo"
     assert made.state.incidents["INC-1"].phase == "open"
     assert "15.0 %" in made.state.actions[first].result_why and "gateway" in made.state.actions[first].result_why
+
+
+def test_what_goes_on_behind_takes_nothing_back_once_users_are_well() -> None:
+    """A drained instance still takes work from its queue: requests are well, and undraining would send them there again."""
+    made = scene()
+    behind = finding(entity=PAYMENT)
+    made.state = act(
+        made.state, START, FindingOpened(behind), IncidentGrew("INC-1", (behind.id,), (PAYMENT,), "it is called")
+    )
+    errors = (PAYMENT, signals.ERRORS)
+    made.at(30, {**traffic(0.0), errors: traffic(0.15)[errors]}).run(until=150)
+    [(at, result)] = results(made)
+    assert result == "met" and 80 < at <= 90
+    assert len(made.told(ActionOrdered)) == 1
+    assert made.state.actions["ACT-1"].result_why.startswith("users no longer feel it")
 
 
 def test_a_missed_restart_has_nothing_to_take_back() -> None:
