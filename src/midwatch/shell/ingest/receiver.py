@@ -19,6 +19,7 @@ import msgspec
 from midwatch.model.errors import IngestError, StoreError
 from midwatch.model.world import Change
 from midwatch.shell.ingest import replies
+from midwatch.shell.ingest.body import Gone, Receive, read_body
 from midwatch.shell.ingest.changes import parse_changes
 from midwatch.shell.ingest.decode import JSON_TYPE, PROTOBUF_TYPE, decode, inflate
 from midwatch.shell.ingest.rows import Batch, Limits
@@ -26,15 +27,12 @@ from midwatch.shell.ingest.rows import Batch, Limits
 log = logging.getLogger("midwatch.receiver")
 
 Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 OnBatch = Callable[[Batch, str], Awaitable[Any]]
 OnChange = Callable[[Change], Awaitable[Any]]
 
 _RETRY_AFTER_SECONDS: Final = 5
-_BODY_SECONDS: Final = 30.0  # a sender slower than this is cut off
 _LOG_LINES_PER_MINUTE: Final = 10
-_DISCARDED_BODIES: Final = 4  # how many times the limit is read before a sender is cut off
 _CHANGE_BYTES: Final = 1024 * 1024
 _THREAD_BYTES: Final = 256 * 1024  # larger bodies are decoded off the event loop
 _PATHS: Final = {"/v1/metrics": "metrics", "/v1/logs": "logs", "/v1/traces": "traces"}
@@ -85,7 +83,7 @@ class Receiver:
             await self._refuse(send, problem, encoding, path)
         except StoreError as problem:
             await self._refuse(send, IngestError(f"not stored: {problem}", status=503), encoding, path)
-        except _Gone:
+        except Gone:
             self.count("sender went away")
         except Exception:
             log.exception("a request to %s failed", path[:80])
@@ -103,7 +101,7 @@ class Receiver:
             raise IngestError("only POST is understood here", status=405)
         if signal is None:
             return await self._changes(headers, receive)
-        body = await self._body(headers, receive, self.limits.body_bytes)
+        body = await read_body(headers, receive, self.limits.body_bytes)
         content_type, coding = headers.get("content-type", ""), headers.get("content-encoding", "")
         if len(body) > _THREAD_BYTES:
             batch = await asyncio.to_thread(decode, signal, body, content_type, coding, self.limits)
@@ -120,42 +118,13 @@ class Receiver:
         return 200, replies.accepted(signal, encoding, batch.rejected, why)
 
     async def _changes(self, headers: dict[str, str], receive: Receive) -> tuple[int, bytes]:
-        body = await self._body(headers, receive, _CHANGE_BYTES)
+        body = await read_body(headers, receive, _CHANGE_BYTES)
         changes = parse_changes(inflate(body, headers.get("content-encoding", ""), _CHANGE_BYTES), self.clock())
         assert self.on_change is not None
         for change in changes:
             await self.on_change(change)
         self.count("changes", len(changes))
         return 200, msgspec.json.encode({"accepted": len(changes), "ids": [change.id for change in changes]})
-
-    async def _body(self, headers: dict[str, str], receive: Receive, limit: int) -> bytes:
-        """The whole body, at most ``limit`` bytes (413), within a bounded time (408)."""
-        length = headers.get("content-length", "")
-        too_large = IngestError(f"the body has more than {limit} bytes", status=413)
-        if length.isdigit() and int(length) > _DISCARDED_BODIES * limit:
-            raise too_large
-        pieces: list[bytes] = []
-        size = 0
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                while True:
-                    message = await receive()
-                    if message["type"] == "http.disconnect":
-                        raise _Gone
-                    piece = message.get("body", b"")
-                    size += len(piece)
-                    if size <= limit:
-                        pieces.append(piece)
-                    else:  # read on without keeping it: a sender that is cut off in the middle never sees why
-                        pieces.clear()
-                        if size > _DISCARDED_BODIES * limit:
-                            raise too_large
-                    if not message.get("more_body", False):
-                        if size > limit:
-                            raise too_large
-                        return b"".join(pieces)
-        except TimeoutError as problem:
-            raise IngestError("the body took too long", status=408) from problem
 
     async def _refuse(self, send: Send, problem: IngestError, encoding: str, path: str) -> None:
         self.count(f"refused_{problem.status}")
@@ -178,10 +147,6 @@ class Receiver:
         self._logged += 1
         if self._logged <= _LOG_LINES_PER_MINUTE:
             log.warning(text, *values)
-
-
-class _Gone(Exception):
-    """The sender closed the connection before its body was complete."""
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
