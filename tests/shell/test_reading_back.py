@@ -17,10 +17,11 @@ from tests.slo.turns import source_world, state_of, turn_of
 from midwatch.core.memory import Memory
 from midwatch.core.slo.budget import budget
 from midwatch.core.slo.counting import count
+from midwatch.model.errors import SourceError
 from midwatch.model.indicators import BoolGauge, Calendar, EventRatio, RawRatio, Slices, Threshold
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts
-from midwatch.shell.poller import MAX_STEPS
+from midwatch.shell.asked import MAX_STEPS
 from midwatch.shell.reading_back import coarse_step, pieces
 
 DAY = 86400.0
@@ -88,6 +89,77 @@ def test_a_period_is_read_back_whole(days: int, calendar: Calendar | None, step:
     assert found.covered_seconds == pytest.approx(NOW - since, abs=70)
     assert found.total == pytest.approx(NOW - since, abs=column if calendar is None else 70)
     assert found.bad == pytest.approx(max(0.0, source.bad_until - since), abs=column if calendar is None else 70)
+
+
+def test_the_newest_hours_come_first_and_the_rest_while_new_steps_go_on() -> None:
+    async def go() -> None:
+        promise = slo(period_seconds=90 * DAY)
+        scene = Scene(promise, source=Steady(NOW - 89 * DAY))
+        memory = Memory(started_at=NOW - 1000)
+        lengths = []
+        for turn in range(40):
+            found = await scene.poll(60)
+            memory = count(turn_of(state_of(promise), source_world(*found.values(), now=scene.now), memory)).memory
+            ledger = memory.ledgers["api"]
+            scene.take(found)
+            assert scene.now - ledger.seen_until <= 75, "what is new does not wait"
+            assert ledger.counts[-1][1].sum() == pytest.approx(ledger.seen_until - ledger.first_at), "no second twice"
+            lengths.append(ledger.seen_until - ledger.first_at)
+            if turn == 1:
+                assert lengths[0] < 8 * 3600 and "the past of 1 of 1 promises" in scene.troubles["reading back"]
+        assert lengths == sorted(lengths) and lengths[-1] == pytest.approx(90 * DAY, abs=3 * 3600)
+        assert scene.troubles["reading back"] == ""
+        assert budget(promise, memory.ledgers["api"], (), scene.now).bad > 0, "the oldest day is there"
+
+    asyncio.run(go())
+
+
+class TwoGroups(Steady):
+    """One tenant all the time, and one that left long ago."""
+
+    async def counts(self, slo: Slo, since_at: float, until_at: float, step_seconds: float) -> Sequence[SliCounts]:
+        (all_of,) = await super().counts(slo, since_at, until_at, step_seconds)
+        old = all_of.at < NOW - 9 * DAY
+        groups = [("stays", np.ones_like(old)), ("left", old)]
+        return [
+            SliCounts(slo.name, (("tenant", name),), all_of.at[of], all_of.good[of], all_of.total[of], until_at)
+            for name, of in groups
+            if of.any()
+        ]
+
+
+def test_a_group_that_only_the_past_knows_is_in_the_whole() -> None:
+    promise = slo(period_seconds=30 * DAY, group_by=("tenant",))
+    memory, _ = read_back(promise, TwoGroups(0.0))
+    whole, stays, left = (memory.ledgers[key].counts[2][1].sum() for key in ("api", *sorted(memory.ledgers)[:0:-1]))
+    assert left == pytest.approx(21 * DAY, abs=3600) and stays == pytest.approx(30 * DAY, abs=3600)
+    assert whole == pytest.approx(left + stays)
+
+
+def test_a_past_that_the_source_refuses_is_tried_again_and_holds_up_nothing() -> None:
+    class Forgetful(Steady):
+        refused = 0
+
+        async def counts(self, slo: Slo, since_at: float, until_at: float, step_seconds: float) -> Sequence[SliCounts]:
+            if step_seconds > 60 and self.refused < 5:
+                self.refused += 1
+                raise SourceError("prom refuses the query (422): too many samples")
+            return await super().counts(slo, since_at, until_at, step_seconds)
+
+    async def go() -> None:
+        source = Forgetful(0.0)
+        scene = Scene(slo(period_seconds=30 * DAY), source=source)
+        for _ in range(10):
+            found = await scene.poll(1)
+            scene.take(found)
+            assert not found["api"].gap and found["api"].seen_until >= scene.now - 75
+        assert source.refused == 2, "ever more rarely"
+        for _ in range(200):
+            scene.take(await scene.poll(1))
+        assert scene.troubles["reading back"] == ""
+        assert sum(end - begin for begin, end, _ in source.spans) == pytest.approx(30 * DAY, abs=3600)
+
+    asyncio.run(go())
 
 
 @pytest.mark.parametrize("width", [60.0, 600.0, 3600.0])

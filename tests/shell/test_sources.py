@@ -18,8 +18,9 @@ from midwatch.model.indicators import Composite, EventRatio, Part
 from midwatch.model.slo import Slo
 from midwatch.model.world import SliCounts, empty_world
 from midwatch.shell.config import SourceSettings, load_settings
-from midwatch.shell.poller import AT_ONCE, DOWN_AFTER, Poller
-from midwatch.shell.reading_back import COARSE_SECONDS, pieces
+from midwatch.shell.poller import Poller
+from midwatch.shell.reading_back import COARSE_SECONDS, FINE_SPAN_SECONDS, pieces
+from midwatch.shell.served import AT_ONCE, DOWN_AFTER
 from midwatch.shell.sources import build_source
 
 NOW = 1_790_003_600.0 // 3600 * 3600
@@ -81,6 +82,13 @@ class Scene:
     def span(self, key: str) -> tuple[float, float] | None:
         return (self.begun.get(key, -np.inf), self.taken[key]) if key in self.taken else None
 
+    def take(self, found: dict[str, SliCounts]) -> None:
+        """What a turn of the loop does: the ledgers have counted all of it."""
+        for key, one in found.items():
+            if one.at.size:
+                self.taken[key] = one.seen_until
+                self.begun[key] = min(self.begun.get(key, np.inf), float(one.at[0]))
+
     async def poll(self, after_seconds: float = 0.0) -> dict[str, SliCounts]:
         self.now += after_seconds
         self.poller.begin()
@@ -123,9 +131,12 @@ def test_what_the_ledger_has_is_not_asked_for_again_nor_kept_for_long() -> None:
         found = await scene.poll(60)
         assert 20 <= found["api"].at.size <= 21, "the World's window"
         scene.taken.clear()  # the working set is lost
-        await scene.poll(60)
-        assert scene.source.spans[-1][1] - scene.source.spans[0][0] > 0
-        assert sum(end - begin for begin, end, _ in scene.source.spans[-40:]) > 29 * 86400, "and read back whole"
+        asked = len(scene.source.spans)
+        for _ in range(12):
+            scene.take(await scene.poll(1))
+        spans = scene.source.spans[asked:]
+        assert spans[0][1] == scene.source.spans[asked - 1][1] and spans[0][1] - spans[0][0] < FINE_SPAN_SECONDS + HOUR
+        assert sum(end - begin for begin, end, _ in spans) > 29 * 86400, "and all is read back, the newest first"
 
     run(go)
 

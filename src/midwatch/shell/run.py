@@ -19,12 +19,15 @@ from msgspec.structs import replace
 
 from midwatch.core.loop import tick as the_loop
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.wake import unwanted
+from midwatch.model.alerts import Alert
 from midwatch.model.errors import Deposed, JournalError
 from midwatch.model.events import CommandGiven, Event, PolicyLoaded, Recorded, WatchStarted
 from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
+from midwatch.shell.asked import counted_span
 from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.crash import CrashPoints
@@ -34,11 +37,13 @@ from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.folder import open_folder, policy_in_force, remove_running, write_running
 from midwatch.shell.health import Health, beat, health_report, metrics_text, product_version
 from midwatch.shell.heartbeat import Heartbeat
+from midwatch.shell.inbox import Inbox, Note
 from midwatch.shell.intake import Intake
+from midwatch.shell.integrations import Integrations
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.killswitch import KillSwitch
 from midwatch.shell.leader import LEASE_SECONDS
-from midwatch.shell.poller import Poller, counted_span
+from midwatch.shell.poller import Poller
 from midwatch.shell.queries import find_incident
 from midwatch.shell.sources import build_sources
 from midwatch.shell.timeline import Chronicle
@@ -50,6 +55,7 @@ log = logging.getLogger("midwatch.watch")
 Tick = Callable[[State, Memory, World, tuple[Event, ...], float], tuple[tuple[Event, ...], Memory]]
 ConsoleFactory = Callable[["Watch"], Any]
 RENEW_SECONDS = 2.0
+MIN_PAUSE_SECONDS = 0.1  # between two turns
 SETTLE_SECONDS = 1.6  # the World's builder counts a step as complete 1.5 s after its end
 
 
@@ -103,6 +109,7 @@ class Watch:
             state=lambda: self.books.state,
             hands_off_file=settings.hands_off_file,
             halted_by=lambda: self.switch.by,
+            unwanted=lambda order: unwanted(self.books.state, order, self.now()),
             held=self.books.held,
             renew=self.books.renew,
             limits=limits,
@@ -113,6 +120,10 @@ class Watch:
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
         self._unjournaled = Unjournaled()
         self._stopping = asyncio.Event()
+        self._stirred = asyncio.Event()  # there is something that should not wait for the next turn in time
+        self._hurry = asyncio.Event()  # and not for the pause after the last one either
+        self.inbox = Inbox(self.books, self.now, self._stirred.set)
+        self.integrations = Integrations(Settings())  # none, until ``start`` has looked up their keys
         self._tasks: list[asyncio.Task[None]] = []
         self._last_now = 0.0
 
@@ -138,6 +149,7 @@ class Watch:
             was_running = open_folder(self.settings)
             self.api_token = folder_token(self.settings.folder, create=True)
             self.tokens = named_tokens(self.settings, [self.api_token])
+            self.integrations = Integrations(self.settings, [self.api_token, *self.tokens.values()])
             self.doors.bind(self.settings, self._console is not None)
             epoch = await self.books.open(self._open_journal)
             self._tasks.append(asyncio.get_running_loop().create_task(self._renew()))
@@ -195,22 +207,32 @@ class Watch:
         """Tick until ``stop``, or until another process took the watch (Deposed).
 
         Turns lie a little after the multiples of ``tick_seconds``: a step of the World is complete only once stragglers
-        had time to come in, and a turn right then sees it soonest.
+        had time to come in, and a turn right then sees it soonest. What people say does not wait for that, and alerts wait
+        no longer than the last turn took, so that a storm does not take all the time there is.
         """
         every = self.settings.tick_seconds
         after = SETTLE_SECONDS if every > 2 * SETTLE_SECONDS else 0.0
         while not self._stopping.is_set():
             due = (math.floor((self._clock() - after) / every) + 1) * every + after
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), max(0.0, due - self._clock()))
+                await asyncio.wait_for(self._stirred.wait(), max(0.0, due - self._clock()))
+            if self._stopping.is_set():
                 return
-            if self._clock() - due > 1.0:
+            if self._stirred.is_set():
+                self._stirred.clear()
+                self._hurry.clear()
+            elif self._clock() - due > 1.0:
                 self.vitals.ticks_late += 1
             await self.tick_once()
+            pause = max(MIN_PAUSE_SECONDS, self.vitals.last_tick_seconds)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), min(pause, every))
 
     def request_stop(self) -> None:
         """Ask ``run`` to end; safe from a signal handler of the event loop."""
         self._stopping.set()
+        self._stirred.set()
+        self._hurry.set()
 
     async def stop(self) -> None:
         """End in order: no new input, effects finished (or left to reconcile), journal closed. Idempotent."""
@@ -232,7 +254,7 @@ class Watch:
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             if not await self.books.renew():
-                self._stopping.set()
+                self.request_stop()
                 return
 
     # -- one turn --
@@ -292,10 +314,16 @@ class Watch:
 
     # -- what people and webhooks say --
 
+    async def take_alerts(self, source: str, alerts: Sequence[Alert], notes: Sequence[Note] = ()) -> None:
+        """Returns once they are journaled; a turn follows at once. Raises IngestError 429, JournalError."""
+        await self.inbox.put(source, alerts, notes)
+
     async def command(self, given: CommandGiven) -> Recorded:
         """Journal a command; the next turn obeys it. ``hands_off`` holds at once. Raises UsageError, JournalError."""
         recorded = await self.desk.command(given)
         self.vitals.commands += 1
+        self._stirred.set()
+        self._hurry.set()
         return recorded
 
     async def change(self, change: Change) -> Recorded | None:
