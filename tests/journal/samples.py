@@ -69,6 +69,9 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.AlertNoted("prometheus:a", "Zo\u00eb", "it is the cable"),
     e.SilenceSet(Silence("SIL-1", "silence", (Matcher("job", "=~", "pg.*"),), 990.0, 1990.0, "ann", "upgrade")),
     e.SilenceEnded("SIL-1", "its time is over", 2),
+    e.IncidentMerged("inc-1", "inc-2", "ann", "one cable, Zo\u00eb says"),
+    e.IncidentSplit("inc-1", "inc-3", ("f|b",), ("service:checkout",), "ann", "its own trouble"),
+    e.GroupingLearned("inc-1", (("service:payment", "service:checkout"),), False, "ann"),
 )  # fmt: skip
 
 

@@ -80,3 +80,11 @@ def closed_with(known: Mapping[str, AlertRecord], incident: str, at: float) -> M
         alert = replace(old.alert, state="resolved")
         told[key] = replace(old, alert=alert, changed_at=changed, place="over", why=f"closed with {incident}")
     return told
+
+
+def moved(
+    known: Mapping[str, AlertRecord], source: str, into: str, findings: frozenset[str]
+) -> Mapping[str, AlertRecord]:
+    """Alerts that count for one of ``findings`` in the incident ``source`` count in ``into`` from now on."""
+    mine = {k: replace(r, incident=into) for k, r in known.items() if r.incident == source and r.finding in findings}
+    return {**known, **mine} if mine else known

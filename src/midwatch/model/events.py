@@ -13,6 +13,7 @@ from midwatch.model.actions import Action, Outcome, Scalar, Verdict
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.alerts import Alert, Judged, Silence
 from midwatch.model.findings import Finding, Hypothesis, Impact
+from midwatch.model.people import Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change
@@ -75,6 +76,9 @@ CommandVerb = Literal[
     "adjust",
     "silence",
     "unsilence",
+    "merge",
+    "split",
+    "move",
 ]
 
 
@@ -164,6 +168,8 @@ class IncidentOpened(Base, frozen=True, tag="incident_opened"):
     findings: tuple[str, ...]
     symptoms: tuple[str, ...]
     impact: Impact | None = None
+    why: str = ""  # why it is an incident of its own, where one would expect otherwise
+    split_from: str = ""  # the incident that a person took it out of
     v: int = 1
 
 
@@ -223,6 +229,40 @@ class IncidentResolved(Base, frozen=True, tag="incident_resolved"):
     incident: str
     why: str
     impact: Impact | None = None
+    v: int = 1
+
+
+class IncidentMerged(Base, frozen=True, tag="incident_merged"):
+    """A person said that ``absorbed`` is part of ``incident``: its findings, its actions under way and its alerts count
+    there from now on, and it is over as an incident of its own."""
+
+    incident: str
+    absorbed: str
+    by: str
+    why: str = ""
+    v: int = 1
+
+
+class IncidentSplit(Base, frozen=True, tag="incident_split"):
+    """A person said that ``findings`` (about ``symptoms``) are not part of ``incident`` but of ``into``: a new incident
+    (IncidentOpened follows) or another open one (IncidentGrew follows)."""
+
+    incident: str
+    into: str
+    findings: tuple[str, ...]
+    symptoms: tuple[str, ...]
+    by: str
+    why: str = ""
+    v: int = 1
+
+
+class GroupingLearned(Base, frozen=True, tag="grouping_learned"):
+    """What merging or splitting ``incident`` teaches: these ``pairs`` of entities belong together, or they don't."""
+
+    incident: str
+    pairs: tuple[tuple[str, str], ...]
+    together: bool
+    by: str
     v: int = 1
 
 
@@ -328,22 +368,37 @@ class PageOrdered(Base, frozen=True, tag="page_ordered"):
     severity: int = 3
     repeat: int = 0
     topics: tuple[str, ...] = ()  # what it pages about: sev2, asked-ACT-3, resolved ...
+    person: str = ""  # whom it is for; "" when the channel is all that is known
+    to: str = ""  # where the channel finds them: a reference, resolved as it is sent
+    level: int = 0  # of the escalation, from 1
+    run: int = 0  # which of the incident's escalations, from 1
     v: int = 1
 
 
 class PageEnded(Base, frozen=True, tag="page_ended"):
-    """``status``: delivered, or failed (``why``; the shell has then tried as often as the channel allows)."""
+    """``status``: delivered, failed (``why``; the shell has then tried as often as the channel allows), or withdrawn: by the
+    time it was to be sent, nobody needed it any more."""
 
     page: str
     status: str
     why: str = ""
     attempts: int = 1
+    place: str = ""  # where its channel keeps the incident (``Follower`` in ports.py)
     v: int = 1
 
 
 class IncidentAcknowledged(Base, frozen=True, tag="incident_acknowledged"):
     incident: str
     by: str
+    v: int = 1
+
+
+class AcknowledgementExpired(Base, frozen=True, tag="acknowledgement_expired"):
+    """``by`` acknowledged the incident, its time is over, and the incident still hurts: it pages again."""
+
+    incident: str
+    by: str
+    why: str
     v: int = 1
 
 
@@ -354,6 +409,68 @@ class CommandRefused(Base, frozen=True, tag="command_refused"):
     target: str
     by: str
     why: str
+    v: int = 1
+
+
+# -- people --
+
+
+class EscalationStarted(Base, frozen=True, tag="escalation_started"):
+    """From now on the ``policy`` of ``team`` says who is woken for the incident, and ``why`` them. ``number`` counts the
+    incident's escalations from 1, ``turn`` those of the policy from 0."""
+
+    incident: str
+    policy: str
+    team: str
+    why: str
+    number: int = 1
+    turn: int = 0
+    v: int = 1
+
+
+class EscalationAdvanced(Base, frozen=True, tag="escalation_advanced"):
+    """The level (from 1) is woken before its time: ``by`` wanted it, or nobody before it could be reached."""
+
+    incident: str
+    level: int
+    ahead_seconds: float
+    why: str
+    by: str = ""
+    v: int = 1
+
+
+class OverrideSet(Base, frozen=True, tag="override_set"):
+    override: Override
+    v: int = 1
+
+
+class OverrideEnded(Base, frozen=True, tag="override_ended"):
+    override: str
+    by: str
+    v: int = 1
+
+
+class SwapAsked(Base, frozen=True, tag="swap_asked"):
+    swap: Swap
+    v: int = 1
+
+
+class SwapAnswered(Base, frozen=True, tag="swap_answered"):
+    """Once accepted, the overrides that it comes to follow as events of their own."""
+
+    swap: str
+    answer: Literal["accepted", "refused", "withdrawn"]
+    by: str
+    v: int = 1
+
+
+class OnCallChanged(Base, frozen=True, tag="on_call_changed"):
+    """``person`` ("" for nobody) is on call in the schedule from now on, after ``was``."""
+
+    schedule: str
+    person: str
+    was: str = ""
+    why: str = ""
     v: int = 1
 
 
@@ -415,6 +532,9 @@ Event = (
     | IncidentCalmed
     | IncidentMitigated
     | IncidentResolved
+    | IncidentMerged
+    | IncidentSplit
+    | GroupingLearned
     | UpdateWritten
     | PostmortemWritten
     | ActionJudged
@@ -438,6 +558,14 @@ Event = (
     | AlertNoted
     | SilenceSet
     | SilenceEnded
+    | AcknowledgementExpired
+    | EscalationStarted
+    | EscalationAdvanced
+    | OverrideSet
+    | OverrideEnded
+    | SwapAsked
+    | SwapAnswered
+    | OnCallChanged
 )
 
 

@@ -14,6 +14,7 @@ FindingKind = Literal[
     "traffic_drop",  # requests that used to come do not
     "queue_lag",  # messages wait and nobody takes them
     "saturation",  # a bounded resource is full
+    "dying",  # a service's processes die again and again, whoever feels it
     "restart",  # a process died and came back, or keeps dying
     "silence",  # an entity stopped reporting
     "log_burst",  # a new or bursting error template
@@ -22,11 +23,12 @@ FindingKind = Literal[
 ]
 SLOW_BURN = "slow_burn"
 ALERT = "alert"
+DYING = "dying"
 OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
 """Findings that the SLO stage opens and closes itself."""
-HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
-"""Findings that users can feel, or that somebody wants to be woken for: only these open an incident. The others are
-evidence."""
+HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, DYING, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
+"""Findings that users can feel or soon will, or that somebody wants to be woken for: only these open an incident. The others
+are evidence."""
 
 
 class Finding(Struct, frozen=True):
@@ -122,6 +124,15 @@ class Incident(Struct, frozen=True):
     first_ranked: tuple[Hypothesis, ...] = ()  # as journaled at the first page or action: what is scored
     diagnosed_at: float | None = None
     acknowledged_at: float | None = None
+    absorbed: tuple[str, ...] = ()  # incidents that a person made part of this one
+    merged_into: str = ""  # the incident that this one became part of
+    split_from: str = ""  # the incident that a person took this one out of
+    regrouped_at: float | None = None  # when a person last merged or split it
+
+    @property
+    def fresh_at(self) -> float:
+        """When it was opened, or last became another one by a person's word."""
+        return max(self.opened_at, self.regrouped_at or 0.0)
 
     @property
     def told_by_alerts(self) -> bool:

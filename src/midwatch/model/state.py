@@ -12,13 +12,15 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps
+from midwatch.model import alert_steps, people_steps, regroup_steps
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
 from midwatch.model.alerts import AlertNote, AlertRecord, Silence
 from midwatch.model.findings import HARMFUL, Finding, Incident
+from midwatch.model.people import Escalation, OnCall, Override, Swap
 from midwatch.model.policy import Policy
+from midwatch.model.regroup_steps import Pairing
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change
 
@@ -46,13 +48,14 @@ class ActionRecord(Struct, frozen=True):
 
 
 class PageRecord(Struct, frozen=True):
-    """A page's life. ``status``: ordered (due to be sent, or in doubt after a crash), delivered, failed."""
+    """A page's life. ``status``: ordered (due to be sent, or in doubt after a crash), delivered, failed, withdrawn."""
 
     ordered: e.PageOrdered
     ordered_at: float
     status: str = "ordered"
     ended_at: float | None = None
     why: str = ""
+    place: str = ""
 
 
 class PlaybookRecord(Struct, frozen=True):
@@ -88,9 +91,17 @@ class State(Struct, frozen=True):
     next_adjustment: int = 1
     crossings: dict[str, Crossing] = field(default_factory=dict)  # budget rules that hold, by ``BudgetRule.ident``
     slo_edits: tuple[SloEdit, ...] = ()
+    pairings: tuple[Pairing, ...] = ()  # which entities belong to one incident, as people said; the newest last
     alerts: dict[str, AlertRecord] = field(default_factory=dict)  # of other systems, by ``Alert.key``
     silences: dict[str, Silence] = field(default_factory=dict)  # those that are not over
     next_silence: int = 1
+    escalations: dict[str, Escalation] = field(default_factory=dict)  # the newest of each incident, by its id
+    turns: dict[str, int] = field(default_factory=dict)  # how many escalations each policy has begun
+    on_call: dict[str, OnCall] = field(default_factory=dict)  # by schedule, as last journaled
+    overrides: tuple[Override, ...] = ()  # that people said since, in order
+    next_override: int = 1
+    swaps: tuple[Swap, ...] = ()
+    next_swap: int = 1
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -236,6 +247,8 @@ def _incident_opened(state: State, event: e.IncidentOpened, at: float) -> State:
         symptoms=event.symptoms,
         impact=event.impact,
         severity_reason=event.severity_reason,
+        split_from=event.split_from,
+        regrouped_at=at if event.split_from else None,
     )
     kept = _without_oldest_resolved(state)
     return replace(kept, incidents={**kept.incidents, incident.id: incident}, next_incident=state.next_incident + 1)
@@ -252,6 +265,7 @@ def _without_oldest_resolved(state: State) -> State:
         incidents={k: v for k, v in state.incidents.items() if k not in gone},
         actions={k: v for k, v in state.actions.items() if v.action.incident not in gone},
         pages={k: v for k, v in state.pages.items() if v.ordered.incident not in gone},
+        escalations={k: v for k, v in state.escalations.items() if k not in gone},
     )
 
 
@@ -316,6 +330,42 @@ def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> St
         findings={k: v for k, v in after.findings.items() if k not in gone},
         alerts=alert_steps.closed_with(after.alerts, old.id, at),
     )
+
+
+@_on(e.IncidentMerged)
+def _incident_merged(state: State, event: e.IncidentMerged, at: float) -> State:
+    kept, absorbed = state.incidents.get(event.incident), state.incidents.get(event.absorbed)
+    if kept is None or absorbed is None or kept is absorbed:
+        return state
+    both = {kept.id: regroup_steps.keeper(kept, absorbed, at), absorbed.id: regroup_steps.gone(absorbed, kept.id, at)}
+    actions = {ident: _carried(record, absorbed.id, kept.id) for ident, record in state.actions.items()}
+    alerts = alert_steps.moved(state.alerts, absorbed.id, kept.id, frozenset(absorbed.findings))
+    return replace(state, incidents={**state.incidents, **both}, actions=actions, alerts=alerts)
+
+
+def _carried(record: ActionRecord, source: str, into: str) -> ActionRecord:
+    """An action goes along with its incident; what was only proposed stays behind, and is proposed anew."""
+    if record.action.incident != source or record.status in ("asked", "rehearsed", "refused", "dropped"):
+        return record
+    return replace(record, action=replace(record.action, incident=into))
+
+
+@_on(e.IncidentSplit)
+def _incident_split(state: State, event: e.IncidentSplit, at: float) -> State:
+    old = state.incidents.get(event.incident)
+    if old is None:
+        return state
+    alerts = alert_steps.moved(state.alerts, event.incident, event.into, frozenset(event.findings))
+    incidents = {**state.incidents, old.id: regroup_steps.rest(old, event.findings, event.symptoms, at)}
+    if (other := incidents.get(event.into)) is not None:
+        incidents[other.id] = replace(other, regrouped_at=at)
+    return replace(state, incidents=incidents, alerts=alerts)
+
+
+@_on(e.GroupingLearned)
+def _grouping_learned(state: State, event: e.GroupingLearned, at: float) -> State:
+    learned = regroup_steps.learned(state.pairings, event.pairs, event.together, event.incident, event.by, at)
+    return replace(state, pairings=learned)
 
 
 @_on(e.IncidentAcknowledged)
@@ -434,7 +484,12 @@ def _page_ordered(state: State, event: e.PageOrdered, at: float) -> State:
         gone = set(done[: len(pages) - MAX_OLD_PAGES + 1])
         pages = {k: v for k, v in pages.items() if k not in gone}
     state = _freeze_first_rank(state, event.incident)
-    return replace(state, pages={**pages, event.page: PageRecord(event, at)}, next_page=state.next_page + 1)
+    return replace(
+        state,
+        pages={**pages, event.page: PageRecord(event, at)},
+        next_page=state.next_page + 1,
+        escalations=people_steps.paged(state.escalations, event, at),
+    )
 
 
 @_on(e.PageEnded)
@@ -444,7 +499,10 @@ def _page_ended(state: State, event: e.PageEnded, at: float) -> State:
         return state
     return replace(
         state,
-        pages={**state.pages, event.page: replace(old, status=event.status, ended_at=at, why=event.why)},
+        pages={
+            **state.pages,
+            event.page: replace(old, status=event.status, ended_at=at, why=event.why, place=event.place),
+        },
     )
 
 
@@ -503,3 +561,47 @@ def _silence_set(state: State, event: e.SilenceSet, at: float) -> State:
 @_on(e.SilenceEnded)
 def _silence_ended(state: State, event: e.SilenceEnded, at: float) -> State:
     return replace(state, silences={k: v for k, v in state.silences.items() if k != event.silence})
+
+
+@_on(e.AcknowledgementExpired)
+def _acknowledgement_expired(state: State, event: e.AcknowledgementExpired, at: float) -> State:
+    return _incident(state, event.incident, acknowledged_by="", acknowledged_at=None)
+
+
+@_on(e.EscalationStarted)
+def _escalation_started(state: State, event: e.EscalationStarted, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    turns = {**state.turns, event.policy: event.turn + 1}
+    return replace(state, escalations=people_steps.started(state.escalations, event, at), turns=turns)
+
+
+@_on(e.EscalationAdvanced)
+def _escalation_advanced(state: State, event: e.EscalationAdvanced, at: float) -> State:
+    return replace(state, escalations=people_steps.advanced(state.escalations, event))
+
+
+@_on(e.OverrideSet)
+def _override_set(state: State, event: e.OverrideSet, at: float) -> State:
+    kept = people_steps.overridden(state.overrides, event.override, at)
+    return replace(state, overrides=kept, next_override=state.next_override + 1)
+
+
+@_on(e.OverrideEnded)
+def _override_ended(state: State, event: e.OverrideEnded, at: float) -> State:
+    return replace(state, overrides=people_steps.override_ended(state.overrides, event.override, at))
+
+
+@_on(e.SwapAsked)
+def _swap_asked(state: State, event: e.SwapAsked, at: float) -> State:
+    return replace(state, swaps=people_steps.asked(state.swaps, event.swap, at), next_swap=state.next_swap + 1)
+
+
+@_on(e.SwapAnswered)
+def _swap_answered(state: State, event: e.SwapAnswered, at: float) -> State:
+    return replace(state, swaps=people_steps.answered(state.swaps, event.swap, event.answer, event.by))
+
+
+@_on(e.OnCallChanged)
+def _on_call_changed(state: State, event: e.OnCallChanged, at: float) -> State:
+    return replace(state, on_call={**state.on_call, event.schedule: OnCall(event.person, at)})

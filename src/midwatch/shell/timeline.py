@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import TypeVar
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from midwatch.core.learn.timeline import sentence, who
 from midwatch.model import events as e
@@ -80,6 +81,8 @@ class Chronicle:
             _keep(self.postmortems, event.incident, event.markdown, MAX_INCIDENTS)
         elif isinstance(event, e.UpdateWritten):
             _keep(self.updates, event.incident, event, MAX_INCIDENTS)
+        elif isinstance(event, e.IncidentMerged):
+            self._merged(recorded, event)
         action, incident = self._about(event)
         text = sentence(event, self._actions) if incident else ""
         if not text:
@@ -88,8 +91,17 @@ class Chronicle:
         if lines is None:
             lines = deque(maxlen=MAX_ENTRIES)
             _keep(self._by_incident, incident, lines, MAX_INCIDENTS)
-        tag = str(type(event).__struct_config__.tag)
-        lines.append(Entry(recorded.seq, recorded.at, tag, text, incident, action, who(event)))
+        lines.append(_entry(recorded, text, incident, action))
+
+    def _merged(self, recorded: e.Recorded, event: e.IncidentMerged) -> None:
+        """What was told of the one that is gone belongs to the story of the one that stays; it keeps its own lines too."""
+        both = sorted((*self.of(event.incident), *self.of(event.absorbed)), key=lambda line: line.seq)
+        _keep(self._by_incident, event.incident, deque(both, maxlen=MAX_ENTRIES), MAX_INCIDENTS)
+        if (theirs := self._by_incident.get(event.absorbed)) is not None:
+            theirs.append(_entry(recorded, sentence(event), event.absorbed))
+        for ident, action in self._actions.items():
+            if action.incident == event.absorbed:
+                self._actions[ident] = replace(action, incident=event.incident)
 
     def _about(self, event: e.Event) -> tuple[str, str]:
         """The action and the incident that an event is about, "" for none."""
@@ -105,6 +117,12 @@ class Chronicle:
         ident = str(getattr(event, "action_id", ""))
         known = self._actions.get(ident)
         return ident, known.incident if known else str(getattr(event, "incident", ""))
+
+
+def _entry(recorded: e.Recorded, text: str, incident: str, action: str = "") -> Entry:
+    event = recorded.event
+    tag = str(type(event).__struct_config__.tag)
+    return Entry(recorded.seq, recorded.at, tag, text, incident, action, who(event))
 
 
 def _keep(kept: OrderedDict[str, _T], key: str, value: _T, bound: int) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.propose import OPEN
+from midwatch.core.decide.regroup import merge, move, split
 from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
 from midwatch.core.turn import Turn
@@ -261,4 +262,7 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "adjust": _adjust,
     "silence": silence,
     "unsilence": unsilence,
+    "merge": merge,
+    "split": split,
+    "move": move,
 }

@@ -9,10 +9,11 @@ from typing import Final
 
 from midwatch.core.detect.impact import impact_of
 from midwatch.core.detect.stage import warming_up
+from midwatch.core.detect.together import word_about
 from midwatch.core.turn import Turn
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import IncidentGrew, IncidentOpened, IncidentRated
-from midwatch.model.findings import ALERT, HARMFUL, SLOW_BURN, Finding, Impact, Incident
+from midwatch.model.findings import ALERT, DYING, HARMFUL, SLOW_BURN, Finding, Impact, Incident
 from midwatch.model.world import World
 
 JOIN_SECONDS: Final = 1800.0
@@ -26,21 +27,32 @@ def group(turn: Turn) -> Turn:
     taken = {f for incident in turn.state.open_incidents for f in incident.findings}
     loose = [f for f in turn.state.findings.values() if f.kind in HARMFUL and f.kind != ALERT and f.id not in taken]
     for finding in sorted(loose, key=lambda f: (f.since_at, f.id)):
-        home = _home(turn, finding)
-        turn = _join(turn, home, finding) if home else _open(turn, finding)
+        home, why = _home(turn, finding)
+        turn = _join(turn, home, finding, why) if home else _open(turn, finding, why)
     for incident in turn.state.open_incidents:
         turn = rate(turn, incident)
     return turn
 
 
-def _home(turn: Turn, finding: Finding) -> Incident | None:
-    for incident in turn.state.open_incidents:
-        near_in_time = turn.now - incident.opened_at <= JOIN_SECONDS
-        if near_in_time and (
-            finding.entity in incident.symptoms or _connected(turn.world, finding.entity, incident.symptoms)
-        ):
-            return incident
-    return None
+def _home(turn: Turn, finding: Finding) -> tuple[Incident | None, str]:
+    """The open incident that the finding belongs to, or None, and why. What people said goes before what calls connect."""
+    near = [i for i in turn.state.open_incidents if turn.now - i.fresh_at <= JOIN_SECONDS]
+    apart = ""
+    connected: Incident | None = None
+    for incident in near:
+        if finding.entity in incident.symptoms:
+            return incident, "same entity"
+    for incident in near:
+        word = word_about(turn.state.pairings, finding.entity, incident.symptoms, turn.now)
+        if word is not None and word.together:
+            return incident, word.why
+        if not _connected(turn.world, finding.entity, incident.symptoms):
+            continue
+        if word is not None:
+            apart = apart or f"kept out of {incident.id}: {word.why}"
+        else:
+            connected = connected or incident
+    return (connected, "connected through calls, while it was open") if connected else (None, apart)
 
 
 def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
@@ -51,13 +63,12 @@ def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
     return any(mine is None or group_of.get(other) in (None, mine) for other in others)
 
 
-def _join(turn: Turn, incident: Incident, finding: Finding) -> Turn:
-    why = "same entity" if finding.entity in incident.symptoms else "connected through calls, while it was open"
+def _join(turn: Turn, incident: Incident, finding: Finding, why: str) -> Turn:
     symptoms = () if finding.entity in incident.symptoms else (finding.entity,)
     return turn.emit(IncidentGrew(incident.id, (finding.id,), symptoms, why))
 
 
-def _open(turn: Turn, finding: Finding) -> Turn:
+def _open(turn: Turn, finding: Finding, why: str) -> Turn:
     impact = impact_of(turn, finding.since_at, (finding,))
     severity, reason = severity_of(turn, impact, (finding,))
     return turn.emit(
@@ -70,6 +81,7 @@ def _open(turn: Turn, finding: Finding) -> Turn:
             findings=(finding.id,),
             symptoms=(finding.entity,),
             impact=impact,
+            why=why,
         )
     )
 
@@ -104,6 +116,8 @@ def _felt(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> t
     """First matching row of the policy's severity table, with its reason in numbers."""
     if findings and all(f.kind == SLOW_BURN for f in findings):
         return 4, "errors crept above the budget: to be looked into, nobody is woken for it"
+    if findings and all(f.kind == DYING for f in findings):
+        return 4, "processes keep dying and users feel nothing yet: to be looked into, nobody is woken for it"
     ratio = impact.affected_ratio if impact else 0.0
     burn = max((f.value for f in findings if f.kind == "burn_rate" and f.pages), default=0.0)
     if impact is None and burn == 0.0 and any(f.kind == "queue_lag" for f in findings):
@@ -124,8 +138,9 @@ def title_of(finding: Finding, impact: Impact | None) -> str:
         "latency_shift": "Slow responses from",
         "traffic_drop": "Missing traffic at",
         "queue_lag": "Messages waiting in",
+        DYING: "Processes keep dying in",
         "slow_burn": "Errors above the budget in",
         "burn_rate": "Error budget burning at",
     }[finding.kind]
-    where = impact.entry if impact and kind_of(finding.entity) != "queue" else finding.entity
+    where = impact.entry if impact and kind_of(finding.entity) != "queue" and finding.kind != DYING else finding.entity
     return f"{what} {name_of(where)}"

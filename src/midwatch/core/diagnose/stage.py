@@ -43,13 +43,14 @@ def _due(turn: Turn, incident: Incident) -> bool:
     if incident.calm_since_at is not None or incident.phase in ("mitigating", "verifying"):
         return False
     last_at = turn.memory.diagnosed.get(incident.id, 0.0)
-    return turn.now - last_at >= EVERY_SECONDS and turn.now - incident.opened_at <= WATCH_SECONDS
+    return turn.now - last_at >= EVERY_SECONDS and turn.now - incident.fresh_at <= WATCH_SECONDS
 
 
 def investigate(turn: Turn, incident: Incident) -> tuple[tuple[Hypothesis, ...], float] | None:
     """Hypotheses and the mass on "none of these"; None when there is no normal time to compare with."""
     findings = [turn.state.findings[f] for f in incident.findings if f in turn.state.findings]
-    past = [i.calm_since_at or i.resolved_at or 0.0 for i in turn.state.incidents.values() if i.phase == "resolved"]
+    gone = [i for i in turn.state.incidents.values() if i.phase == "resolved" and not i.merged_into]
+    past = [i.calm_since_at or i.resolved_at or 0.0 for i in gone]
     over_at = max((at for at in past if at < incident.onset_at), default=0.0)
     ranking = engine.diagnose(
         turn.world,

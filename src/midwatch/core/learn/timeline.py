@@ -32,29 +32,33 @@ def timeline(recorded: Iterable[e.Recorded], incident_id: str) -> list[TimelineR
     opened = next((r for r in events if _opens(r.event, incident_id)), None)
     if opened is None or not isinstance(opened.event, e.IncidentOpened):
         return []
-    ended = next(
-        (r.at for r in events if isinstance(r.event, e.IncidentResolved) and r.event.incident == incident_id), 1e18
-    )
+    ended = next((r.at for r in events if _ends(r.event, incident_id)), 1e18)
     since = opened.event.onset_at - LEAD_SECONDS
-    findings = set(opened.event.findings)
+    ours = {incident_id}  # it, and what became part of it
+    for r in reversed(events):
+        if isinstance(r.event, e.IncidentMerged) and r.event.incident in ours:
+            ours.add(r.event.absorbed)
+    findings: set[str] = set()
     for r in events:
-        if isinstance(r.event, e.IncidentGrew) and r.event.incident == incident_id:
+        if isinstance(r.event, e.IncidentOpened | e.IncidentGrew) and r.event.incident in ours:
             findings.update(r.event.findings)
+        if isinstance(r.event, e.IncidentOpened) and r.event.incident in ours:
+            since = min(since, r.event.onset_at - LEAD_SECONDS)
     actions: dict[str, Action] = {}
     pages: set[str] = set()
     rows: list[TimelineRow] = []
     for r in events:
         event = r.event
-        if isinstance(event, e.ActionJudged) and event.action.incident == incident_id:
+        if isinstance(event, e.ActionJudged) and event.action.incident in ours:
             actions[event.action.id] = event.action
-        if isinstance(event, e.PageOrdered) and event.incident == incident_id:
+        if isinstance(event, e.PageOrdered) and event.incident in ours:
             pages.add(event.page)
         if isinstance(event, e.ChangeSeen):
             if since <= event.change.at <= ended:
                 rows.append(
                     TimelineRow(event.change.at, event.change.by or event.change.source, change_words(event.change))
                 )
-        elif _is_about(event, incident_id, actions, pages, findings) and since <= r.at:
+        elif _is_about(event, ours, actions, pages, findings) and since <= r.at:
             text = sentence(event, actions)
             if text:
                 rows.append(TimelineRow(r.at, who(event), text))
@@ -65,29 +69,41 @@ def _opens(event: e.Event, incident_id: str) -> bool:
     return isinstance(event, e.IncidentOpened) and event.incident == incident_id
 
 
-def _is_about(event: Any, incident_id: str, actions: dict[str, Action], pages: set[str], findings: set[str]) -> bool:
+def _ends(event: e.Event, incident_id: str) -> bool:
+    if isinstance(event, e.IncidentMerged):
+        return event.absorbed == incident_id
+    return isinstance(event, e.IncidentResolved) and event.incident == incident_id
+
+
+def _is_about(event: Any, ours: set[str], actions: dict[str, Action], pages: set[str], findings: set[str]) -> bool:
     match event:
         case e.FindingOpened(finding=finding):
             return finding.id in findings
         case e.FindingClosed(finding_id=ident):
             return ident in findings
         case e.ActionJudged(action=action):
-            return action.incident == incident_id
+            return action.incident in ours
         case e.CommandGiven(target=target) | e.CommandRefused(target=target):
-            return target in (incident_id, *actions, *pages)
+            return target in (*ours, *actions, *pages)
         case e.HandsOffChanged():
             return True
         case e.PageEnded(page=page):
             return page in pages
+        case e.IncidentMerged(absorbed=absorbed) if absorbed in ours:
+            return True
+        case e.IncidentSplit(into=into) if into in ours:
+            return True
         case e.PostmortemWritten():
             return False
     action_id = getattr(event, "action_id", None)
-    return action_id in actions if action_id is not None else getattr(event, "incident", None) == incident_id
+    return action_id in actions if action_id is not None else getattr(event, "incident", None) in ours
 
 
 def who(event: Any) -> str:
     """Whose doing it was."""
     by = getattr(event, "by", "") or ""
+    if isinstance(event, e.GroupingLearned):
+        return "midwatch"
     return by if by and not by.startswith("ACT-") and by != "itself" else "midwatch"
 
 
@@ -187,7 +203,9 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.ChangeSeen: lambda v, a: change_words(v.change),
     e.FindingOpened: _finding,
     e.FindingClosed: lambda v, a: _closed(v),
-    e.IncidentOpened: lambda v, a: f"{v.incident} opened, SEV{v.severity} ({v.severity_reason}): {v.title}",
+    e.IncidentOpened: lambda v, a: (
+        f"{v.incident} opened, SEV{v.severity} ({v.severity_reason}): {v.title}" + (f" ({v.why})" if v.why else "")
+    ),
     e.IncidentGrew: lambda v, a: f"grew by {', '.join(place(s) for s in v.symptoms) or 'more findings'} ({v.why})",
     e.IncidentRated: lambda v, a: f"rated SEV{v.severity}: {v.reason}",
     e.CauseRanked: _ranked,
@@ -199,6 +217,12 @@ _SENTENCES: Final[dict[type, _Words]] = {
     ),
     e.IncidentMitigated: lambda v, a: f"mitigated by {_name(v.by, a)}",
     e.IncidentResolved: lambda v, a: f"resolved: {v.why}",
+    e.IncidentMerged: lambda v, a: f"{v.absorbed} became part of {v.incident}" + (f": {v.why}" if v.why else ""),
+    e.IncidentSplit: lambda v, a: (
+        f"split from {v.incident}: {', '.join(place(s) for s in v.symptoms) or f'{len(v.findings)} findings'} "
+        f"belongs to {v.into}" + (f": {v.why}" if v.why else "")
+    ),
+    e.GroupingLearned: lambda v, a: _learned(v),
     e.UpdateWritten: lambda v, a: f"update: {v.text}",
     e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
     e.ActionJudged: _judged,
@@ -221,6 +245,13 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.AdjustmentWithdrawn: lambda v, a: f"withdrew {v.adjustment}: {v.reason}",
     e.BudgetCrossed: lambda v, a: v.why,
 }
+
+
+def _learned(event: e.GroupingLearned) -> str:
+    said = [f"{place(one)} and {place(other)}" for one, other in event.pairs[:3]]
+    more = len(event.pairs) - len(said)
+    how = "belong to one incident" if event.together else "are separate incidents"
+    return f"learned that {', '.join(said)}{f' and {more} more' if more else ''} {how}, when next in doubt"
 
 
 def _gap(subject: str, reason: str) -> str:

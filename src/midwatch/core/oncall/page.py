@@ -1,5 +1,5 @@
-"""The paging stage: whom to wake, about what, until somebody acknowledges. A function of (state, now): a restart, a
-lost working set or a replay page the same.
+"""The paging stage: which channel to page, about what, until somebody acknowledges. A function of (state, now): a restart, a
+lost working set or a replay page the same. Whom the people files name is woken by ``wake.py`` instead.
 
 What an incident pages about are its *topics*: its severity (``sev2``), a finding that pages, an action that needs a
 person (``asked-ACT-3``). A new topic pages at once. Topics that nobody acknowledged are repeated. When it is over, those
@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.decide.sight import place
+from midwatch.core.oncall.owners import by_people
 from midwatch.core.oncall.words import clock, did, phone, to_do
 from midwatch.core.turn import Turn
 from midwatch.model.events import PageOrdered
@@ -25,8 +26,10 @@ STUCK_SECONDS: Final = 60.0  # beyond its timeout, an ordered action without an 
 
 
 def page(turn: Turn) -> Turn:
-    """Order the pages that are due now."""
+    """Order the pages that are due to channels now: about what nobody of the people files can be woken for."""
     for incident in tuple(turn.state.incidents.values()):
+        if incident.phase != RESOLVED and by_people(turn.state, incident, turn.now):
+            continue
         for channel in turn.state.policy.paging.channels:
             order = due(turn.state, incident, channel, turn.now)
             if order is not None:
@@ -73,33 +76,42 @@ def _needs_a_person(record: ActionRecord, now: float) -> str:
 
 def due(state: State, incident: Incident, channel: str, now: float) -> PageOrdered | None:
     """The page that ``channel`` should get about the incident now, if any."""
-    sent = [p for p in state.pages_of(incident.id) if p.ordered.channel == channel]
+    sent = [p for p in state.pages_of(incident.id) if p.ordered.channel == channel and not p.ordered.person]
+    told = [*sent, *_inherited(state, incident, channel)]
     if incident.phase == RESOLVED:
-        return _resolved(state, incident, channel, sent, now)
+        return _resolved(state, incident, channel, sent, told, now)
     current = topics(state, incident, now)
-    new = tuple(t for t in current if _told_at(t, sent) is None)
+    new = tuple(t for t in current if _told_at(t, told) is None)
     if new:
         return _order(state, incident, channel, sent, new, current)
-    unanswered = tuple(t for t in current if not _answered(incident, _told_at(t, sent)))
+    unanswered = tuple(t for t in current if not _answered(incident, _told_at(t, told)))
     if not unanswered:
         return None
-    last = max(sent, key=lambda p: p.ordered_at)
+    last = max(told, key=lambda p: p.ordered_at)
     wait = state.policy.paging.repeat_seconds
     wait = min(wait, FAILED_REPEAT_SECONDS) if last.status == "failed" else wait
-    if _repeats(sent) >= state.policy.paging.max_repeats:
+    if _repeats(told) >= state.policy.paging.max_repeats:
         wait *= SELDOM  # nobody answered for hours: rarer, but never silent
     if now - last.ordered_at < wait:
         return None
     return _order(state, incident, channel, sent, unanswered, current)
 
 
+def _inherited(state: State, incident: Incident, channel: str) -> list[PageRecord]:
+    """What the channel was told of it under another name: by the incidents that became part of it, and by the one that it
+    was taken out of. Regrouping wakes nobody for what they know."""
+    sources = (*incident.absorbed, incident.split_from) if incident.split_from else incident.absorbed
+    pages = (p for ident in sources for p in state.pages_of(ident) if p.ordered.channel == channel)
+    return [p for p in pages if not p.ordered.person and RESOLVED not in p.ordered.topics and p.ordered_at <= incident.fresh_at]
+
+
 def _told_at(topic: str, sent: list[PageRecord]) -> float | None:
     """When this topic was first paged. A severity counts as told when the same or a worse one was."""
-    first = [p.ordered_at for p in sent if any(_covers(told, topic) for told in p.ordered.topics)]
+    first = [p.ordered_at for p in sent if any(covers(told, topic) for told in p.ordered.topics)]
     return min(first, default=None)
 
 
-def _covers(told: str, topic: str) -> bool:
+def covers(told: str, topic: str) -> bool:
     if told.startswith("sev") and topic.startswith("sev"):
         return int(told[3:]) <= int(topic[3:])
     return told == topic
@@ -115,20 +127,23 @@ def _repeats(sent: list[PageRecord]) -> int:
     known: set[str] = set()
     count = 0
     for record in sorted(sent, key=lambda p: p.ordered_at):
-        fresh = [t for t in record.ordered.topics if not any(_covers(k, t) for k in known)]
+        fresh = [t for t in record.ordered.topics if not any(covers(k, t) for k in known)]
         count = 0 if fresh else count + 1
         known.update(record.ordered.topics)
     return count
 
 
-def _resolved(state: State, incident: Incident, channel: str, sent: list[PageRecord], now: float) -> PageOrdered | None:
-    if not sent or any(RESOLVED in p.ordered.topics for p in sent) or incident.resolved_at is None:
+def _resolved(
+    state: State, incident: Incident, channel: str, sent: list[PageRecord], told: list[PageRecord], now: float
+) -> PageOrdered | None:
+    if not told or any(RESOLVED in p.ordered.topics for p in sent) or incident.resolved_at is None:
         return None
     if now - incident.resolved_at > RESOLVED_WITHIN_SECONDS:
         return None
-    return _order(
-        state, incident, channel, sent, (RESOLVED,), {RESOLVED: f"Over at {clock(incident.resolved_at)} UTC."}
-    )
+    over = f"Over at {clock(incident.resolved_at)} UTC."
+    if incident.merged_into:
+        over = f"It goes on as part of {incident.merged_into}; pages about it come from there."
+    return _order(state, incident, channel, sent, (RESOLVED,), {RESOLVED: over})
 
 
 def _order(
@@ -141,7 +156,8 @@ def _order(
 ) -> PageOrdered:
     repeat = max((p.ordered.repeat for p in sent), default=-1) + 1
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
-    head = f"{'Resolved' if about == (RESOLVED,) else f'SEV{incident.severity}'} {incident.id}"
+    said = f"Merged into {incident.merged_into}:" if incident.merged_into else "Resolved"
+    head = f"{said if about == (RESOLVED,) else f'SEV{incident.severity}'} {incident.id}"
     subject = f"{head}: {incident.title or where or 'incident'}"
     return PageOrdered(
         page=f"PAGE-{state.next_page}",

@@ -116,6 +116,9 @@ def cause_words(hypothesis: Hypothesis) -> str:
 
 def update(state: State, incident: Incident) -> Words:
     """The incident update: what, how much, since when; how bad; why; what midwatch does about it; until when."""
+    if incident.merged_into:
+        text = f"{incident.id} is part of {incident.merged_into}: what becomes of it is told there."
+        return Words(text, {"merged_into": incident.merged_into}, "merged", "")
     facts: dict[str, Scalar] = {}
     parts = [_what(incident, facts), f"SEV{incident.severity}"]
     facts["severity"] = incident.severity

@@ -124,11 +124,23 @@ class JournalProjection:
             story = self.stories[incident] = Story()
             while len(self.stories) > MAX_INCIDENTS:
                 self.stories.popitem(last=False)
+        if isinstance(event, e.IncidentMerged):
+            self._merge(story, recorded, event)
         story.events.append(recorded)
         if isinstance(event, e.UpdateWritten):
             story.update = (recorded.at, event)
         elif isinstance(event, e.PostmortemWritten):
             story.postmortem = (recorded.at, event.markdown[:MAX_POSTMORTEM_CHARS])
+
+    def _merge(self, story: Story, recorded: Recorded, event: e.IncidentMerged) -> None:
+        """What happened to the incident that is gone is part of this story; its own keeps the merge as its last word."""
+        for ident, incident in self._owner.items():
+            if incident == event.absorbed and ident != event.absorbed:
+                self._owner[ident] = event.incident
+        if (theirs := self.stories.get(event.absorbed)) is not None:
+            both = sorted((*story.events, *theirs.events), key=lambda r: r.seq)
+            story.events = deque(both, maxlen=MAX_EVENTS)
+            theirs.events.append(recorded)
 
     def _incident_of(self, event: e.Event) -> str:
         if isinstance(event, e.ActionJudged):

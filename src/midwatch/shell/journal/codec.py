@@ -37,6 +37,8 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "postmortem_written": (("markdown",),),
     "action_ended": (("outcome", "result"),),
     "page_ordered": (("subject",), ("text",)),
+    "incident_merged": (("why",),),
+    "incident_split": (("why",),),
     "alerts_received": (("alerts", "*", "summary"),),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
