@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from midwatch.core.slo.measure import measure
 from midwatch.model import signals
 from midwatch.model.actions import Check, Expectation, Playbook
-from midwatch.model.findings import ALERT, Finding, Hypothesis, Incident
+from midwatch.model.findings import ALERT, DYING, Finding, Hypothesis, Incident
 from midwatch.model.state import State
 from midwatch.model.world import World
 
@@ -27,6 +27,7 @@ REMAINS: Final = 0.25  # of the excess over the baseline: so much may remain for
 BASELINE_SECONDS: Final = 120.0
 CHANGE: Final = 0.7  # of what is seen now: the most that may remain in any case
 CHECK_SECONDS: Final = 15.0
+LIVES_SECONDS: Final = 40.0  # shorter than the pause between two deaths, and than what a playbook waits for
 ERROR_FLOOR: Final = 0.02
 SLOW_FLOOR: Final = 0.05
 LAG_FLOOR_SECONDS: Final = 15.0
@@ -60,7 +61,8 @@ def _symptom(incident: Incident) -> str:
 def derived(state: State, world: World, incident: Incident, harmful: tuple[Finding, ...]) -> tuple[Check, ...]:
     """At most ``MAX_CHECKS`` checks, the entry point's findings first, then the surest."""
     entry = _symptom(incident)
-    ranked = sorted(harmful, key=lambda f: (f.entity != entry, -f.log_bayes, f.id))
+    felt = [f for f in harmful if f.kind != DYING]  # what users feel is the better judge, where they feel it
+    ranked = sorted(felt or harmful, key=lambda f: (f.entity != entry, -f.log_bayes, f.id))
     checks: dict[tuple[str, str], Check] = {}
     for finding in ranked:
         check = _check(state, world, incident, finding)
@@ -73,6 +75,8 @@ def _check(state: State, world: World, incident: Incident, finding: Finding) -> 
     entity = finding.entity
     if finding.kind == ALERT:
         return None  # its sender knows what it measures; midwatch does not
+    if finding.kind == DYING:
+        return Check(entity, signals.RESTARTS, "<=", 0.0, "1/s", LIVES_SECONDS)
     slo = next((s for s in state.slos if s.name == finding.slo), None) if finding.slo else None
     if finding.kind == "queue_lag" or (slo is not None and slo.sli == "freshness"):
         worst = max(measure(world, entity, signals.QUEUE_LAG_SECONDS, CHECK_SECONDS), finding.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from midwatch.core.detect.deaths import deaths
 from midwatch.core.detect.gaps import gaps
 from midwatch.core.detect.resources import resources
 from midwatch.core.detect.symptoms import recovered, symptoms
@@ -18,7 +19,7 @@ MAX_OPEN: Final = 500
 MAX_NEW_PER_TURN: Final = 50
 
 Detector = Callable[[Turn], Iterable[Finding]]
-DETECTORS: Final[tuple[Detector, ...]] = (symptoms, resources)
+DETECTORS: Final[tuple[Detector, ...]] = (symptoms, deaths, resources)
 
 
 def warming_up(turn: Turn) -> bool:

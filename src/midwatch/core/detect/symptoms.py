@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from midwatch.core.detect.deaths import lives
 from midwatch.core.detect.drop import WIDTH, drops
 from midwatch.core.detect.gaps import blind
 from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
@@ -17,7 +18,7 @@ from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
 from midwatch.model import signals
 from midwatch.model.entity import kind_of, name_of
-from midwatch.model.findings import Finding
+from midwatch.model.findings import DYING, Finding
 from midwatch.model.world import Floats, Ints, World
 
 MIN_RISE: Final = 0.01  # of the requests at an entry point
@@ -229,6 +230,8 @@ def _lags(turn: Turn) -> Iterable[Finding]:
 def recovered(turn: Turn, finding: Finding) -> bool:
     """Whether the signal of a harmful finding is seen to be back where it was. No traffic and no data are not."""
     world = turn.world
+    if finding.kind == DYING:
+        return lives(turn, finding.entity)
     if finding.kind == "traffic_drop":
         rate = measure(world, finding.entity, "request_rate", CHECK_SECONDS)
         return rate >= 0.6 * finding.baseline

@@ -20,6 +20,7 @@ from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.courses import Courses, courses
 from midwatch.model import signals
 from midwatch.model.entity import edge_key, kind_of, split_edge
+from midwatch.model.findings import DYING
 
 BLAMEABLE: Final = frozenset({"service", "database", "cache", "queue", "external", "proxy"})
 MIN_EXCESS_ERRORS: Final = 3.0
@@ -77,7 +78,15 @@ def blame(case: Case) -> Blame:
     for part, total, w in ((errors, total_errors, weight), (time_ms, total_time, 1 - weight)):
         for entity, amount in part.items():
             share[entity] = share.get(entity, 0.0) + w * amount / total
+    if not case.felt:
+        share = _dying(case)
     return Blame(share, errors, time_ms, roots, weight, left)
+
+
+def _dying(case: Case) -> dict[str, float]:
+    """Whose processes keep dying, where that is all that was found: users feel nothing, so their requests blame nobody."""
+    dying = sorted({f.entity for f in case.findings if f.kind == DYING})
+    return dict.fromkeys(dying, 1.0 / len(dying))
 
 
 def _positive(amounts: Mapping[str, float]) -> dict[str, float]:

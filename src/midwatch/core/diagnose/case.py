@@ -16,7 +16,7 @@ import numpy as np
 
 from midwatch.model import signals
 from midwatch.model.entity import Entity, kind_of
-from midwatch.model.findings import Finding
+from midwatch.model.findings import DYING, Finding
 from midwatch.model.world import Change, Floats, World
 
 NORMAL_STEPS: Final = 48
@@ -37,6 +37,11 @@ class Case:
     normal: slice
     bad: slice
     scale: float = field(default=1.0)  # bad steps over normal steps: what a normal sum should be in bad time
+
+    @property
+    def felt(self) -> bool:
+        """False when all that was found is processes that keep dying: users feel nothing of it."""
+        return not self.findings or any(f.kind != DYING for f in self.findings)
 
     def values(self, subject: str, signal: str, which: slice) -> Floats:
         series = self.world.series.get(subject, signal)

@@ -125,7 +125,7 @@ def _hypothesis(case: Case, suspect: _Suspect, probability: float, least: float)
     share = Evidence(
         "share",
         suspect.entity,
-        f"it explains {suspect.share:.0%} of what users feel",
+        f"it explains {suspect.share:.0%} of what {'users feel' if case.felt else 'was found'}",
         BLAME_POWER * math.log(max(suspect.share, least)),
         suspect.share,
         0.0,

@@ -32,6 +32,7 @@ class Meaning:
 OWN: Final[Mapping[str, Meaning]] = {
     "saturation": Meaning("saturation", faults.POOL_EXHAUSTED, 1.0),
     "restart": Meaning("restart", faults.CRASH_LOOP, 1.0),
+    "dying": Meaning("restart", faults.CRASH_LOOP, 1.0),
     "silence": Meaning("silence", faults.SERVICE_DOWN, 1.0),
     "cert_expiry": Meaning("certificate", faults.CERT_EXPIRED, 1.0),
     "queue_lag": Meaning("queue", faults.QUEUE_STUCK, 0.5),

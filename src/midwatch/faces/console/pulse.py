@@ -30,6 +30,7 @@ _FINDING_WORDS = {
     "traffic_drop": ("warn", "traffic dropped"),
     "queue_lag": ("warn", "messages wait"),
     "saturation": ("warn", "saturated"),
+    "dying": ("warn", "keeps dying"),
     "restart": ("warn", "restarted"),
     "silence": ("nodata", "silent"),
     "log_burst": ("warn", "new errors in its log"),
