@@ -96,6 +96,7 @@ class Watch:
             span=lambda key: counted_span(self.memory.ledgers, key),
             trouble=self.vitals.trouble,
             clock=self.now,
+            wait=lambda: self.intake.reading_back,
         )
         self.heartbeat: Heartbeat | None = None
         self.crash_point = CrashPoints.from_environment()
@@ -184,7 +185,12 @@ class Watch:
 
     async def _load_policy(self) -> None:
         policy, sources = policy_in_force(
-            self.settings, self._given_policy, self.hands.verbs, tuple(self.channels), self.vitals.trouble
+            self.settings,
+            self._given_policy,
+            self.hands.verbs,
+            tuple(self.channels),
+            self.vitals.trouble,
+            self.state.policy.people,
         )
         if policy != self.state.policy:
             await self.books.append([PolicyLoaded(policy, sources)], self.now())
@@ -290,6 +296,7 @@ class Watch:
         inputs = tuple(recorded.event for recorded in self.desk.waiting)
         try:
             self.world = self.poller.shown(self.intake.world(now))
+            self.memory = await self.intake.caught_up(self.memory)
             decided = await asyncio.get_running_loop().run_in_executor(
                 self._tick_thread, self._tick, self.state, self.memory, self.world, inputs, now
             )

@@ -10,7 +10,20 @@ from typing import Final
 
 import msgspec
 
-from midwatch.adapters.alerts.common import MAX_ALERTS, Decoded, Rules, alert, moment, read
+from midwatch.adapters.alerts.common import (
+    MAX_ALERTS,
+    Answer,
+    Decoded,
+    Format,
+    Headers,
+    Rules,
+    alert,
+    header_key,
+    moment,
+    plain_accepted,
+    plain_refused,
+    read,
+)
 from midwatch.model.alerts import Alert
 from midwatch.model.errors import IngestError
 
@@ -39,7 +52,7 @@ class _Alert(msgspec.Struct):
 _one = msgspec.json.Decoder(_Alert)
 
 
-def decode(body: bytes, rules: Rules, now: float) -> Decoded:
+def decode(body: bytes, headers: Headers, rules: Rules, now: float) -> Decoded:
     """``now`` is unix seconds. Raises IngestError for what is no such body; a bad alert in a good one is left out."""
     read_body = read(body, _Body, "an Alertmanager webhook")
     if read_body.version not in ("", "4", "1"):
@@ -85,3 +98,11 @@ def fingerprint(labels: dict[str, str]) -> str:
     """The same for the same labels in any order."""
     said = "\0".join(f"{name}\0{labels[name]}" for name in sorted(labels))
     return hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
+
+
+def refused(problem: IngestError) -> Answer:
+    """It tries again after a 5xx and after nothing else: "later" is 503, whatever it is elsewhere."""
+    return plain_refused(IngestError(str(problem), status=503, hint=problem.hint) if problem.status == 429 else problem)
+
+
+FORMAT: Final = Format("alertmanager", 4 * 1024 * 1024, decode, plain_accepted, refused, header_key)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -22,10 +24,12 @@ from midwatch.model.alerts import (
     Alert,
 )
 from midwatch.model.errors import IngestError
+from midwatch.model.world import Change
 
 MAX_ALERTS: Final = 2000
 """Alerts in one body."""
 MAX_AHEAD_SECONDS: Final = 300.0  # a sender's clock may go so far ahead of ours
+RETRY_SECONDS: Final[Mapping[int, int]] = {429: 5, 503: 5}
 
 SEVERITIES: Final[Mapping[str, int]] = {
     "critical": 2, "page": 2, "emergency": 1, "disaster": 1, "fatal": 1, "p1": 1, "sev1": 1,
@@ -62,10 +66,69 @@ class Rules:
 
 @dataclass(frozen=True)
 class Decoded:
-    """``problems`` are sentences about alerts that were left out."""
+    """``problems`` are sentences about alerts that were left out; ``notes`` are words about an alert: (its key, by, text);
+    ``changes`` were announced in the place of an alert."""
 
-    alerts: tuple[Alert, ...]
+    alerts: tuple[Alert, ...] = ()
     problems: tuple[str, ...] = ()
+    notes: tuple[tuple[str, str, str], ...] = ()
+    changes: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the sender is told. ``retry_after_seconds`` becomes a header."""
+
+    status: int
+    body: bytes = b""
+    content_type: str = "application/json"
+    retry_after_seconds: int = 0
+
+
+Headers = Mapping[str, str]
+"""Names in lower case."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One wire format: how its requests are read and answered, in the sender's own words.
+
+    ``decode(body, headers, rules, now)`` raises IngestError; ``refused`` makes the sender's documented error of one;
+    ``key_of`` finds what the sender shows as its key, "" for none.
+    """
+
+    kind: str
+    max_bytes: int
+    decode: Callable[[bytes, Headers, Rules, float], Decoded]
+    accepted: Callable[[Decoded], Answer]
+    refused: Callable[[IngestError], Answer]
+    key_of: Callable[[Headers, bytes], str]
+
+
+def header_key(headers: Headers, body: bytes = b"") -> str:
+    """The secret of ``Authorization``: ``Bearer``, ``GenieKey`` or the password of ``Basic``."""
+    scheme, _, given = headers.get("authorization", "").strip().partition(" ")
+    given = given.strip()
+    match scheme.lower():
+        case "bearer" | "geniekey":
+            return given
+        case "basic":
+            try:
+                return base64.b64decode(given, validate=True).decode().partition(":")[2]
+            except (binascii.Error, ValueError):
+                return ""
+    return ""
+
+
+def plain_accepted(decoded: Decoded) -> Answer:
+    """200, with how many were taken and what was left out."""
+    told = {"accepted": len(decoded.alerts), "left_out": decoded.problems[:20]}
+    return Answer(200, msgspec.json.encode(told))
+
+
+def plain_refused(problem: IngestError) -> Answer:
+    told = {"error": str(problem), "hint": problem.hint}
+    return Answer(problem.status, msgspec.json.encode(told), retry_after_seconds=RETRY_SECONDS.get(problem.status, 0))
 
 
 def read(body: bytes, kind: type[T], what: str) -> T:

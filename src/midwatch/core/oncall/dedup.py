@@ -12,17 +12,17 @@ STALE_SECONDS: Final = 1.0
 
 
 class Sorted(NamedTuple):
-    """``new`` are to be told whole, ``again`` counts known ones by key, ``dropped`` counts by reason."""
+    """``new`` are to be told whole, ``again`` counts known ones by key, ``dropped`` counts by (source, reason)."""
 
     new: tuple[Alert, ...]
     again: dict[str, int]
-    dropped: dict[str, int]
+    dropped: dict[tuple[str, str], int]
 
 
 def sort_out(known: Mapping[str, AlertRecord], batch: Iterable[Alert], now: float) -> Sorted:
     new: list[Alert] = []
     again: dict[str, int] = {}
-    dropped: dict[str, int] = {}
+    dropped: dict[tuple[str, str], int] = {}
     told: dict[str, AlertRecord] = {}
     for alert in batch:
         old = told.get(alert.key) or known.get(alert.key)
@@ -33,7 +33,7 @@ def sort_out(known: Mapping[str, AlertRecord], batch: Iterable[Alert], now: floa
         elif word == "again":
             again[alert.key] = again.get(alert.key, 0) + 1
         else:
-            dropped[word] = dropped.get(word, 0) + 1
+            dropped[alert.source, word] = dropped.get((alert.source, word), 0) + 1
     return Sorted(tuple(new), again, dropped)
 
 

@@ -63,7 +63,8 @@ def up(
 
 async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
     """Run one watch until a signal. Raises MidwatchError."""
-    from midwatch.shell.hands import build_actuators, build_channels, prepare, unready_channels
+    from midwatch.shell.channels import build_channels, unready_channels
+    from midwatch.shell.hands import build_actuators, prepare
     from midwatch.shell.run import Watch
 
     actuators = build_actuators(settings)
@@ -85,14 +86,20 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
 
 
 def console_factory() -> Any:
-    """The console with the API in it; the API alone where the console is not installed."""
+    """The console with the API in it, the API alone where the console is not installed; alerts come in before either."""
+    from midwatch.faces.api.alert_routes import AlertRoutes
+    from midwatch.faces.api.slack_routes import SlackRoutes
+
+    app_of: Any
     try:
         from midwatch.faces.console.app import console_app
+
+        app_of = console_app
     except ImportError:
         from midwatch.faces.api.app import api_app
 
-        return api_app
-    return console_app
+        app_of = api_app
+    return lambda watch: AlertRoutes(SlackRoutes(app_of(watch), watch), watch)
 
 
 def _announce(watch: Any, as_json: bool) -> None:
