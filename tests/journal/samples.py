@@ -11,6 +11,7 @@ from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.alerts import Alert, Judged, Matcher, Silence
 from midwatch.model.findings import Evidence, Finding, Hypothesis, Impact
+from midwatch.model.people import Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change
@@ -69,6 +70,14 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.AlertNoted("prometheus:a", "Zo\u00eb", "it is the cable"),
     e.SilenceSet(Silence("SIL-1", "silence", (Matcher("job", "=~", "pg.*"),), 990.0, 1990.0, "ann", "upgrade")),
     e.SilenceEnded("SIL-1", "its time is over", 2),
+    e.AcknowledgementExpired("inc-1", "ann", "an hour is over"),
+    e.EscalationStarted("inc-1", "shop", "shop", "shop owns payment", 2, 7),
+    e.EscalationAdvanced("inc-1", 2, 31.5, "nobody is on call before it"),
+    e.OverrideSet(Override("shop", "Zo\u00eb", 990.0, 1990.0, "ann", "bob", "dentist", "OVR-1")),
+    e.OverrideEnded("OVR-1", "bob"),
+    e.SwapAsked(Swap("SWP-1", "shop", "ann", 990.0, 1990.0, "bob", 2990.0, 3990.0)),
+    e.SwapAnswered("SWP-1", "accepted", "bob"),
+    e.OnCallChanged("shop", "bob", "ann", "week"),
     e.IncidentMerged("inc-1", "inc-2", "ann", "one cable, Zo\u00eb says"),
     e.IncidentSplit("inc-1", "inc-3", ("f|b",), ("service:checkout",), "ann", "its own trouble"),
     e.GroupingLearned("inc-1", (("service:payment", "service:checkout"),), False, "ann"),

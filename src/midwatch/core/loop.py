@@ -23,6 +23,7 @@ from midwatch.core.memory import Memory
 from midwatch.core.oncall.page import page
 from midwatch.core.oncall.triage import triage
 from midwatch.core.oncall.updates import tell
+from midwatch.core.oncall.wake import wake
 from midwatch.core.slo.promise import promise
 from midwatch.core.turn import Turn
 from midwatch.core.verify.closing import close
@@ -44,7 +45,8 @@ STAGES: Final[tuple[Stage, ...]] = (
     verify,  # did what was done help? undo it if not
     close,  # is it over?
     tell,  # say it in words that people can use
-    page,  # wake the right person
+    wake,  # wake the people whose turn it is, level by level
+    page,  # page the channels, where no people are named
     learn,  # earn and lose autonomy, write the post-mortem
 )
 

@@ -11,15 +11,27 @@ DAY_MINUTES = 24 * 60
 WEEK_MINUTES = 7 * DAY_MINUTES
 
 
+class Contact(Struct, frozen=True):
+    """A channel (a name that the shell knows), and where it finds the person: ``to`` is a reference (``env:ANA_PHONE``) or
+    an address that is no secret; "" where the channel itself leads to one place only."""
+
+    channel: str
+    to: str = ""
+
+
 class Person(Struct, frozen=True):
-    """``channels`` in the order in which they are tried; they are names that the shell knows. ``away`` names a calendar:
-    while it has an entry, the person is not to be on call."""
+    """``contacts`` in the order in which they are tried. ``away`` names a calendar: while it has an entry, the person is not
+    to be woken."""
 
     ident: str
     name: str = ""
     zone: str = "UTC"
-    channels: tuple[str, ...] = ()
+    contacts: tuple[Contact, ...] = ()
     away: str = ""
+
+    @property
+    def called(self) -> str:
+        return self.name or self.ident
 
 
 class Team(Struct, frozen=True):
@@ -120,13 +132,15 @@ class Level(Struct, frozen=True):
 
 class EscalationPolicy(Struct, frozen=True):
     """``levels`` in order, all of them ``rounds`` times, then more rarely. While ``quiet`` (a calendar) has an entry, only
-    incidents of severity ``quiet_severity`` and worse wake anybody; the others wait for its end."""
+    incidents of severity ``quiet_severity`` and worse wake anybody; the others wait for its end. An acknowledgement of an
+    incident that still hurts holds for ``ack_seconds``; 0 for ever."""
 
     name: str
     levels: tuple[Level, ...] = ()
     rounds: int = 3
     quiet: str = ""
     quiet_severity: int = 2
+    ack_seconds: float = 3600.0
 
 
 class People(Struct, frozen=True):
@@ -181,3 +195,25 @@ class OnCall(Struct, frozen=True):
 
     person: str
     since_at: float
+
+
+class Told(Struct, frozen=True):
+    """When a person was last paged in an escalation, and how often before (0 for the first page)."""
+
+    at: float
+    repeat: int = 0
+
+
+class Escalation(Struct, frozen=True):
+    """The newest escalation of an incident, the ``number``-th. ``ahead_seconds`` is how far it was moved on, by a person or
+    because nobody was there; ``turn`` whose turn it is where people take turns; ``topics`` what was paged about in any of
+    the incident's escalations; ``told`` whom this one has paged, by person."""
+
+    policy: str
+    team: str
+    started_at: float
+    number: int = 1
+    turn: int = 0
+    ahead_seconds: float = 0.0
+    topics: tuple[str, ...] = ()
+    told: dict[str, Told] = {}

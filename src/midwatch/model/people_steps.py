@@ -1,12 +1,14 @@
-"""How events change what is known of shifts, overrides and swaps: that part of the fold. Pure."""
+"""How events change what is known of escalations, overrides and swaps: that part of the fold. Pure."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from msgspec.structs import replace
 
-from midwatch.model.people import Override, Swap
+from midwatch.model.events import EscalationAdvanced, EscalationStarted, PageOrdered
+from midwatch.model.people import Escalation, Override, Swap, Told
 
 MAX_OVERRIDES: Final = 500
 MAX_SWAPS: Final = 200
@@ -33,3 +35,29 @@ def answered(
     known: tuple[Swap, ...], ident: str, answer: Literal["accepted", "refused", "withdrawn"], by: str
 ) -> tuple[Swap, ...]:
     return tuple(replace(s, answer=answer, answered_by=by) if s.ident == ident else s for s in known)
+
+
+def started(known: Mapping[str, Escalation], event: EscalationStarted, at: float) -> dict[str, Escalation]:
+    before = known.get(event.incident)
+    topics = before.topics if before else ()
+    run = Escalation(event.policy, event.team, at, event.number, event.turn, topics=topics)
+    return {**known, event.incident: run}
+
+
+def advanced(known: Mapping[str, Escalation], event: EscalationAdvanced) -> dict[str, Escalation]:
+    run = known.get(event.incident)
+    if run is None:
+        return dict(known)
+    return {**known, event.incident: replace(run, ahead_seconds=max(run.ahead_seconds, event.ahead_seconds))}
+
+
+def paged(known: dict[str, Escalation], order: PageOrdered, at: float) -> dict[str, Escalation]:
+    """A page over the next channel is the same page once more: it has the ``repeat`` of the first."""
+    run = known.get(order.incident)
+    if run is None or not order.run or order.run != run.number:
+        return known
+    topics = (*run.topics, *(t for t in order.topics if t not in run.topics))
+    told = run.told.get(order.person)
+    if told is None or order.repeat > told.repeat:
+        told = Told(at, order.repeat)
+    return {**known, order.incident: replace(run, topics=topics, told={**run.told, order.person: told})}

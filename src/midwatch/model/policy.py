@@ -10,6 +10,7 @@ from msgspec import Struct, field
 from midwatch.model.actions import Playbook, VerbSpec
 from midwatch.model.adjustments import BudgetRule
 from midwatch.model.alerts import Inhibition
+from midwatch.model.people import People
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 
@@ -77,3 +78,4 @@ class Policy(Struct, frozen=True):
     settle_seconds: float = 9.0  # an incident is looked at so long before anybody is woken or anything touched
     rehearse: bool = False  # replay: judge everything, touch nothing
     inhibitions: tuple[Inhibition, ...] = ()
+    people: People = People()

@@ -9,7 +9,7 @@ so that no file of ours, no journal and no log line holds one::
     heartbeat_url: env:DEADMAN_URL
     channels:
       phone: {type: webhook, url: "https://pager.example/in", secret: env:PAGE_SECRET}
-      chat: {type: apprise, url: env:APPRISE_URL}
+      team: {type: slack, token: env:SLACK_TOKEN, channel: C0123456789}
     actuators:
       haproxy: {address: /run/haproxy/admin.sock}
     sources:
@@ -27,17 +27,14 @@ from urllib.parse import urlsplit
 
 import yaml
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
     field_validator,
 )
 
 from midwatch.model.errors import ConfigError
+from midwatch.shell.channel_settings import ChannelSettings
+from midwatch.shell.setting_kinds import Part, Person, Secret, Sender, Text
 
 if TYPE_CHECKING:
     from midwatch.shell.files.yaml_lines import Problem
@@ -50,64 +47,7 @@ TOKEN_FILE = "token"
 SETTINGS_FILE = "settings.yaml"
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _written(value: object) -> object:
-    """``{env: NAME}`` and ``{file: PATH}`` as the short text that is kept of them."""
-    if isinstance(value, dict) and len(value) == 1:
-        (kind, where), *_ = value.items()
-        if kind in ("env", "file") and isinstance(where, str):
-            return f"{kind}:{where}"
-    return value
-
-
-def _reference(value: str) -> str:
-    if value and not value.startswith(("env:", "file:")):
-        raise ValueError("write a reference, env:NAME or file:/path, never the secret itself")
-    return value
-
-
-def _somebody(value: str) -> str:
-    if value in ("file", "midwatch", "someone"):
-        raise ValueError("means something else in the journal: choose another name")
-    return value
-
-
-Text = Annotated[str, BeforeValidator(_written)]
-"""Text, or a reference to it."""
-Secret = Annotated[str, BeforeValidator(_written), AfterValidator(_reference)]
-"""A reference, and nothing else."""
-Person = Annotated[str, StringConstraints(pattern=r"^[^\W_](?:[\w .@-]{0,38}\w)?$"), AfterValidator(_somebody)]
-"""A name as the journal shows it: letters, digits, and `` .@_-`` within."""
-
-
-class WebhookSettings(_Part):
-    """``url`` may be given in clear; when it carries a secret, give a reference. ``secret`` signs the body."""
-
-    type: Literal["webhook"]
-    url: Text
-    secret: Secret = ""
-    timeout_seconds: float = Field(default=5.0, gt=0, le=30)
-
-
-class AppriseSettings(_Part):
-    """An Apprise URL holds the credentials, so it is always a reference."""
-
-    type: Literal["apprise"]
-    url: Secret
-    timeout_seconds: float = Field(default=10.0, gt=0, le=30)
-
-
-class ConsoleSettings(_Part):
-    type: Literal["console"]
-
-
-ChannelSettings = Annotated[WebhookSettings | AppriseSettings | ConsoleSettings, Field(discriminator="type")]
-
-
-class SourceSettings(_Part):
+class SourceSettings(Part):
     """A Prometheus-compatible API that counts promises. ``headers`` are references only; ``tenant`` is sent as
     ``X-Scope-OrgID`` (Mimir, Cortex, Thanos).
 
@@ -144,11 +84,27 @@ class SourceSettings(_Part):
         return value
 
 
-class Settings(_Part):
+class IntegrationSettings(Part):
+    """Another system that sends alerts: its wire format (``kind``) and the ``key`` that it shows.
+
+    ``service`` is what its alerts are about where they name nothing; ``severities`` are its own words for 1 (worst) to 4, or
+    5: it informs; ``fields`` is the mapping of generic JSON; ``per_minute`` bounds how many alerts are taken from it.
+    """
+
+    kind: Literal["alertmanager", "pagerduty", "opsgenie", "cloudevents", "grafana", "json", "email"]
+    key: Secret = Field(min_length=1)
+    service: str = Field(default="", max_length=200)
+    severities: dict[str, Annotated[int, Field(ge=1, le=5)]] = Field(default_factory=dict)
+    fields: dict[str, str] = Field(default_factory=dict)
+    per_minute: int = Field(default=60_000, ge=1, le=1_000_000)
+
+
+class Settings(Part):
     """Everything that one process needs to know before it opens its journal."""
 
     folder: Path = Path(DEFAULT_FOLDER)
     policy: tuple[Path, ...] = ()  # files and folders with promises, playbooks and limits
+    people: tuple[Path, ...] = ()  # files and folders with people, schedules and escalations
     otlp_host: str = "127.0.0.1"
     otlp_port: int = Field(default=4318, ge=0, le=65535)  # 0: any free port
     console_host: str = "127.0.0.1"
@@ -163,6 +119,9 @@ class Settings(_Part):
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py
+    integrations: dict[Sender, IntegrationSettings] = Field(
+        default_factory=dict
+    )  # who sends alerts; see docs/oncall.md
 
     @field_validator("otlp_host", "console_host")
     @classmethod
@@ -232,8 +191,9 @@ def read_settings(
             ) from error
         if not isinstance(read, dict):
             raise ConfigError("must be a mapping", path=str(path), line=1, hint="for example: tick_seconds: 5")
-        if isinstance(policy := read.get("policy"), list):
-            read["policy"] = [path.parent / str(one) for one in policy]
+        for key in ("policy", "people"):
+            if isinstance(named := read.get(key), list):
+                read[key] = [path.parent / str(one) for one in named]
         given.update(read)
     given.update({key: value for key, value in (overrides or {}).items() if value is not None})
     try:

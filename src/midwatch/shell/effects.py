@@ -8,22 +8,30 @@ pages are sent again under the same key, actions are never repeated; the actuato
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from midwatch.adapters.channels.redact import redact
+from midwatch.core.oncall.standing import standing
 from midwatch.model.actions import Action, Outcome, VerbSpec
-from midwatch.model.errors import ActuatorError, ChannelError, InDoubt
+from midwatch.model.errors import ActuatorError, ChannelError, ConfigError, InDoubt
 from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered
-from midwatch.model.ports import Actuator, Channel
+from midwatch.model.ports import Actuator, Channel, Follower
+from midwatch.model.standing import Standing
 from midwatch.model.state import State
+from midwatch.shell.config import resolve
+from midwatch.shell.following import Following, place_of
 
 log = logging.getLogger("midwatch.effects")
 
 
+_COUNTED = {"delivered": "pages", "withdrawn": "pages_withdrawn"}
 Held = Callable[[float], bool]
 """``held(margin_seconds)``: does the lease last that much longer, judged on this machine's monotonic clock?"""
 
@@ -73,6 +81,15 @@ class Hands:
         return found
 
 
+def addressed(order: PageOrdered) -> PageOrdered:
+    """The page with its person's address in it, looked up as it is sent: the journal holds the reference. Raises
+    ChannelError when it cannot be looked up now."""
+    try:
+        return replace(order, to=resolve(order.to)) if order.to else order
+    except ConfigError as error:
+        raise ChannelError(f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint) from error
+
+
 class Effects:
     """Carries out orders with bounded concurrency; ``record`` journals an outcome (and is never allowed to raise)."""
 
@@ -85,6 +102,7 @@ class Effects:
         state: Callable[[], State],
         hands_off_file: Path,
         halted_by: Callable[[], str] = lambda: "",
+        unwanted: Callable[[PageOrdered], str] = lambda _: "",
         held: Held = lambda _: True,
         renew: Callable[[], Awaitable[object]] | None = None,
         limits: Limits | None = None,
@@ -92,15 +110,17 @@ class Effects:
     ) -> None:
         self._hands, self._channels = hands, dict(channels)
         self._record, self._state = record, state
-        self._hands_off_file, self._halted_by = hands_off_file, halted_by
+        self._hands_off_file, self._halted_by, self._unwanted = hands_off_file, halted_by, unwanted
         self._held, self._renew = held, renew
         self.limits = limits or Limits()
         self._crash_point = crash_point
         self._action_slots = asyncio.Semaphore(self.limits.actions_at_once)
-        self._page_slots = asyncio.Semaphore(self.limits.pages_at_once)
+        # Each channel has its own: one that hangs holds up nobody who is reached over another.
+        self._page_slots = {name: asyncio.Semaphore(self.limits.pages_at_once) for name in self._channels}
         self._tasks: set[asyncio.Task[None]] = set()
         self._pages_in_flight: set[str] = set()
-        self.counters = {"actions": 0, "actions_stopped": 0, "pages": 0, "pages_failed": 0, "page_retries": 0}
+        self.following = Following(self._channels, state, self._start)
+        self.counters = dict.fromkeys(("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0)
 
     @property
     def waiting(self) -> int:
@@ -113,6 +133,7 @@ class Effects:
                 self._start(self._act(event.action_id))
             elif isinstance(event, PageOrdered):
                 self._send(event)
+        self.following.hear(events)
 
     def page_anyway(self, order: PageOrdered) -> None:
         """Send a page whose order could not be journaled: paging comes before bookkeeping."""
@@ -126,6 +147,7 @@ class Effects:
         for action_record in state.actions.values():
             if action_record.status in ("ordered", "in_doubt"):
                 self._start(self._ask(action_record.action, late_seconds=self.limits.late_seconds))
+        self.following.show_again(state)
 
     async def drain(self, timeout_seconds: float | None = None) -> bool:
         """Wait until nothing is under way; False when time ran out first."""
@@ -237,39 +259,42 @@ class Effects:
             return
         if len(self._pages_in_flight) >= self.limits.max_waiting_pages:
             self.counters["pages_failed"] += 1
-            self._start(self._end_page(order, "failed", "too many pages are waiting", 0))
+            self._start(self._give_up(PageEnded(order.page, "failed", "too many pages are waiting", 0)))
             return
         self._pages_in_flight.add(order.key)
         self._start(self._page(order))
 
     async def _page(self, order: PageOrdered) -> None:
         try:
-            async with self._page_slots:
+            async with self._page_slots.get(order.channel, contextlib.nullcontext()):
                 self._crash_point("before_effect")
-                status, why, attempts = await self._hand_over(order)
+                end = await self._hand_over(order)
                 self._crash_point("after_effect")
-            self.counters["pages" if status == "delivered" else "pages_failed"] += 1
-            await self._end_page(order, status, why, attempts)
+            self.counters[_COUNTED.get(end.status, "pages_failed")] += 1
+            await self._record(end)
+            self.following.hear([end])
         finally:
             self._pages_in_flight.discard(order.key)
 
-    async def _hand_over(self, order: PageOrdered) -> tuple[str, str, int]:
-        """Status, why and the number of attempts. Receivers dedupe by key, so trying again is safe."""
+    async def _hand_over(self, order: PageOrdered) -> PageEnded:
+        """What became of the page. Receivers dedupe by key, so trying again is safe."""
         channel = self._channels.get(order.channel)
         if channel is None:
-            return "failed", f"no channel is called {order.channel!r}", 0
+            return PageEnded(order.page, "failed", f"no channel is called {order.channel!r}", 0)
         why = ""
         for attempt in range(1, self.limits.page_attempts + 1):
             wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
+            if stale := self._unwanted(order):
+                return PageEnded(order.page, "withdrawn", stale, attempt - 1)
             try:
-                await asyncio.wait_for(channel.send(order), self.limits.page_timeout_seconds)
-                return "delivered", "", attempt
+                place = await asyncio.wait_for(self._tell(channel, addressed(order)), self.limits.page_timeout_seconds)
+                return PageEnded(order.page, "delivered", "", attempt, place)
             except TimeoutError:
                 why = f"no answer within {self.limits.page_timeout_seconds:g} s"
             except ChannelError as error:
                 why = redact(str(error))
                 if error.retry_after_seconds is None:
-                    return "failed", why, attempt
+                    return PageEnded(order.page, "failed", why, attempt)
                 wait = max(error.retry_after_seconds, 0.0)
             except Exception as error:
                 log.exception("the channel %s broke", order.channel)
@@ -277,10 +302,24 @@ class Effects:
             if attempt < self.limits.page_attempts:
                 self.counters["page_retries"] += 1
                 await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))
-        return "failed", why, self.limits.page_attempts
+        return PageEnded(order.page, "failed", why, self.limits.page_attempts)
 
-    async def _end_page(self, order: PageOrdered, status: str, why: str, attempts: int) -> None:
-        await self._record(PageEnded(order.page, status, why, attempts))
+    async def _tell(self, channel: Channel, order: PageOrdered) -> str:
+        """The place that the channel keeps for the incident, "" for one that keeps none."""
+        if not isinstance(channel, Follower):
+            await channel.send(order)
+            return ""
+        state = self._state()
+        incident = state.incidents.get(order.incident)
+        shown = (
+            standing(state, incident)
+            if incident is not None
+            else Standing(order.incident, order.severity, order.subject, order.text, "")
+        )
+        return await channel.page(order, shown, place_of(state, order.incident, order.channel))
+
+    async def _give_up(self, end: PageEnded) -> None:
+        await self._record(end)
 
     # -- tasks --
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from midwatch.model.actions import VerbSpec
 from midwatch.model.errors import ConfigError
+from midwatch.model.people import People
 from midwatch.model.policy import Policy
 from midwatch.shell.config import Settings
 
@@ -100,11 +101,13 @@ def policy_in_force(
     verbs: Mapping[str, VerbSpec],
     channels: tuple[str, ...],
     trouble: Callable[[str, str], object],
+    known: People | None = None,
 ) -> tuple[Policy, tuple[str, ...]]:
     """The policy that a watch keeps, and the files that said it: ``given``, else what the files say. The settings' mode goes
     before the policy's, the hands' ``verbs`` are added, and who names no channel for paging gets all ``channels``.
 
-    Promises that are left out are told to ``trouble``. Raises ConfigError.
+    Promises that are left out are told to ``trouble``; so are people files that cannot be read, and then those whom the
+    journal ``known`` before are kept: a slip of the pen leaves nobody unwoken. Raises ConfigError.
     """
     policy = given
     sources: tuple[str, ...] = ("given",)
@@ -116,6 +119,12 @@ def policy_in_force(
         left_out = "; ".join(str(p) for p in loaded.problems[:3])
         more = f"; and {len(loaded.problems) - 3} more" if len(loaded.problems) > 3 else ""
         trouble("promises", left_out and f"left out: {left_out}{more}")
+        wrong = loaded.people_problems[0] if loaded.people_problems else None
+        trouble("people", f"the people as they were hold, because {wrong}" if wrong else "")
+        if wrong is not None:
+            if known is None or known == People():
+                raise wrong.error()
+            policy = replace(policy, people=known)
     policy = replace(
         policy,
         mode=policy.mode if settings.mode is None else settings.mode,
@@ -126,5 +135,8 @@ def policy_in_force(
 
 
 def _policy_paths(settings: Settings) -> tuple[Path, ...]:
-    beside = settings.folder / "policy"
-    return tuple(settings.policy) or ((beside,) if beside.is_dir() else ())
+    policy, people = settings.folder / "policy", settings.folder / "people"
+    return (
+        *(settings.policy or ((policy,) if policy.is_dir() else ())),
+        *(settings.people or ((people,) if people.is_dir() else ())),
+    )

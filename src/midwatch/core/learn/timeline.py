@@ -11,6 +11,7 @@ from midwatch.core.oncall.words import at_target, cause_words, clock, did, doing
 from midwatch.model import events as e
 from midwatch.model.actions import Action
 from midwatch.model.faults import DESCRIPTIONS
+from midwatch.model.people import Override
 from midwatch.model.world import Change
 
 LEAD_SECONDS: Final = 900.0  # changes so long before the onset belong to the story
@@ -236,6 +237,16 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.PageOrdered: lambda v, a: _paged(v),
     e.PageEnded: lambda v, a: "" if v.status == "delivered" else f"page {v.page} {v.status}: {v.why}",
     e.IncidentAcknowledged: lambda v, a: f"acknowledged {v.incident}",
+    e.AcknowledgementExpired: lambda v, a: f"the acknowledgement expired: {v.why}",
+    e.EscalationStarted: lambda v, a: f"escalation {v.number} begins, policy {v.policy}: {v.why}",
+    e.EscalationAdvanced: lambda v, a: f"level {v.level} is woken now: {v.why}",
+    e.OverrideSet: lambda v, a: _override(v.override),
+    e.OverrideEnded: lambda v, a: f"ended {v.override}",
+    e.SwapAsked: lambda v, a: (
+        f"{v.swap.by} asks {v.swap.to or 'anybody'} to take a shift of {v.swap.schedule} ({v.swap.ident})"
+    ),
+    e.SwapAnswered: lambda v, a: f"{v.swap} was {v.answer}",
+    e.OnCallChanged: lambda v, a: f"on call in {v.schedule}: {v.person or 'nobody'}, after {v.was or 'nobody'}",
     e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
     e.BudgetAdjusted: lambda v, a: _adjusted(v),
     e.AdjustmentCounted: lambda v, a: (
@@ -269,10 +280,16 @@ def _adjusted(event: e.BudgetAdjusted) -> str:
     return f"{one.id} {what} {seconds} for {one.slo or 'every promise'}: {one.reason}"
 
 
+def _override(one: Override) -> str:
+    relieved = f" instead of {one.instead_of}" if one.instead_of else ""
+    return f"{one.person or 'nobody'} stands in for {one.schedule}{relieved} ({one.ident})"
+
+
 def _paged(event: e.PageOrdered) -> str:
+    whom = f"{event.person} over {event.channel}" if event.person else event.channel
     if "resolved" in event.topics:
-        return f"told {event.channel} that it is over"
-    return f"paged {event.channel}" + (f" (page {event.repeat + 1})" if event.repeat else "")
+        return f"told {whom} that it is over"
+    return f"paged {whom}" + (f" (page {event.repeat + 1})" if event.repeat else "")
 
 
 def _closed(event: e.FindingClosed) -> str:

@@ -102,7 +102,8 @@ def _inherited(state: State, incident: Incident, channel: str) -> list[PageRecor
     was taken out of. Regrouping wakes nobody for what they know."""
     sources = (*incident.absorbed, incident.split_from) if incident.split_from else incident.absorbed
     pages = (p for ident in sources for p in state.pages_of(ident) if p.ordered.channel == channel)
-    return [p for p in pages if not p.ordered.person and RESOLVED not in p.ordered.topics and p.ordered_at <= incident.fresh_at]
+    known = (p for p in pages if not p.ordered.person and p.ordered_at <= incident.fresh_at)
+    return [p for p in known if RESOLVED not in p.ordered.topics]
 
 
 def _told_at(topic: str, sent: list[PageRecord]) -> float | None:

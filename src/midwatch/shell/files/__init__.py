@@ -1,4 +1,4 @@
-"""Files that people write -> model values: promises (``specs``), playbooks, ``midwatch.yaml``.
+"""Files that people write -> model values: promises (``specs``), playbooks, ``people``, ``midwatch.yaml``.
 
 ``load(paths)`` raises at the first problem; ``load_what_can_be(paths)`` leaves out the promises that cannot be honoured and
 says why; ``check(paths)`` reports every problem. A document is recognised by what it says (``apiVersion: openslo/v1``,
@@ -14,9 +14,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from midwatch.model.actions import Playbook
+from midwatch.model.people import People
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
 from midwatch.shell.files.paths import files_of
+from midwatch.shell.files.people import is_people, people_of
 from midwatch.shell.files.playbooks import SHIPPED, is_playbooks, playbooks_of
 from midwatch.shell.files.policy import KEYS, PolicyFile, applied, policy_of
 from midwatch.shell.files.specs import FORMATS, SpecSet, documents_of, is_spec, specs_of
@@ -32,6 +34,9 @@ class _Found:
     specs: list[Document] = field(default_factory=list)
     promised: SpecSet = field(default_factory=SpecSet)
     playbooks: dict[str, Playbook] = field(default_factory=dict)
+    people_documents: list[Document] = field(default_factory=list)
+    people: People = field(default_factory=People)
+    people_problems: list[Problem] = field(default_factory=list)
     policy: PolicyFile | None = None
     policy_at: str = ""
     names: dict[str, str] = field(default_factory=dict)
@@ -52,6 +57,7 @@ class Loaded:
     policy: Policy
     sources: tuple[str, ...]
     problems: tuple[Problem, ...] = ()
+    people_problems: tuple[Problem, ...] = ()  # with any, nobody of the people files is in the policy
 
 
 def load(paths: Iterable[Path]) -> tuple[Policy, tuple[str, ...]]:
@@ -60,7 +66,7 @@ def load(paths: Iterable[Path]) -> tuple[Policy, tuple[str, ...]]:
     A team's playbook takes the place of a shipped one of the same name. Raises ConfigError (path, line, key, hint).
     """
     found = _gather(paths)
-    problems = [*found.problems, *found.spec_problems]
+    problems = [*found.problems, *found.people_problems, *found.spec_problems]
     if problems:
         raise problems[0].error()
     return _policy(found, found.promised.slos), tuple(found.sources)
@@ -76,13 +82,17 @@ def load_what_can_be(paths: Iterable[Path]) -> Loaded:
     if found.problems:
         raise found.problems[0].error()
     kept = tuple(slo for slo in found.promised.slos if slo.name not in found.promised.unserved)
-    return Loaded(_policy(found, kept), tuple(found.sources), tuple(found.spec_problems))
+    policy = _policy(found, kept)
+    if found.people_problems:
+        policy = replace(policy, people=People())
+    return Loaded(policy, tuple(found.sources), tuple(found.spec_problems), tuple(found.people_problems))
 
 
 def check(paths: Iterable[Path]) -> list[Problem]:
     """Every problem of every file, in order of path and line."""
     found = _gather(paths)
-    return sorted([*found.problems, *found.spec_problems], key=lambda p: (p.path, p.line, p.key))
+    problems = [*found.problems, *found.people_problems, *found.spec_problems]
+    return sorted(problems, key=lambda p: (p.path, p.line, p.key))
 
 
 def shipped_playbooks() -> tuple[Playbook, ...]:
@@ -97,7 +107,7 @@ def _policy(found: _Found, slos: tuple[Slo, ...]) -> Policy:
     policy = applied(Policy(), found.policy) if found.policy else Policy()
     with_shipped = found.policy is None or found.policy.shipped_playbooks is not False
     books = {**({p.name: p for p in shipped_playbooks()} if with_shipped else {}), **found.playbooks}
-    return replace(policy, slos=slos, playbooks=tuple(books.values()))
+    return replace(policy, slos=slos, playbooks=tuple(books.values()), people=found.people)
 
 
 def _gather(paths: Iterable[Path]) -> _Found:
@@ -113,6 +123,7 @@ def _gather(paths: Iterable[Path]) -> _Found:
                 for document in documents:
                     _take(found, document)
     found.promised = specs_of(found.specs)
+    found.people, found.people_problems = people_of(found.people_documents)
     return found
 
 
@@ -127,6 +138,8 @@ def _take(found: _Found, document: Document) -> None:
             line = int(book.source.rpartition(":")[2])
             if _is_new(found, f"the playbook {book.name}", book.source, document, (), line):
                 found.playbooks[book.name] = book
+    elif is_people(value):
+        found.people_documents.append(document)
     elif isinstance(value, dict) and (KEYS & set(value) or not value):
         read, problems = policy_of(document)
         found.problems += problems

@@ -42,6 +42,7 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "alerts_received": (("alerts", "*", "summary"),),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
+    "override_set": (("override", "reason"),),
 }
 ERASED = "[erased]"
 

@@ -1,0 +1,208 @@
+"""The stage that wakes people: for each open incident that pages and that a team's escalation covers, who is due now.
+
+What an incident pages about are its topics (``page.py``). A topic that nobody was told of begins an escalation, or is told
+at once to everybody whom a running one has woken. An acknowledgement ends it; one that outlives its time while users
+still feel the incident is withdrawn aloud, and the next escalation begins. Where no people are named, or none of them can
+be reached at all, ``page.py`` pages the policy's channels.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from midwatch.core.decide.sight import place
+from midwatch.core.oncall import escalation
+from midwatch.core.oncall.escalation import Due, Woken
+from midwatch.core.oncall.holidays import entry_at
+from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
+from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, topics
+from midwatch.core.oncall.words import clock, phone
+from midwatch.core.turn import Turn
+from midwatch.model.events import AcknowledgementExpired, EscalationAdvanced, EscalationStarted, PageOrdered
+from midwatch.model.findings import Incident
+from midwatch.model.people import Escalation, EscalationPolicy, Person
+from midwatch.model.state import State
+
+JUST_AFTER_SECONDS: Final = 0.001  # a level that is woken early is due a moment ago, whatever rounding does
+
+
+def wake(turn: Turn) -> Turn:
+    """Order the pages that are due to people now."""
+    if not turn.state.policy.people.escalations:
+        return turn
+    for incident in tuple(turn.state.incidents.values()):
+        if incident.phase == RESOLVED:
+            turn = turn.emit(*_over(turn.state, incident, turn.now))
+            continue
+        current = topics(turn.state, incident, turn.now)
+        if current:
+            turn = _wake(turn, incident, current)
+    return turn
+
+
+def _wake(turn: Turn, incident: Incident, current: dict[str, str]) -> Turn:
+    policy = escalation_of(turn.state, incident)
+    if policy is None or quiet(turn.state, policy, incident.severity, turn.now):
+        return turn
+    run = turn.state.escalations.get(incident.id)
+    fresh = tuple(t for t in current if run is None or not any(covers(told, t) for told in run.topics))
+    turn = _begun(turn, incident, policy, run, tuple(current[t] for t in fresh))
+    run = turn.state.escalations.get(incident.id)
+    policy = escalation_of(turn.state, incident)
+    if run is None or policy is None or answered(turn.state.incidents[incident.id], run):
+        return turn
+    turn = _moved_on(turn, incident, policy)
+    run = turn.state.escalations[incident.id]
+    awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
+    for one in escalation.due(turn.state, incident.id, run, awake, bool(fresh), turn.now):
+        about = tuple(current) if one.first or not fresh else fresh
+        turn = turn.emit(_order(turn.state, incident, run, policy, one, about, current))
+    return turn
+
+
+def answered(incident: Incident, run: Escalation) -> bool:
+    """Acknowledged since it began. In the same instant does not count: nobody reads that fast."""
+    return incident.acknowledged_at is not None and incident.acknowledged_at > run.started_at
+
+
+def quiet(state: State, policy: EscalationPolicy, severity: int, now: float) -> bool:
+    """Whether the policy's quiet hours let this severity wait."""
+    people = state.policy.people
+    return severity > policy.quiet_severity and entry_at(people.calendar(policy.quiet), now) is not None
+
+
+def _begun(
+    turn: Turn, incident: Incident, policy: EscalationPolicy, run: Escalation | None, fresh: tuple[str, ...]
+) -> Turn:
+    """A first escalation, or the next one after an answer that no longer holds."""
+    if run is not None and not answered(incident, run):
+        return turn
+    team, why = team_of(turn.state, incident)
+    if run is not None and not fresh:
+        why = _expired(incident, policy, turn.now)
+        if not why:
+            return turn
+        turn = turn.emit(AcknowledgementExpired(incident.id, incident.acknowledged_by, why))
+    elif run is not None:
+        why = f"{incident.acknowledged_by} acknowledged it before: {fresh[0]}"
+    number = run.number + 1 if run else 1
+    policy = policy_of(turn.state.policy.people, team) or policy
+    taken = turn.state.turns.get(policy.name, 0)
+    return turn.emit(EscalationStarted(incident.id, policy.name, team.name if team else "", why, number, taken))
+
+
+def _expired(incident: Incident, policy: EscalationPolicy, now: float) -> str:
+    """Why an acknowledgement holds no longer; "" while it does."""
+    if (
+        not policy.ack_seconds
+        or incident.acknowledged_at is None
+        or now - incident.acknowledged_at < policy.ack_seconds
+    ):
+        return ""
+    if incident.phase == "mitigated" or incident.calm_since_at is not None:
+        return ""
+    minutes = (now - incident.acknowledged_at) / 60
+    return f"{incident.acknowledged_by or 'somebody'} acknowledged it {minutes:.0f} min ago and it still goes on"
+
+
+def _moved_on(turn: Turn, incident: Incident, policy: EscalationPolicy) -> Turn:
+    """While nobody whom it has woken is there or can be reached, the next level is woken at once."""
+    for _ in policy.levels:
+        run = turn.state.escalations[incident.id]
+        clock_seconds = escalation.elapsed(run, turn.now)
+        following = escalation.next_level(policy, incident.severity, clock_seconds)
+        if following is None:
+            break
+        awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
+        lost = [escalation.out_of_reach(turn.state, incident.id, run, one) for one in awake]
+        if not all(lost):
+            break
+        level, begins = following
+        ahead = run.ahead_seconds + begins - clock_seconds + JUST_AFTER_SECONDS
+        why = "; ".join(lost) or "nobody is on call before it"
+        turn = turn.emit(EscalationAdvanced(incident.id, level + 1, ahead, why))
+    return turn
+
+
+def _order(
+    state: State,
+    incident: Incident,
+    run: Escalation,
+    policy: EscalationPolicy,
+    due: Due,
+    about: tuple[str, ...],
+    reasons: dict[str, str],
+) -> PageOrdered:
+    levels = f", level {due.woken.level + 1} of {len(policy.levels)}" if len(policy.levels) > 1 else ""
+    why_you = f"To {due.woken.person.called}: {due.woken.why}{levels}."
+    where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
+    return PageOrdered(
+        page=f"PAGE-{state.next_page}",
+        incident=incident.id,
+        key=f"{incident.id}/{run.number}/{due.woken.person.ident}/{due.contact.channel}/{due.repeat}",
+        channel=due.contact.channel,
+        subject=f"SEV{incident.severity} {incident.id}: {incident.title or where or 'incident'}",
+        text=phone(state, incident, (*(reasons[t] for t in about), why_you)),
+        severity=incident.severity,
+        repeat=due.repeat,
+        topics=about,
+        person=due.woken.person.ident,
+        to=due.contact.to,
+        level=due.woken.level + 1,
+        run=run.number,
+    )
+
+
+def _over(state: State, incident: Incident, now: float) -> tuple[PageOrdered, ...]:
+    """Those who were paged are told once that it is over, over the channel that last took a page of theirs."""
+    if incident.resolved_at is None or now - incident.resolved_at > RESOLVED_WITHIN_SECONDS:
+        return ()
+    sent = [p for p in state.pages_of(incident.id) if p.ordered.person]
+    told = {p.ordered.person for p in sent if RESOLVED in p.ordered.topics}
+    orders: list[PageOrdered] = []
+    for ident in dict.fromkeys(p.ordered.person for p in sent):
+        person = state.policy.people.person(ident)
+        taken = [p.ordered for p in sent if p.ordered.person == ident and p.status == "delivered"]
+        if person is None or ident in told or not taken:
+            continue
+        orders.append(_end(state, incident, person, taken[-1], len(orders)))
+    return tuple(orders)
+
+
+def _end(state: State, incident: Incident, person: Person, last: PageOrdered, offset: int) -> PageOrdered:
+    said = f"Merged into {incident.merged_into}:" if incident.merged_into else "Resolved"
+    over = f"Over at {clock(incident.resolved_at or 0.0)} UTC."
+    if incident.merged_into:
+        over = f"It goes on as part of {incident.merged_into}; pages about it come from there."
+    return PageOrdered(
+        page=f"PAGE-{state.next_page + offset}",
+        incident=incident.id,
+        key=f"{incident.id}/{RESOLVED}/{person.ident}/{last.channel}",
+        channel=last.channel,
+        subject=f"{said} {incident.id}: {incident.title or 'incident'}",
+        text=phone(state, incident, (over,)),
+        severity=incident.severity,
+        repeat=last.repeat + 1,
+        topics=(RESOLVED,),
+        person=person.ident,
+        to=last.to,
+    )
+
+
+def unwanted(state: State, order: PageOrdered, now: float) -> str:
+    """The last look before a page leaves: why nobody needs it any more; "" when it is to be sent."""
+    incident = state.incidents.get(order.incident)
+    if incident is None or RESOLVED in order.topics:
+        return ""
+    if incident.phase == RESOLVED:
+        return f"{incident.id} is resolved"
+    run = state.escalations.get(incident.id)
+    if not order.person or run is None:
+        return ""
+    if run.number > order.run or answered(incident, run):
+        return f"{incident.acknowledged_by or 'somebody'} acknowledged {incident.id}"
+    policy = escalation_of(state, incident)
+    awake: tuple[Woken, ...] = escalation.woken(state, run, policy, incident.severity, now) if policy else ()
+    if any(one.person.ident == order.person for one in awake):
+        return ""
+    return f"{order.person} is not due any more: {', '.join(one.person.ident for one in awake) or 'nobody'} is"
