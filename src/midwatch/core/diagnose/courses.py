@@ -12,6 +12,7 @@ and settled along the calls.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,7 +25,9 @@ from midwatch.core.diagnose.case import Case
 from midwatch.model.visit import Visit
 from midwatch.model.world import Floats
 
-WANDERS: Final = 1.5  # standard deviation, in logits, of a healthy share from one time to another
+WANDERS: Final = 1.0  # standard deviation, in logits, of the share at a fork from one time to another
+NO_FORK: Final = 0.8  # of all steps; .80 to .87 in a fault-free minute of TrainTicket
+LOST_LINE: Final = 0.002  # of the lines, on their way here
 MIN_VISITS: Final = 3  # on both sides, to say anything
 MIN_NATS: Final = 1.5
 GRID: Final = (np.arange(21) + 0.5) / 21
@@ -105,14 +108,24 @@ def log_bayes(
     k0: Floats, n0: Floats, k1: Floats, n1: Floats, gained: np.ndarray[tuple[int], np.dtype[np.bool_]]
 ) -> Floats:
     """Log-likelihood ratio, in nats, of ``k1`` of ``n1`` after ``k0`` of ``n0``, shape (m,) each: that any part of the
-    requests broke (``gained``: began to) against a share that wandered, normal in logits around what it was."""
+    requests broke (``gained``: began to) against a share that stayed.
+
+    A share stays in one of two ways. Most code has no fork: what always followed (or, ``gained``, never came) always
+    will. Where there is a fork the share wanders with what is asked for, normal in logits around what it was."""
     p0 = (k0 + 0.5) / (n0 + 1.0)
     middle = np.log(p0 / (1 - p0))
     spread = np.sqrt(1 / (k0 + 0.5) + 1 / (n0 - k0 + 0.5) + WANDERS**2)
-    wandered = 1 / (1 + np.exp(-(middle[:, None] + spread[:, None] * NORMAL_GRID)))
+    forked = _mean_likelihood(1 / (1 + np.exp(-(middle[:, None] + spread[:, None] * NORMAL_GRID))), k1, n1)
+    kept = np.where(gained, LOST_LINE, 1 - LOST_LINE)[:, None]
+    straight = _mean_likelihood(kept, k1, n1)
+    # Which of the two it is, by normal time: no fork has the share ``kept``, a fork any share.
+    no_fork = math.log(NO_FORK) + _mean_likelihood(kept, k0, n0)
+    a_fork = math.log(1 - NO_FORK) + _mean_likelihood(GRID[None, :], k0, n0)
+    either = np.logaddexp(no_fork, a_fork)
+    stayed = np.logaddexp(no_fork - either + straight, a_fork - either + forked)
     part = GRID[None, :]
     broke = np.where(gained[:, None], p0[:, None] + (1 - p0[:, None]) * part, p0[:, None] * (1 - part))
-    return _mean_likelihood(broke, k1, n1) - _mean_likelihood(wandered, k1, n1)
+    return np.asarray(_mean_likelihood(broke, k1, n1) - stayed)
 
 
 def _mean_likelihood(p: Floats, k: Floats, n: Floats) -> Floats:

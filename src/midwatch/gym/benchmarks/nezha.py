@@ -179,7 +179,7 @@ def _read(folder: Path, names: Iterable[str], pods: Pods, until_at: float) -> Se
     since = min(span.start_at for span in kept)
     until = min(until_at, max(span.end_at for span in kept))
     told = tuple(line for line in lines.values() if line.at < until_at)
-    return Seen(tuple(kept), told, tuple(_points(folder / "metric", pods, since, until)), since, until)
+    return Seen(tuple(kept), told, tuple(_points(folder / "metric", pods, names, since, until)), since, until)
 
 
 def _calm(folder: Path, name: str, pods: Pods) -> Seen:
@@ -255,8 +255,11 @@ def _parsed(text: str) -> tuple[int, str, dict[str, Any]]:
     return SEVERITY.get(name, 9), IDS.sub("", body), attributes
 
 
-def _points(folder: Path, pods: Pods, since: float, until: float) -> Iterator[Point]:
-    """CPU and memory of each pod as shares of their limits."""
+def _points(folder: Path, pods: Pods, names: Iterable[str], since: float, until: float) -> Iterator[Point]:
+    """CPU and memory of each pod as shares of their limits: the rows of the minutes ``names``, and of the one before. A
+    minute's row is read right after its requests end: it is put at their end."""
+    kept = {*names}
+    kept.add((datetime.fromtimestamp(since, UTC) - timedelta(seconds=MINUTE_ENDS)).strftime("%H_%M"))
     for path in sorted(folder.glob("*_metric.csv")):
         for row in _rows(path):
             try:
@@ -264,13 +267,15 @@ def _points(folder: Path, pods: Pods, since: float, until: float) -> Iterator[Po
                 cpu, memory = float(row["CpuUsageRate(%)"]), float(row["MemoryUsage(Mi)"])
             except (ValueError, KeyError):
                 continue
-            if since - 60.0 <= at < until:
+            minute = datetime.fromtimestamp(at, UTC)
+            if minute.strftime("%H_%M") in kept and since - 60.0 <= at:
+                ends = minute.replace(second=0).timestamp() + MINUTE_ENDS
                 pod = pods.of(row["PodName"])
                 for name, unit, value in (
                     ("container.cpu.limit_utilization", "1", cpu / 100.0),
                     ("container.memory.usage", "By", memory * 2**20),
                 ):
-                    yield Point(pod, name, unit, "gauge", max(at, since), 0.0, value, {})
+                    yield Point(pod, name, unit, "gauge", max(since, min(at, ends, until) - 0.001), 0.0, value, {})
 
 
 # --- the clock that runs on -------------------------------------------------------------------------------------------

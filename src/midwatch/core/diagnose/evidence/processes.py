@@ -169,7 +169,7 @@ def _busy(case: Case, service: str, instance: Entity) -> Iterator[Clue]:
     highest = case.peak(instance.key, signals.CPU_RATIO, case.normal)
     if not seen.size:
         return
-    now = float(seen[seen.size // 2 :].mean())  # a gauge that is told once a minute shows it late
+    now = float(seen[-max(1, seen.size // 2) :].mean())  # a gauge that is told once a minute shows it late
     before, highest = (0.0, 0.0) if math.isnan(before) else (before, highest)
     usual = case.sum(service, signals.REQUESTS, case.normal) * case.scale
     busier = max(1.0, case.sum(service, signals.REQUESTS, case.bad) / usual) if usual > 0 else 1.0
