@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from midwatch.model.errors import ConfigError
+from midwatch.shell.channels import build_channels, unready_channels
 from midwatch.shell.config import folder_token, load_settings, read_settings, resolve
-from midwatch.shell.hands import build_channels, unready_channels
 
 
 def written(folder: Path, text: str) -> Path:

@@ -147,9 +147,10 @@ def gym_policy(policy: Policy, permissions: Sequence[str]) -> Policy:
 
 async def serve(folder: Path) -> None:
     """Run the watch of ``folder`` until SIGTERM, SIGINT, or the end of standard input."""
+    from midwatch.shell.channels import build_channels
     from midwatch.shell.config import load_settings
     from midwatch.shell.folder import load_policy
-    from midwatch.shell.hands import build_actuators, build_channels
+    from midwatch.shell.hands import build_actuators
     from midwatch.shell.run import Watch
 
     settings = load_settings(folder)

@@ -11,6 +11,7 @@ MidwatchError
  +-- ActuatorError      an effect failed
  |    +-- InDoubt       nobody knows whether it took effect
  +-- ChannelError       a page could not be handed over (retryable or not)
+ |    +-- RateLimited   its receiver asks for a pause
  +-- UsageError         a command makes no sense as it was given
  |    +-- NotFound      there is no such incident, action or post-mortem
  +-- Unreachable        no watch runs on this folder, or it does not answer
@@ -81,6 +82,10 @@ class ChannelError(MidwatchError):
     def __init__(self, message: str, *, retry_after_seconds: float | None = 5.0, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.retry_after_seconds = retry_after_seconds
+
+
+class RateLimited(ChannelError):
+    """The receiver said: not now, and not before ``retry_after_seconds``. It means every page on that channel."""
 
 
 class UsageError(MidwatchError):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from midwatch.model.actions import Action, Outcome, VerbSpec
 from midwatch.model.events import PageOrdered
 from midwatch.model.slo import Slo
+from midwatch.model.standing import Standing
 from midwatch.model.world import SliCounts
 
 
@@ -36,6 +37,21 @@ class Channel(Protocol):
 
     async def send(self, page: PageOrdered) -> None:
         """Hand the page over under ``page.key``; raises ChannelError."""
+        ...
+
+
+@runtime_checkable
+class Follower(Channel, Protocol):
+    """A channel that keeps one place for each incident (a message with its thread, an alert at another product) and wants
+    to hear between pages how it goes on."""
+
+    async def page(self, page: PageOrdered, standing: Standing, place: str) -> str:
+        """As ``send``, at the ``place`` that the first page of the incident made ("" for that one). Returns the place,
+        which is journaled; raises ChannelError."""
+        ...
+
+    async def follow(self, standing: Standing, place: str) -> None:
+        """Show at ``place`` how the incident stands now. Said twice, it shows the same; raises ChannelError."""
         ...
 
 

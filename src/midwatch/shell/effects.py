@@ -87,7 +87,9 @@ def addressed(order: PageOrdered) -> PageOrdered:
     try:
         return replace(order, to=resolve(order.to)) if order.to else order
     except ConfigError as error:
-        raise ChannelError(f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint) from error
+        raise ChannelError(
+            f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint
+        ) from error
 
 
 class Effects:
@@ -120,7 +122,9 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pages_in_flight: set[str] = set()
         self.following = Following(self._channels, state, self._start)
-        self.counters = dict.fromkeys(("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0)
+        self.counters = dict.fromkeys(
+            ("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0
+        )
 
     @property
     def waiting(self) -> int:
@@ -259,7 +263,7 @@ class Effects:
             return
         if len(self._pages_in_flight) >= self.limits.max_waiting_pages:
             self.counters["pages_failed"] += 1
-            self._start(self._give_up(PageEnded(order.page, "failed", "too many pages are waiting", 0)))
+            self._start(self._end(PageEnded(order.page, "failed", "too many pages are waiting", 0)))
             return
         self._pages_in_flight.add(order.key)
         self._start(self._page(order))
@@ -287,7 +291,7 @@ class Effects:
             if stale := self._unwanted(order):
                 return PageEnded(order.page, "withdrawn", stale, attempt - 1)
             try:
-                place = await asyncio.wait_for(self._tell(channel, addressed(order)), self.limits.page_timeout_seconds)
+                place = await asyncio.wait_for(self._tell(channel, order), self.limits.page_timeout_seconds)
                 return PageEnded(order.page, "delivered", "", attempt, place)
             except TimeoutError:
                 why = f"no answer within {self.limits.page_timeout_seconds:g} s"
@@ -307,7 +311,7 @@ class Effects:
     async def _tell(self, channel: Channel, order: PageOrdered) -> str:
         """The place that the channel keeps for the incident, "" for one that keeps none."""
         if not isinstance(channel, Follower):
-            await channel.send(order)
+            await channel.send(addressed(order))
             return ""
         state = self._state()
         incident = state.incidents.get(order.incident)
@@ -316,9 +320,10 @@ class Effects:
             if incident is not None
             else Standing(order.incident, order.severity, order.subject, order.text, "")
         )
-        return await channel.page(order, shown, place_of(state, order.incident, order.channel))
+        place = place_of(state, order.incident, order.channel, order.to)
+        return await channel.page(addressed(order), shown, place)
 
-    async def _give_up(self, end: PageEnded) -> None:
+    async def _end(self, end: PageEnded) -> None:
         await self._record(end)
 
     # -- tasks --

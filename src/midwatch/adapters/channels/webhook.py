@@ -17,25 +17,20 @@ timestamp more than five minutes off. Answer 2xx when the page is taken. 408, 42
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import Callable
 
-import httpx
-
-from midwatch.adapters.channels.redact import redact
-from midwatch.model.errors import ChannelError
+from midwatch.adapters.channels.http import post
+from midwatch.adapters.channels.pace import Pace
 from midwatch.model.events import PageOrdered
 
 SIGNATURE_HEADER = "X-Midwatch-Signature"
 TIMESTAMP_HEADER = "X-Midwatch-Timestamp"
 KEY_HEADER = "Idempotency-Key"
 TOLERANCE_SECONDS = 300.0
-DEFAULT_RETRY_SECONDS = 2.0
-RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 def sign(secret: str, timestamp: str, body: bytes) -> str:
@@ -66,6 +61,7 @@ class WebhookChannel:
     ) -> None:
         self._name, self._url, self._secret = name, url, secret
         self._timeout, self._clock = timeout_seconds, clock
+        self._pace = Pace()
 
     @property
     def name(self) -> str:
@@ -94,34 +90,13 @@ class WebhookChannel:
         headers = {"Content-Type": "application/json", KEY_HEADER: page.key, TIMESTAMP_HEADER: timestamp}
         if secret:
             headers[SIGNATURE_HEADER] = sign(secret, timestamp, body)
-        try:
-            # No redirects: a page and its signature go where the configuration says, nowhere else.
-            async with httpx.AsyncClient(timeout=self._timeout, follow_redirects=False) as client:
-                answer = await client.post(url, content=body, headers=headers)
-        except httpx.TimeoutException as error:
-            raise ChannelError(
-                "the webhook did not answer in time", retry_after_seconds=DEFAULT_RETRY_SECONDS
-            ) from error
-        except httpx.InvalidURL as error:
-            raise ChannelError("the webhook's URL is not a URL", retry_after_seconds=None) from error
-        except httpx.UnsupportedProtocol as error:
-            raise ChannelError("the webhook's URL is neither http nor https", retry_after_seconds=None) from error
-        except httpx.HTTPError as error:
-            why = redact(str(error) or type(error).__name__, (url, secret))
-            raise ChannelError(
-                f"the webhook cannot be reached: {why}", retry_after_seconds=DEFAULT_RETRY_SECONDS
-            ) from error
-        if answer.is_success:
-            return
-        said = f"the webhook answered {answer.status_code}"
-        if answer.status_code in RETRYABLE:
-            raise ChannelError(said, retry_after_seconds=_retry_after(answer.headers.get("Retry-After", ""), now))
-        raise ChannelError(said, retry_after_seconds=None)
-
-
-def _retry_after(value: str, now: float) -> float:
-    """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
-    if value.strip().isdigit():
-        return float(value)
-    parsed = email.utils.parsedate_tz(value) if value else None
-    return max(0.0, email.utils.mktime_tz(parsed) - now) if parsed else DEFAULT_RETRY_SECONDS
+        async with self._pace.turn():
+            await post(
+                url,
+                body,
+                headers,
+                whom="the webhook",
+                timeout_seconds=self._timeout,
+                secrets=(secret,),
+                clock=self._clock,
+            )

@@ -1,0 +1,45 @@
+"""How fast a channel may be used: its own pace, and the pause that its receiver asked for.
+
+A receiver that says "not before 30 s" means everybody who writes to it, not only the page that was refused; so the pause
+is kept here, per channel, and what comes meanwhile waits or is told to come back, without a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from midwatch.model.errors import ChannelError, RateLimited
+
+MAX_WAIT_SECONDS = 4.0  # longer pauses are the caller's to wait out: a send must end within its timeout
+
+
+class Pace:
+    """At most one send per ``every_seconds``, ``burst`` at once; ``clock`` is monotonic seconds."""
+
+    def __init__(
+        self, every_seconds: float = 0.0, burst: int = 1, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._every, self._burst, self._clock = every_seconds, burst, clock
+        self._free_at = 0.0  # when the next send is due, were there no burst
+        self._paused_until = 0.0
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for a turn, then send within; a ChannelError that asks for a pause is kept. Raises ChannelError at once
+        when the turn is further off than ``MAX_WAIT_SECONDS``."""
+        now = self._clock()
+        mine = max(self._free_at, now - self._every * (self._burst - 1))
+        wait = max(mine, self._paused_until) - now
+        if wait > MAX_WAIT_SECONDS:
+            raise ChannelError(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=wait)
+        self._free_at = mine + self._every
+        if wait > 0:
+            await asyncio.sleep(wait)
+        try:
+            yield
+        except RateLimited as error:
+            self._paused_until = max(self._paused_until, self._clock() + (error.retry_after_seconds or 0.0))
+            raise

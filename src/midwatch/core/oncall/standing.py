@@ -1,0 +1,80 @@
+"""What channels that keep a place for an incident are told between pages: how it stands, and what just happened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from midwatch.core.decide.sight import place
+from midwatch.core.oncall.words import at_target, to_do, update
+from midwatch.model.actions import Action
+from midwatch.model.events import (
+    ActionApproved,
+    ActionDropped,
+    ActionJudged,
+    Event,
+    IncidentAcknowledged,
+    IncidentRated,
+    IncidentResolved,
+    UpdateWritten,
+)
+from midwatch.model.findings import Incident
+from midwatch.model.standing import Asked, Standing
+from midwatch.model.state import State
+
+
+def subject(incident: Incident) -> str:
+    """``SEV2 INC-7: payment fails``."""
+    where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
+    head = f"{'Resolved' if incident.phase == 'resolved' else f'SEV{incident.severity}'} {incident.id}"
+    return f"{head}: {incident.title or where or 'incident'}"
+
+
+def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -> Standing:
+    asked = tuple(
+        Asked(r.action.id, _words(r.action), r.action.action_class == "irreversible")
+        for r in state.actions_of(incident.id)
+        if r.status == "asked"
+    )
+    return Standing(
+        incident.id,
+        incident.severity,
+        subject(incident),
+        update(state, incident).text,
+        incident.phase,
+        incident.acknowledged_by,
+        asked if incident.phase != "resolved" else (),
+        happened,
+    )
+
+
+def told(state: State, events: Iterable[Event]) -> dict[str, tuple[str, ...]]:
+    """Incident -> what ``events`` (already folded into ``state``) say of it, for those of which they say anything."""
+    found: dict[str, tuple[str, ...]] = {}
+    for event in events:
+        incident, words = _told(state, event)
+        if incident in state.incidents:
+            found[incident] = found.get(incident, ()) + ((words,) if words else ())
+    return found
+
+
+def _told(state: State, event: Event) -> tuple[str, str]:
+    match event:
+        case UpdateWritten():
+            return event.incident, event.text
+        case IncidentAcknowledged():
+            return event.incident, f"{event.by} acknowledged it."
+        case IncidentResolved():
+            return event.incident, f"Resolved: {event.why}."
+        case IncidentRated():
+            return event.incident, ""
+        case ActionJudged() if event.verdict.decision == "ask":
+            return event.action.incident, f"{event.action.id} waits for a yes: {_words(event.action)}."
+        case ActionApproved() if (record := state.actions.get(event.action_id)) is not None:
+            return record.action.incident, f"{event.by} said yes to {event.action_id}."
+        case ActionDropped() if (record := state.actions.get(event.action_id)) is not None:
+            return record.action.incident, f"{event.action_id} will not be done: {event.why}."
+    return "", ""
+
+
+def _words(action: Action) -> str:
+    return f"{to_do(action.verb)}{at_target(action.verb, action.target)}"

@@ -1,0 +1,30 @@
+"""How an incident stands, for channels that keep a place for it: a message and its thread, an alert at another product."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Asked(Struct, frozen=True):
+    """An action that waits for a yes. ``two_people``: it cannot be undone."""
+
+    action: str
+    words: str
+    two_people: bool = False
+
+
+class Standing(Struct, frozen=True):
+    """``happened`` is new since the place was last told, in words, oldest first."""
+
+    incident: str
+    severity: int
+    subject: str
+    text: str
+    phase: str
+    acknowledged_by: str = ""
+    asked: tuple[Asked, ...] = ()
+    happened: tuple[str, ...] = ()
+
+    @property
+    def over(self) -> bool:
+        return self.phase == "resolved"
