@@ -98,6 +98,8 @@ def test_people_can_read_it_too(folder: Path) -> None:
         (["postmortem", "INC-1"], 2),
         (["ack", "INC-1"], 3),
         (["approve", "ACT-1"], 3),
+        (["merge", "INC-1", "INC-2"], 3),
+        (["split", "INC-1", "payment"], 3),
         (["autonomy", "resize-pool", "everything"], 2),
         (["confirm-cause", "INC-1", "payment", "gremlins"], 2),
         (["confirm-cause", "INC-1", "payment", "bad_deploy"], 3),

@@ -222,7 +222,8 @@ def test_a_single_finding_may_leave_and_its_entity_stays() -> None:
         ("split", "cart gateway", "nothing would be left of it"),
         ("move", "INC-1 cart", "it is in INC-1 already"),
         ("move", "INC-7 cart", "no incident is called 'INC-7'"),
-        ("move", "", "no incident is called ''"),
+        ("move", "", "say which incident it belongs to"),
+        ("move", "INC-7", "no incident is called 'INC-7'"),
     ],
 )
 def test_a_split_is_refused_with_a_reason(verb: str, value: str, why: str) -> None:

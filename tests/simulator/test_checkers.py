@@ -221,6 +221,25 @@ def test_a_command_that_is_forgotten(trace: Trace) -> None:
     assert "commands_are_answered" in _wrong(changed)
 
 
+def test_a_split_that_leaves_nothing_and_a_finding_in_two_incidents(trace: Trace) -> None:
+    changed = copy(trace)
+    at, seq = trace.ended_at, len(trace.journal)
+    found = Finding("error_shift|x|", "error_shift", "service:x", at, 0.5, 0, "ratio")
+    story = [
+        e.FindingOpened(found),
+        e.IncidentOpened("INC-7", "x", at, 4, "", (found.id,), ("service:x",)),
+        e.IncidentGrew("INC-1", (found.id,), ("service:x",), "by mistake"),
+        e.IncidentSplit("INC-7", "INC-8", (found.id,), ("service:x",), "ann"),
+        e.IncidentOpened("INC-8", "x", at, 4, "", (found.id,), ("service:x",)),
+        e.IncidentOpened("INC-9", "y", at, 4, "", (), ("service:y",)),
+        e.IncidentMerged("INC-9", "INC-8", "ann"),
+    ]
+    changed.journal = [*trace.journal, *(Recorded(seq + n, at, event) for n, event in enumerate(story, 1))]
+    changed.state = fold_all(changed.journal)
+    found_wrong = next(c for c in check(changed) if c.name == "regrouping_loses_nothing").wrong
+    assert "left INC-7 empty" in found_wrong[0] and "counts in two incidents" in found_wrong[1]
+
+
 def test_a_ledger_that_lost_a_request() -> None:
     from midwatch.core.slo.promise import promise
 

@@ -27,17 +27,48 @@ MAX_AT_ONCE: Final = 20
 """Incidents that one command merges."""
 
 
+def why_not(state: State, said: CommandGiven) -> str:
+    """Why a merge, split or move would come to nothing; "" when it may be obeyed."""
+    others = _others(said)
+    if said.verb == "merge" and not 1 <= len(others) <= MAX_AT_ONCE:
+        return f"say which incidents become part of {said.target}: 1 to {MAX_AT_ONCE}"
+    if said.verb != "split" and not others:
+        return f"say which incident it belongs to, then what of {said.target}"
+    named = (said.target, *(others if said.verb != "split" else ()))
+    if why := next(filter(None, (_not_open(state, ident) for ident in named)), ""):
+        return why
+    if said.target in others:
+        is_merge = said.verb == "merge"
+        return f"{said.target} cannot become part of itself" if is_merge else f"it is in {said.target} already"
+    return "" if said.verb == "merge" else _not_apart(state, state.incidents[said.target], _what(said))
+
+
+def _others(said: CommandGiven) -> tuple[str, ...]:
+    words = said.value.replace(",", " ").split()
+    return tuple(dict.fromkeys(words if said.verb == "merge" else words[:1]))
+
+
+def _what(said: CommandGiven) -> str:
+    return said.value if said.verb == "split" else (*said.value.split(None, 1), "")[1]
+
+
+def _not_apart(state: State, incident: Incident, what: str) -> str:
+    moved, strange = chosen(state, incident, what)
+    about = f"it is about {', '.join(place(s) for s in incident.symptoms) or 'nothing'}"
+    if strange:
+        return f"{incident.id} is not about {strange[0]!r}; {about}"
+    if not moved:
+        return f"say what of {incident.id} is separate; {about}"
+    if not any(f in state.findings for f in moved):
+        return f"nothing of that is wrong any more; {about}"
+    return f"that is all of {incident.id}: nothing would be left of it" if len(moved) == len(incident.findings) else ""
+
+
 def merge(turn: Turn, said: CommandGiven) -> Turn:
     """``target`` stays; the incidents that ``value`` names (between blanks) become part of it."""
-    others = tuple(dict.fromkeys(said.value.replace(",", " ").split()))
-    if not others or len(others) > MAX_AT_ONCE:
-        return _refused(turn, said, f"say which incidents become part of {said.target}: 1 to {MAX_AT_ONCE}")
-    for ident in (said.target, *others):
-        if why := _not_open(turn.state, ident):
-            return _refused(turn, said, why)
-    if said.target in others:
-        return _refused(turn, said, f"{said.target} cannot become part of itself")
-    for ident in others:
+    if why := why_not(turn.state, said):
+        return _refused(turn, said, why)
+    for ident in _others(said):
         turn = _merge_one(turn, turn.state.incidents[said.target], turn.state.incidents[ident], said)
     return turn
 
@@ -56,42 +87,30 @@ def _merge_one(turn: Turn, kept: Incident, absorbed: Incident, said: CommandGive
 def split(turn: Turn, said: CommandGiven) -> Turn:
     """``value`` says what of ``target`` becomes an incident of its own: entities or findings, one a line (or between
     blanks)."""
-    if why := _not_open(turn.state, said.target):
+    if why := why_not(turn.state, said):
         return _refused(turn, said, why)
-    return _take_out(turn, said, turn.state.incidents[said.target], said.value, f"INC-{turn.state.next_incident}")
+    return _take_out(turn, said, f"INC-{turn.state.next_incident}")
 
 
 def move(turn: Turn, said: CommandGiven) -> Turn:
     """Like ``split``, into the open incident that ``value`` names first."""
-    into, _, what = said.value.strip().replace("\n", " \n", 1).partition(" ")
-    for ident in (said.target, into):
-        if why := _not_open(turn.state, ident):
-            return _refused(turn, said, why)
-    if into == said.target:
-        return _refused(turn, said, f"it is in {into} already")
-    return _take_out(turn, said, turn.state.incidents[said.target], what, into)
+    if why := why_not(turn.state, said):
+        return _refused(turn, said, why)
+    return _take_out(turn, said, _others(said)[0])
 
 
-def _take_out(turn: Turn, said: CommandGiven, incident: Incident, what: str, into: str) -> Turn:
-    moved, strange = chosen(turn.state, incident, what)
-    about = ", ".join(place(s) for s in incident.symptoms) or "nothing"
-    if strange:
-        return _refused(turn, said, f"{incident.id} is not about {strange[0]!r}; it is about {about}")
-    left = [f for f in incident.findings if f not in moved]
-    wrong = tuple(f for f in moved if f in turn.state.findings)
-    if not wrong:
-        what = f"say what of {incident.id} is separate" if not moved else "nothing of that is wrong any more"
-        return _refused(turn, said, f"{what}; it is about {about}")
-    if not left:
-        return _refused(turn, said, f"that is all of {incident.id}: nothing would be left of it")
-    staying = {entity_of(turn.state, f) for f in left}
+def _take_out(turn: Turn, said: CommandGiven, into: str) -> Turn:
+    incident = turn.state.incidents[said.target]
+    moved = tuple(chosen(turn.state, incident, _what(said))[0])
+    staying = {entity_of(turn.state, f) for f in incident.findings if f not in moved}
     places = tuple(dict.fromkeys(entity_of(turn.state, f) for f in moved))
     gone = tuple(p for p in places if p not in staying)
-    turn = turn.emit(IncidentSplit(incident.id, into, tuple(moved), gone, said.by, said.note[:MAX_NOTE]))
+    turn = turn.emit(IncidentSplit(incident.id, into, moved, gone, said.by, said.note[:MAX_NOTE]))
     if into in turn.state.incidents:
         fresh = tuple(p for p in places if p not in turn.state.incidents[into].symptoms)
-        return turn.emit(IncidentGrew(into, tuple(moved), fresh, f"{said.by} moved it here from {incident.id}"))
-    return _opened(turn, said, incident, into, tuple(moved), places, tuple(turn.state.findings[f] for f in wrong))
+        return turn.emit(IncidentGrew(into, moved, fresh, f"{said.by} moved it here from {incident.id}"))
+    wrong = tuple(turn.state.findings[f] for f in moved if f in turn.state.findings)
+    return _opened(turn, said, incident, into, moved, places, wrong)
 
 
 def _opened(

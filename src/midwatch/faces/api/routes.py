@@ -18,6 +18,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from midwatch.core.decide.regroup import why_not
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
@@ -38,7 +39,7 @@ class Command(BaseModel):
     verb: str = Field(max_length=40)
     by: str = Field("", max_length=80)  # taken from the token where that has a name
     target: str = Field("", max_length=200)
-    value: str = Field("", max_length=200)
+    value: str = Field("", max_length=2000)
     note: str = Field("", max_length=2000)
     via: str = Field("api", pattern="^(api|cli|chat)$")
 
@@ -123,7 +124,9 @@ def router(watch: Watch) -> APIRouter:
         if not by:
             raise HTTPException(422, "by: say who you are; this token does not")
         target = _target(watch, given)
-        said = CommandGiven(given.verb, by, target, given.value, given.note, given.via, holder)
+        said = CommandGiven(given.verb, by, target, _value(watch, given), given.note, given.via, holder)
+        if given.verb in ("merge", "split", "move") and (why := why_not(watch.state, said)):
+            raise UsageError(why, hint=f"midwatch show {target} says what it is about")
         recorded = await watch.command(said)
         return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target, "by": by}
 
@@ -147,7 +150,7 @@ def _target(watch: Watch, given: Command) -> str:
         if why := queries.cannot(given.verb, record):
             raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
         return record.action.id
-    if given.verb in ("ack", "confirm_cause", "resolve"):
+    if given.verb in ("ack", "confirm_cause", "resolve", "merge", "split", "move"):
         incident = queries.find_incident(state, given.target)
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())
@@ -156,6 +159,17 @@ def _target(watch: Watch, given: Command) -> str:
         known = ", ".join(sorted(state.playbooks)) or "none"
         raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
     return given.target
+
+
+def _value(watch: Watch, given: Command) -> str:
+    """Incidents that are named in the value by their ids as well, so that ``merge 1 2`` works. Raises NotFound."""
+    if given.verb == "merge":
+        named = given.value.replace(",", " ").split()
+        return " ".join(queries.find_incident(watch.state, one).id for one in named)
+    if given.verb == "move":
+        into, what = (*given.value.split(None, 1), "", "")[:2]
+        return f"{queries.find_incident(watch.state, into).id} {what}"
+    return given.value
 
 
 def _known(watch: Watch, words: list[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from midwatch.faces.cli import check as check_command
-from midwatch.faces.cli import commands, reading
+from midwatch.faces.cli import commands, reading, regroup
 from midwatch.faces.cli import gym as gym_commands
 from midwatch.faces.cli import investigate as investigate_command
 from midwatch.faces.cli import replay as replay_command
@@ -41,6 +41,9 @@ app.command("approve")(commands.approve)
 app.command("refuse")(commands.refuse)
 app.command("undo")(commands.undo)
 app.command("confirm-cause")(commands.confirm_cause)
+app.command("merge")(regroup.merge)
+app.command("split")(regroup.split)
+app.command("move")(regroup.move)
 app.command("hands-off")(commands.hands_off)
 app.command("autonomy")(commands.autonomy)
 app.command("investigate")(investigate_command.investigate)

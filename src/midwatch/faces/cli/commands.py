@@ -30,7 +30,7 @@ Incident = Annotated[str, typer.Argument(metavar="INC")]
 Action = Annotated[str, typer.Argument(metavar="ACT")]
 
 
-def _send(
+def send(
     folder: Path | None, as_json: bool, verb: str, by: str, target: str, said: str, value: str = "", note: str = ""
 ) -> None:
     with friendly(as_json):
@@ -46,17 +46,17 @@ def _send(
 
 def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Acknowledge an incident: its pages stop repeating."""
-    _send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
+    send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
 
 
 def resolve(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say that an incident is over, where midwatch cannot see it."""
-    _send(folder, as_json, "resolve", by, ident, "{target} is over.", note=note)
+    send(folder, as_json, "resolve", by, ident, "{target} is over.", note=note)
 
 
 def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say yes to an action that asks. What is irreversible needs two people."""
-    _send(
+    send(
         folder,
         as_json,
         "approve",
@@ -69,12 +69,12 @@ def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", 
 
 def refuse(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say no to an action that asks."""
-    _send(folder, as_json, "refuse", by, ident, "No to {target}: it is dropped.", note=note)
+    send(folder, as_json, "refuse", by, ident, "No to {target}: it is dropped.", note=note)
 
 
 def undo(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Take an action back (through the guards)."""
-    _send(
+    send(
         folder, as_json, "undo", by, ident, "{target} will be undone by the next turn, if the guards agree.", note=note
     )
 
@@ -93,7 +93,7 @@ def confirm_cause(
         if kind not in FAULT_KINDS:
             raise UsageError(f"there is no fault kind {kind!r}", hint="one of: " + ", ".join(sorted(FAULT_KINDS)))
         key = entity if ":" in entity else f"service:{entity}"
-    _send(folder, as_json, "confirm_cause", by, ident, f"{{target}}: it was {kind} at {key}.", f"{key} {kind}", note)
+    send(folder, as_json, "confirm_cause", by, ident, f"{{target}}: it was {kind} at {key}.", f"{key} {kind}", note)
 
 
 def autonomy(
@@ -108,7 +108,7 @@ def autonomy(
     with friendly(as_json):
         if level not in AUTONOMY_LADDER:
             raise UsageError(f"there is no level {level!r}", hint="one of: " + ", ".join(AUTONOMY_LADDER))
-    _send(folder, as_json, "autonomy", by, playbook, f"{{target}} may now: {level}.", level, note)
+    send(folder, as_json, "autonomy", by, playbook, f"{{target}} may now: {level}.", level, note)
 
 
 def hands_off(

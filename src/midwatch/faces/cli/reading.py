@@ -39,7 +39,7 @@ from midwatch.shell.recall import entries_of
 from midwatch.shell.timeline import Chronicle
 
 if TYPE_CHECKING:
-    from midwatch.shell.journal.reader import SqliteReader  # imports SQLAlchemy: half of a command's start
+    from midwatch.shell.journal.sqlite import SqliteReader  # imports SQLAlchemy: half of a command's start
 
 
 @contextmanager
@@ -181,7 +181,8 @@ def show(ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = 
 
 
 def _print_incident(found: dict[str, Any]) -> None:
-    title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {found['phase']}")
+    phase = f"part of {found['merged_into']}" if found["merged_into"] else found["phase"]
+    title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {phase}")
     out.print(Panel(Text(found["update"] or found["title"]), title=title, title_align="left"))
     for number, hypothesis in enumerate(found["hypotheses"], start=1):
         name = f"{number}. {hypothesis['kind']} at {name_of(hypothesis['entity'])}"

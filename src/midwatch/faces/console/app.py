@@ -36,6 +36,7 @@ from midwatch.shell import plots
 MAX_FORM_BYTES = 16_384
 VERBS = frozenset(
     {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
+    | {"merge", "split", "move"}
 )
 STATIC = Path(__file__).parent / "static"
 ASKED = frozenset({"q", "state", "page"})
@@ -164,7 +165,7 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
             return HTMLResponse(await renderer.confirm(session, form, back), status_code=403)
         verb, target = form["verb"], form.get("target", "")[:200]
         try:
-            value, note = form.get("value", "")[:200], form.get("note", "")[:2000]
+            value, note = form.get("value", "")[:2000], form.get("note", "")[:2000]
             given = CommandGiven(verb, session.name, target, value, note, "page", session.credential)
             recorded = await watch.command(given)
         except MidwatchError as error:

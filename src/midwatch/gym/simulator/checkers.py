@@ -33,6 +33,7 @@ from midwatch.gym.simulator.checks_of_people import (
     commands_are_answered,
     losing_memory_is_harmless,
     pages_arrive_or_are_retried,
+    regrouping_loses_nothing,
 )
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
@@ -207,6 +208,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     pages_arrive_or_are_retried,
     losing_memory_is_harmless,
     commands_are_answered,
+    regrouping_loses_nothing,
     ledgers_add_up,
     everything_is_bounded,
     quiet_when_healthy,

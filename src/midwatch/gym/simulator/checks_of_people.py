@@ -8,6 +8,7 @@ from midwatch.gym.simulator.checked import LAST_WORDS_SECONDS, Checked, of, stat
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
 from midwatch.model.events import Recorded
+from midwatch.model.state import fold
 
 ANSWER_SECONDS: Final = 60.0
 
@@ -43,6 +44,8 @@ def _repeats(trace: Trace, c: Checked, orders: list[tuple[Recorded, e.PageOrdere
     for recorded in trace.journal:
         if isinstance(recorded.event, e.IncidentAcknowledged | e.IncidentResolved | e.IncidentMitigated):
             quiet_after.setdefault(recorded.event.incident, recorded.at)
+        elif isinstance(recorded.event, e.IncidentMerged):  # from then on the one that stays pages
+            quiet_after.setdefault(recorded.event.absorbed, recorded.at)
     by_incident: dict[str, list[float]] = {}
     for recorded, order in orders:
         by_incident.setdefault(order.incident, []).append(recorded.at)
@@ -71,6 +74,26 @@ def losing_memory_is_harmless(trace: Trace, c: Checked) -> None:
                     continue
                 c.claim(False, f"turn {number} after losing its {loss.how} at {loss.at:.0f}: {deed}")
             c.checked += 1
+
+
+def regrouping_loses_nothing(trace: Trace, c: Checked) -> None:
+    """Whatever people merge and split: every harmful finding counts in one open incident at most, no action is left with an
+    incident that is part of another while it is under way, and what was merged pages from where it went."""
+    for state, recorded in states(trace):
+        if not isinstance(recorded.event, e.IncidentMerged | e.IncidentSplit):
+            continue
+        event, after = recorded.event, fold(state, recorded)
+        homes = [f for incident in after.open_incidents for f in incident.findings if f in after.findings]
+        c.claim(len(homes) == len(set(homes)), f"after entry {recorded.seq} a finding counts in two incidents")
+        if isinstance(event, e.IncidentSplit):
+            left = after.incidents[event.incident]
+            c.claim(bool(left.findings), f"entry {recorded.seq} left {event.incident} empty")
+            continue
+        gone, kept = state.incidents[event.absorbed], after.incidents[event.incident]
+        c.claim(set(gone.findings) <= set(kept.findings), f"entry {recorded.seq} lost findings of {gone.id}")
+        c.claim(kept.severity <= gone.severity, f"entry {recorded.seq} made {gone.id} milder by merging it")
+        busy = [r.action.id for r in after.actions_of(gone.id) if r.status in ("approved", "ordered", "done")]
+        c.claim(not busy, f"{', '.join(busy)} went on in {gone.id}, which is part of {kept.id}")
 
 
 def _deed(event: e.Event) -> tuple[str, ...] | None:

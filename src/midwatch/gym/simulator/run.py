@@ -19,7 +19,7 @@ from midwatch.gym.simulator.telemetry import Telemetry
 from midwatch.gym.simulator.trace import Amnesia, Ticked, Trace
 from midwatch.gym.simulator.watch import Crashed, JournalDisk, SimulatedWatch, Switch, Tick
 from midwatch.model.events import ChangeSeen, CommandGiven
-from midwatch.model.state import fold_all
+from midwatch.model.state import State, fold_all
 from midwatch.model.world import Change, Gap, World, empty_world
 
 LATE_SECONDS: Final = 0.3
@@ -61,6 +61,21 @@ class _Twin:
         inputs = [recorded.event for recorded in watch.inputs]
         events, self.memory = tick(watch.state, self.memory, world, inputs, watch.now())
         self.loss.with_memory.append(events)
+
+
+def _regroupings(state: State, who: str, rng: np.random.Generator) -> list[CommandGiven]:
+    """Now and then somebody thinks that two incidents are one, or that one is two."""
+    found: list[CommandGiven] = []
+    ids = [i.id for i in state.open_incidents]
+    if len(ids) > 1 and rng.random() < 0.5:
+        one, other = (str(i) for i in rng.permutation(ids)[:2])
+        found.append(CommandGiven("merge", who, one, other))
+        first = state.incidents[other]
+        found += [CommandGiven("move", who, other, f"{one} {s}") for s in first.symptoms[:1]]
+    for incident in state.open_incidents[:2]:
+        if len(incident.symptoms) > 1 and rng.random() < 0.3:
+            found.append(CommandGiven("split", who, incident.id, incident.symptoms[-1]))
+    return found
 
 
 class _Stage:
@@ -261,6 +276,7 @@ class _Stage:
                 CommandGiven("note", who, incident, note="hm"),
             ]
             choices += [CommandGiven("resolve", who, incident)] if rng.random() < 0.2 else []
+        choices += _regroupings(self.watch.state, who, rng)
         if rng.random() < 0.1:
             book = str(rng.choice(sorted(state.playbooks)))
             choices.append(CommandGiven("autonomy", who, book, str(rng.choice(["shadow", "ask", "auto"]))))
