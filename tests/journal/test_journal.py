@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
+from tests.ha.postgres import leading
 from tests.journal.samples import ONE_OF_EACH, same
 
 from midwatch.model import events as e
@@ -27,9 +28,15 @@ def open_journal(path: Path) -> SqliteJournal:
     return SqliteJournal(path, ballast_bytes=0)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def journal(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Journal]:
-    made: Journal = MemoryJournal() if request.param == "memory" else open_journal(tmp_path / "journal.db")
+    made: Journal
+    if request.param == "memory":
+        made = MemoryJournal()
+    elif request.param == "sqlite":
+        made = open_journal(tmp_path / "journal.db")
+    else:
+        made = leading(request.getfixturevalue("server").dsn)
     yield made
     made.close()
 
@@ -93,7 +100,8 @@ def test_state_is_the_fold(
     batches: list[list[Any]], snap: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:  # fmt: skip
     with_disk = open_journal(tmp_path_factory.mktemp("j") / "j.db")
-    for journal in (with_disk, MemoryJournal()):
+    journals: list[Journal] = [with_disk, MemoryJournal()]
+    for journal in journals:
         folded: list[Recorded] = []
         for number, batch in enumerate(batches):
             folded += journal.append(batch, 1000.0 + number)
@@ -186,7 +194,7 @@ def test_erased_bytes_are_off_the_disk(tmp_path: Path) -> None:
 
 
 def test_snapshots_bound_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(package.sqlite, "SNAPSHOT_EVERY", 10)  # type: ignore[attr-defined]
+    monkeypatch.setattr(package.sql, "SNAPSHOT_EVERY", 10)  # type: ignore[attr-defined]
     journal = open_journal(tmp_path / "j.db")
     journal.append(ONE_OF_EACH, 1.0)
     assert journal.snapshot_due

@@ -1,26 +1,22 @@
-"""Reading a journal file: streaming, beside a process that writes it."""
+"""Reading a journal: streaming, beside a process that writes it."""
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, create_engine, event, select
+from sqlalchemy import Connection, select
 from sqlalchemy.engine import Row
-from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.pool import NullPool
 
 from midwatch.model.errors import JournalError
 from midwatch.model.events import Recorded
 from midwatch.model.state import State, fold
 from midwatch.shell.journal import Head, Verification, codec
 from midwatch.shell.journal.chain import GENESIS, link, texts_digest
-from midwatch.shell.journal.tables import FORMAT, chain, snapshots, texts
+from midwatch.shell.journal.tables import chain, snapshots, texts
 
 PAGE_ROWS = 500  # rows per read transaction: a long one would keep the write-ahead log from being reused
 _ENTRY = select(chain, texts.c.seq.label("texts_seq"), texts.c.salt, texts.c.texts).select_from(
@@ -28,31 +24,14 @@ _ENTRY = select(chain, texts.c.seq.label("texts_seq"), texts.c.salt, texts.c.tex
 )
 
 
-class SqliteReader:
-    """Reads the journal in the file ``path``; any number of readers may run beside the one writer."""
+class SqlReader:
+    """What reading takes, whatever the database. A subclass says how a read transaction is made (``_reading``, which raises
+    JournalError and nothing else) and what the journal is called in messages (``where``)."""
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise JournalError(f"there is no journal at {self.path}", hint="is this the right data folder?")
-        self._readers = create_engine("sqlite://", creator=self._connect_readonly, poolclass=NullPool)
-        event.listen(self._readers, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
-        with self._reading() as connection:
-            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if found != FORMAT:
-                raise JournalError(
-                    f"{self.path} is not a journal of format {FORMAT} (it says {found})",
-                    hint="a newer midwatch wrote it: upgrade this one" if found > FORMAT else "wrong file?",
-                )
+    where: str
 
-    def _connect_readonly(self) -> sqlite3.Connection:
-        uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Connection]:
-        with translated(self.path, "read"), self._readers.begin() as connection:
-            yield connection
+    def _reading(self) -> AbstractContextManager[Connection]:
+        raise NotImplementedError
 
     def read(self, after_seq: int = 0) -> Iterator[Recorded]:
         """Events with ``seq > after_seq`` in order, a page at a time: memory stays bounded however long the journal."""
@@ -123,14 +102,6 @@ class SqliteReader:
             return Verification(False, entries, before.hex(), entries + 1, why, erased)
         return Verification(True, entries, before.hex(), None, "", erased)
 
-    def close(self) -> None:
-        self._readers.dispose()
-
-
-def open_readonly(path: Path | str) -> SqliteReader:
-    """A reader for a journal that another process may be writing. Raises JournalError."""
-    return SqliteReader(path)
-
 
 def head_of(connection: Connection) -> Head:
     row = connection.execute(
@@ -166,27 +137,4 @@ def _problem(row: Row[Any], before: bytes, expected_seq: int) -> str:
             return "its text is half erased"
         if row.texts is not None and texts_digest(row.salt, row.texts) != row.texts_digest:
             return "its text was altered"
-    return ""
-
-
-@contextmanager
-def translated(path: Path, doing: str) -> Iterator[None]:
-    """SQLAlchemy's and SQLite's errors as JournalError, with what to do."""
-    try:
-        yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-        cause = getattr(error, "orig", None) or error
-        raise JournalError(f"cannot {doing} the journal {path}: {cause}", hint=hint_for(cause)) from error
-
-
-def hint_for(cause: BaseException) -> str:
-    text = str(cause).lower()
-    if "not a database" in text or "malformed" in text:
-        return "the file is damaged: keep a copy, then run `midwatch journal verify`"
-    if "readonly" in text or "unable to open" in text or isinstance(cause, PermissionError):
-        return "may this user write the folder that holds it?"
-    if "full" in text or "disk i/o" in text:
-        return "make room on that disk"
-    if "locked" in text:
-        return "another process holds it in a long transaction: is a backup or an sqlite3 shell running?"
     return ""

@@ -2,39 +2,67 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from hashlib import sha256
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from sqlalchemy import Connection, create_engine, delete, event, func, insert, select, update
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import StaticPool
+from sqlalchemy import Connection, create_engine, event, func, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.pool import NullPool, StaticPool
 
 from midwatch.model.errors import Deposed, JournalError
-from midwatch.model.events import Event, Recorded
-from midwatch.model.state import State
-from midwatch.shell.journal import SNAPSHOT_EVERY, Head, codec
 from midwatch.shell.journal.ballast import DEFAULT_BYTES, Ballast
-from midwatch.shell.journal.chain import NO_TEXT, link, new_salt, texts_digest
-from midwatch.shell.journal.reader import SqliteReader, head_of, open_readonly, translated
-from midwatch.shell.journal.tables import FORMAT, TRIGGERS, chain, lease, metadata, snapshots, texts
-from midwatch.shell.leader import LEASE_SECONDS, Holder, Lease, LeaseRow, in_the_way
+from midwatch.shell.journal.reader import SqlReader, head_of
+from midwatch.shell.journal.sql import SqlWriter
+from midwatch.shell.journal.tables import FORMAT, TRIGGERS, metadata, snapshots
+from midwatch.shell.leader import LEASE_SECONDS, Lease
 
-__all__ = ["SqliteJournal", "open_readonly"]
-
-KEEP_SNAPSHOTS = 2
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _T = TypeVar("_T")
 
 
-class SqliteJournal(SqliteReader):
+class SqliteReader(SqlReader):
+    """Reads the journal in the file ``path``; any number of readers may run beside the one writer."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.where = str(self.path.parent)
+        if not self.path.is_file():
+            raise JournalError(f"there is no journal at {self.path}", hint="is this the right data folder?")
+        self._readers = create_engine("sqlite://", creator=self._connect_readonly, poolclass=NullPool)
+        event.listen(self._readers, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        with self._reading() as connection:
+            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if found != FORMAT:
+                raise JournalError(
+                    f"{self.path} is not a journal of format {FORMAT} (it says {found})",
+                    hint="a newer midwatch wrote it: upgrade this one" if found > FORMAT else "wrong file?",
+                )
+
+    def _connect_readonly(self) -> sqlite3.Connection:
+        uri = f"{self.path.absolute().as_uri()}?mode=ro"
+        return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with translated(self.path, "read"), self._readers.begin() as connection:
+            yield connection
+
+    def close(self) -> None:
+        self._readers.dispose()
+
+
+def open_readonly(path: Path | str) -> SqliteReader:
+    """A reader for a journal that another process may be writing. Raises JournalError."""
+    return SqliteReader(path)
+
+
+class SqliteJournal(SqliteReader, SqlWriter):
     """Opens ``path`` for writing (makes it when it is not there) and takes the lease. Raises JournalError when another
     process has it, when the folder cannot be written, or when the file is no journal.
 
@@ -73,100 +101,10 @@ class SqliteJournal(SqliteReader):
             self._last_snapshot = connection.execute(select(func.max(snapshots.c.seq))).scalar() or 0
             self._head = head_of(connection)
 
-    @property
-    def epoch(self) -> int:
-        return self.lease.epoch
-
-    def held(self, margin_seconds: float = 2.0) -> bool:
-        return self.lease.held(margin_seconds)
-
     def renew(self) -> None:
         if self.lease.renewal_due:
             self.lease.renew()
             self.ballast.take()
-
-    @property
-    def snapshot_due(self) -> bool:
-        return self._head.seq - self._last_snapshot >= SNAPSHOT_EVERY
-
-    def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
-        if not events:
-            return []
-        encoded = [codec.encode(one) for one in events]
-
-        def write(connection: Connection) -> tuple[list[Recorded], Head]:
-            self._check_epoch(connection)
-            head = head_of(connection)
-            when = max(at, head.at)
-            before, seq = bytes.fromhex(head.hash), head.seq
-            entries, bodies, recorded = [], [], []
-            for one, source in zip(encoded, events, strict=True):
-                seq += 1
-                digest = NO_TEXT
-                if one.texts:
-                    salt = new_salt()
-                    digest = texts_digest(salt, one.texts)
-                    bodies.append({"seq": seq, "salt": salt, "texts": one.texts})
-                before = link(before, seq, when, self.epoch, one.kind, one.version, one.facts, digest)
-                entries.append(
-                    {
-                        "seq": seq, "at": when, "epoch": self.epoch, "kind": one.kind, "version": one.version,
-                        "facts": one.facts, "texts_digest": digest, "hash": before,
-                    }
-                )  # fmt: skip
-                recorded.append(Recorded(seq, when, source))
-            connection.execute(insert(chain), entries)
-            if bodies:
-                connection.execute(insert(texts), bodies)
-            return recorded, Head(seq, before.hex(), when)
-
-        recorded, self._head = self._write("append to", write)
-        return recorded
-
-    def snapshot(self, state: State) -> None:
-        """Keep ``state``, the fold up to ``state.seq``. Raises JournalError when that seq is not in the journal."""
-        blob = codec.encode_state(state)
-
-        def write(connection: Connection) -> None:
-            self._check_epoch(connection)
-            link_hash = connection.execute(select(chain.c.hash).where(chain.c.seq == state.seq)).scalar()
-            if link_hash is None:
-                raise JournalError(f"cannot keep a snapshot at {state.seq}: the journal does not reach it")
-            connection.execute(delete(snapshots).where(snapshots.c.seq >= state.seq))
-            connection.execute(
-                insert(snapshots),
-                {
-                    "seq": state.seq, "chain_hash": link_hash, "fingerprint": codec.fold_fingerprint(),
-                    "digest": sha256(blob).digest(), "state": blob,
-                },
-            )  # fmt: skip
-            newest = select(snapshots.c.seq).order_by(snapshots.c.seq.desc()).limit(KEEP_SNAPSHOTS)
-            connection.execute(delete(snapshots).where(snapshots.c.seq.not_in(newest)))
-
-        if state.seq > 0:
-            self._write("keep a snapshot in", write)
-            self._last_snapshot = state.seq
-
-    def erase_body(self, seq: int) -> bool:
-        """Erase an entry's free text for good, snapshots that may repeat it included. The caller journals that it was
-        done, by whom and why."""
-
-        def write(connection: Connection) -> bool:
-            self._check_epoch(connection)
-            done = connection.execute(
-                update(texts).where(texts.c.seq == seq, texts.c.texts.is_not(None)).values(salt=None, texts=None)
-            )
-            if done.rowcount:
-                connection.execute(delete(snapshots).where(snapshots.c.seq >= seq))
-            return bool(done.rowcount)
-
-        erased = self._write("erase a text in", write)
-        if erased:
-            # secure_delete zeroes the page; the checkpoint takes the old bytes out of the write-ahead log as well.
-            with self._lock, translated(self.path, "checkpoint"), self._writer.connect() as connection:
-                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
-            self.snapshot(self.load_state())
-        return erased
 
     def close(self) -> None:
         with self._lock:
@@ -177,6 +115,14 @@ class SqliteJournal(SqliteReader):
                 pass  # it runs out by itself
             super().close()
             self._writer.dispose()
+
+    def _wipe(self) -> None:
+        # secure_delete zeroes the page; the checkpoint takes the old bytes out of the write-ahead log as well.
+        with self._lock, translated(self.path, "checkpoint"), self._writer.connect() as connection:
+            connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+
+    def _times(self, connection: Connection) -> tuple[float, float]:
+        return self._wall(), self._monotonic()
 
     # -- one transaction, and what happens when there is no room for it --
 
@@ -196,56 +142,6 @@ class SqliteJournal(SqliteReader):
     def _once(self, body: Callable[[Connection], _T]) -> _T:
         with self._writer.begin() as connection:
             return body(connection)
-
-    # -- the lease row --
-
-    def _check_epoch(self, connection: Connection) -> None:
-        row = _lease_row(connection)
-        if row is None or row.epoch != self.epoch or row.holder is None:
-            raise Deposed(
-                f"this process (epoch {self.epoch}) no longer has the watch",
-                hint="another midwatch took over; this one must stop",
-            )
-
-    def take_lease(self, me: Holder, seconds: float) -> int:
-        def write(connection: Connection) -> int:
-            row = _lease_row(connection)
-            wall, monotonic = self._wall(), self._monotonic()
-            if blocker := in_the_way(row, me, wall, monotonic):
-                raise JournalError(
-                    f"another midwatch has the watch in {self.path.parent}: {blocker}",
-                    hint="stop that one first, or start this one on another folder",
-                )
-            epoch = (row.epoch if row else 0) + 1
-            connection.execute(delete(lease))
-            values = {"id": 1, "epoch": epoch, "holder": json.dumps(asdict(me))}
-            expires = {"expires_at": wall + seconds, "expires_monotonic": monotonic + seconds}
-            connection.execute(insert(lease), values | expires)
-            return epoch
-
-        return self._write("take the lease of", write)
-
-    def renew_lease(self, epoch: int, seconds: float) -> None:
-        def write(connection: Connection) -> None:
-            self._check_epoch(connection)
-            expires = {"expires_at": self._wall() + seconds, "expires_monotonic": self._monotonic() + seconds}
-            connection.execute(update(lease).values(**expires))
-
-        self._write("renew the lease of", write)
-
-    def release_lease(self, epoch: int) -> None:
-        self._write(
-            "release the lease of",
-            lambda connection: connection.execute(update(lease).where(lease.c.epoch == epoch).values(holder="")),
-        )
-
-
-def _lease_row(connection: Connection) -> LeaseRow | None:
-    row = connection.execute(select(lease)).one_or_none()
-    if row is None:
-        return None
-    holder = Holder(**json.loads(row.holder)) if row.holder else None
-    return LeaseRow(row.epoch, holder, row.expires_at, row.expires_monotonic)
 
 
 def _make(file: Path) -> None:
@@ -275,3 +171,26 @@ def _create_tables(connection: Connection) -> None:
         for trigger in TRIGGERS:
             connection.exec_driver_sql(trigger)
         connection.exec_driver_sql(f"PRAGMA user_version={FORMAT}")
+
+
+@contextmanager
+def translated(path: Path, doing: str) -> Iterator[None]:
+    """SQLAlchemy's and SQLite's errors as JournalError, with what to do."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+        cause = getattr(error, "orig", None) or error
+        raise JournalError(f"cannot {doing} the journal {path}: {cause}", hint=hint_for(cause)) from error
+
+
+def hint_for(cause: BaseException) -> str:
+    text = str(cause).lower()
+    if "not a database" in text or "malformed" in text:
+        return "the file is damaged: keep a copy, then run `midwatch journal verify`"
+    if "readonly" in text or "unable to open" in text or isinstance(cause, PermissionError):
+        return "may this user write the folder that holds it?"
+    if "full" in text or "disk i/o" in text:
+        return "make room on that disk"
+    if "locked" in text:
+        return "another process holds it in a long transaction: is a backup or an sqlite3 shell running?"
+    return ""

@@ -1,22 +1,26 @@
-"""The journal's tables, and the triggers that keep the chain append-only.
+"""The journal's tables, the same in SQLite and PostgreSQL, and the triggers that keep the chain append-only in SQLite (those
+of PostgreSQL are in ``postgres_tables.py``).
 
 The triggers stop accidents and honest bugs; what somebody with write access to the file does on purpose, ``verify`` finds.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import BigInteger, Column, Float, Integer, LargeBinary, MetaData, Table, Text
 
 FORMAT = 1
+
+# SQLite's integers have 64 bits whatever they are called, and only INTEGER PRIMARY KEY is its row id.
+_Long = Integer().with_variant(BigInteger, "postgresql")
 
 metadata = MetaData()
 
 chain = Table(
     "chain",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", _Long, primary_key=True, autoincrement=False),
     Column("at", Float, nullable=False),
-    Column("epoch", Integer, nullable=False),
+    Column("epoch", _Long, nullable=False),
     Column("kind", Text, nullable=False),
     Column("version", Integer, nullable=False),
     Column("facts", LargeBinary, nullable=False),
@@ -27,7 +31,7 @@ chain = Table(
 texts = Table(
     "texts",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", _Long, primary_key=True, autoincrement=False),
     Column("salt", LargeBinary),  # both NULL: erased
     Column("texts", LargeBinary),
 )
@@ -35,7 +39,7 @@ texts = Table(
 snapshots = Table(
     "snapshots",
     metadata,
-    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("seq", _Long, primary_key=True, autoincrement=False),
     Column("chain_hash", LargeBinary, nullable=False),
     Column("fingerprint", Text, nullable=False),  # of the code that folded it
     Column("digest", LargeBinary, nullable=False),
@@ -46,7 +50,7 @@ lease = Table(
     "lease",
     metadata,
     Column("id", Integer, primary_key=True, autoincrement=False),  # always 1
-    Column("epoch", Integer, nullable=False),
+    Column("epoch", _Long, nullable=False),
     Column("holder", Text, nullable=False),  # JSON; "" once released
     Column("expires_at", Float, nullable=False),
     Column("expires_monotonic", Float, nullable=False),
