@@ -1,0 +1,166 @@
+"""An incident from the alert to the button: a real watch, its journal and loop, Slack's contract fake at the other end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.alerts.conftest import recorded_bodies, until
+from tests.shell.conftest import RecordingHands, make_settings
+
+from midwatch.adapters.fakes.slack import FakeSlack
+from midwatch.faces.cli.up import console_factory
+from midwatch.model.actions import Action, Verdict
+from midwatch.model.events import ActionJudged, CommandGiven, IncidentAcknowledged, PageEnded
+from midwatch.model.policy import PagePolicy, Policy
+from midwatch.shell.channels import build_channels
+from midwatch.shell.config import IntegrationSettings, Settings
+from midwatch.shell.journal.sqlite import open_readonly
+from midwatch.shell.run import Watch
+
+KEY = "0123456789abcdef0123456789abcdef"
+POLICY = Policy(paging=PagePolicy(("team",), repeat_seconds=3600.0), resolve_after_seconds=0.5)
+
+
+def settings_of(folder: Path, fake: FakeSlack, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("SLACK_TOKEN", fake.token)
+    monkeypatch.setenv("SLACK_SIGNING", fake.signing_secret)
+    monkeypatch.setenv("AM_KEY", KEY)
+    team = {
+        "type": "slack",
+        "token": "env:SLACK_TOKEN",
+        "signing_secret": "env:SLACK_SIGNING",
+        "channel": fake.conversation,
+        "people": {"U0ANA": "ana"},
+        "api_url": f"{fake.url}/api",
+    }
+    integrations = {"prom": IntegrationSettings(kind="alertmanager", key="env:AM_KEY")}
+    return make_settings(folder, channels={"team": team}, integrations=integrations)
+
+
+@asynccontextmanager
+async def on_watch(settings: Settings) -> AsyncIterator[tuple[Watch, httpx.AsyncClient]]:
+    watch = Watch(
+        settings,
+        channels=build_channels(settings),
+        actuators=[RecordingHands()],
+        policy=POLICY,
+        console=console_factory(),
+    )
+    await watch.start()
+    running = asyncio.create_task(watch.run())
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{watch.console_port}") as client:
+            yield watch, client
+    finally:
+        watch.request_stop()
+        await running
+        await watch.stop()
+
+
+async def alert(client: httpx.AsyncClient, number: int) -> None:
+    answer = await client.post(
+        "/in/alertmanager", content=recorded_bodies()[number], headers={"Authorization": f"Bearer {KEY}"}
+    )
+    assert answer.status_code == 200
+
+
+def entries(settings: Settings) -> list[Any]:
+    journal = open_readonly(settings.journal_file)
+    try:
+        assert journal.verify().ok
+        return [one.event for one in journal.read()]
+    finally:
+        journal.close()
+
+
+def shown(fake: FakeSlack) -> str:
+    return json.dumps(fake.roots[0], ensure_ascii=False) if fake.roots else ""
+
+
+def test_an_incident_pages_and_the_button_acknowledges_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go(fake: FakeSlack, settings: Settings) -> None:
+        async with on_watch(settings) as (watch, client):
+            await alert(client, 1)
+            await until(lambda: fake.roots, what="the message in Slack")
+            await until(lambda: watch.state.pages_of("INC-1")[0].place, what="its place in the journal")
+            body, headers = fake.press("Acknowledge", watch.now())
+            answer = await client.post("/in/slack/team", content=body, headers={**headers, "Host": "watch.example.org"})
+            assert (answer.status_code, answer.content) == (200, b"")
+            await until(lambda: watch.state.incidents["INC-1"].acknowledged_by == "ana")
+            await until(lambda: "acknowledged by ana" in shown(fake), what="the message says so")
+            await until(lambda: any("ana acknowledged it" in m["text"] for m in fake.thread()), what="and its thread")
+            assert fake.told == ["Heard: ack INC-1, by ana."]
+            again = await client.post("/in/slack/team", content=body, headers=headers)
+            assert again.status_code == 409, "replayed"
+        # The next process knows the place: it shows the message as it stands, and makes no second one.
+        async with on_watch(settings) as (watch, client):
+            await alert(client, 2)
+            await until(lambda: watch.state.incidents["INC-1"].phase == "resolved")
+            await until(lambda: "Resolved INC-1" in shown(fake), what="the end in the message")
+            assert len(fake.roots) == 1 and "button" not in shown(fake)
+
+    with FakeSlack() as fake:
+        settings = settings_of(tmp_path, fake, monkeypatch)
+        asyncio.run(go(fake, settings))
+        said = entries(settings)
+        (given,) = [e for e in said if isinstance(e, CommandGiven)]
+        assert (given.verb, given.target, given.by, given.via, given.credential) == (
+            "ack",
+            "INC-1",
+            "ana",
+            "chat",
+            "ana",
+        )
+        assert [e.by for e in said if isinstance(e, IncidentAcknowledged)] == ["ana"]
+        assert {e.place for e in said if isinstance(e, PageEnded)} == {"C0INCIDENTS:1790000000.000001"}
+        everything = settings.journal_file.read_bytes()
+        assert fake.token.encode() not in everything and fake.signing_secret.encode() not in everything
+
+
+def test_who_may_press_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = Action("ACT-1", "key-1", "INC-1", "book", "restart", "service:payment")
+
+    async def go(fake: FakeSlack, settings: Settings) -> None:
+        async with on_watch(settings) as (watch, client):
+            await alert(client, 1)
+            await until(lambda: fake.roots and watch.state.pages_of("INC-1")[0].place)
+            async with watch.books.turn:
+                recorded = await watch.books.append(
+                    [ActionJudged(action, Verdict("ask", "autonomy", "a person decides"))], watch.now()
+                )
+            watch.effects.carry_out([one.event for one in recorded])
+            await until(lambda: "Refuse ACT-1" in shown(fake))
+
+            async def press(label: str, user: str, **changes: str) -> int:
+                body, headers = fake.press(label, watch.now(), user)
+                return (await client.post("/in/slack/team", content=body, headers={**headers, **changes})).status_code
+
+            assert await press("Refuse ACT-1", "U0EVE") == 200
+            await until(lambda: fake.told)
+            assert "U0EVE" in fake.told[-1] and watch.state.actions["ACT-1"].status == "asked"
+            assert await press("Refuse ACT-1", "U0ANA", **{"X-Slack-Signature": "v0=" + "0" * 64}) == 401
+            assert await press("Refuse ACT-1", "U0ANA", **{"X-Slack-Request-Timestamp": "1"}) == 401
+            assert await press("Refuse ACT-1", "U0ANA") == 200
+            await until(lambda: watch.state.actions["ACT-1"].status == "dropped")
+            await until(lambda: "Refuse ACT-1" not in shown(fake), what="nothing left to answer")
+            assert await press("Acknowledge", "U0EVE") == 200
+            await until(lambda: watch.state.incidents["INC-1"].acknowledged_by == "u0eve (Slack)")
+            for path, body, status in (
+                ("/in/slack/phone", b"", 404),
+                ("/in/slack/team", b"x" * 70_000, 413),
+                ("/in/slack/team", b"", 401),
+            ):
+                assert (await client.post(path, content=body)).status_code == status
+            body, headers = fake.signed(b"payload=%7B", watch.now())
+            assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 400
+            assert (await client.get("/in/slack/team")).status_code == 405
+
+    with FakeSlack() as fake:
+        asyncio.run(go(fake, settings_of(tmp_path, fake, monkeypatch)))
