@@ -20,7 +20,9 @@ from midwatch.core.detect.stage import detect
 from midwatch.core.diagnose.stage import diagnose
 from midwatch.core.learn.stage import learn
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.handoff import hand_off
 from midwatch.core.oncall.page import page
+from midwatch.core.oncall.rota import rota
 from midwatch.core.oncall.triage import triage
 from midwatch.core.oncall.updates import tell
 from midwatch.core.oncall.wake import wake
@@ -45,6 +47,8 @@ STAGES: Final[tuple[Stage, ...]] = (
     verify,  # did what was done help? undo it if not
     close,  # is it over?
     tell,  # say it in words that people can use
+    rota,  # do what people said of shifts and escalations
+    hand_off,  # tell who comes on call what is going on
     wake,  # wake the people whose turn it is, level by level
     page,  # page the channels, where no people are named
     learn,  # earn and lose autonomy, write the post-mortem

@@ -417,7 +417,7 @@ class CommandRefused(Base, frozen=True, tag="command_refused"):
 
 class EscalationStarted(Base, frozen=True, tag="escalation_started"):
     """From now on the ``policy`` of ``team`` says who is woken for the incident, and ``why`` them. ``number`` counts the
-    incident's escalations from 1, ``turn`` those of the policy from 0."""
+    incident's escalations from 1, ``turn`` those of the policy from 0. ``by`` is who asked for it, if somebody did."""
 
     incident: str
     policy: str
@@ -425,6 +425,7 @@ class EscalationStarted(Base, frozen=True, tag="escalation_started"):
     why: str
     number: int = 1
     turn: int = 0
+    by: str = ""
     v: int = 1
 
 

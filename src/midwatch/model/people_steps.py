@@ -40,15 +40,19 @@ def answered(
 def started(known: Mapping[str, Escalation], event: EscalationStarted, at: float) -> dict[str, Escalation]:
     before = known.get(event.incident)
     topics = before.topics if before else ()
-    run = Escalation(event.policy, event.team, at, event.number, event.turn, topics=topics)
+    told = {event.by: Told(at, -1)} if event.by else {}  # who asks for help is awake
+    run = Escalation(event.policy, event.team, at, event.number, event.turn, 0.0, topics, told, event.by)
     return {**known, event.incident: run}
 
 
-def advanced(known: Mapping[str, Escalation], event: EscalationAdvanced) -> dict[str, Escalation]:
+def advanced(known: Mapping[str, Escalation], event: EscalationAdvanced, at: float) -> dict[str, Escalation]:
     run = known.get(event.incident)
     if run is None:
         return dict(known)
-    return {**known, event.incident: replace(run, ahead_seconds=max(run.ahead_seconds, event.ahead_seconds))}
+    told = {**run.told, event.by: Told(at, -1)} if event.by and event.by not in run.told else run.told
+    ahead = max(run.ahead_seconds, event.ahead_seconds)
+    by = event.by or run.asked_by
+    return {**known, event.incident: replace(run, ahead_seconds=ahead, told=told, asked_by=by)}
 
 
 def paged(known: dict[str, Escalation], order: PageOrdered, at: float) -> dict[str, Escalation]:

@@ -578,7 +578,7 @@ def _escalation_started(state: State, event: e.EscalationStarted, at: float) -> 
 
 @_on(e.EscalationAdvanced)
 def _escalation_advanced(state: State, event: e.EscalationAdvanced, at: float) -> State:
-    return replace(state, escalations=people_steps.advanced(state.escalations, event))
+    return replace(state, escalations=people_steps.advanced(state.escalations, event, at))
 
 
 @_on(e.OverrideSet)

@@ -46,10 +46,14 @@ _ONE_TOKEN: Final = (
 )
 
 
+OF_PEOPLE: Final = frozenset({"escalate", "override", "override_end", "swap", "swap_answer"})
+"""Commands about shifts, which the stage that knows who is on call obeys."""
+
+
 def obey(turn: Turn) -> Turn:
     """Carry out every command of this tick, in order."""
     for event in turn.inputs:
-        if isinstance(event, CommandGiven):
+        if isinstance(event, CommandGiven) and event.verb not in OF_PEOPLE:
             turn = _VERBS.get(event.verb, _unknown)(turn, event)
     return turn
 

@@ -153,7 +153,7 @@ def due(
         contacts = contacts_of(state, one.person)
         if told is None or told.at < one.since_at or (news and told.at < now):
             if contacts:
-                found.append(Due(one, contacts[0], told.repeat + 1 if told else 0, told is None))
+                found.append(Due(one, contacts[0], told.repeat + 1 if told else 0, told is None or told.repeat < 0))
             continue
         tried = [p for p in sent if p.ordered.person == one.person.ident and p.ordered.repeat == told.repeat]
         other = _other(contacts, tried, now)

@@ -34,17 +34,26 @@ def wake(turn: Turn) -> Turn:
         if incident.phase == RESOLVED:
             turn = turn.emit(*_over(turn.state, incident, turn.now))
             continue
-        current = topics(turn.state, incident, turn.now)
+        current = {**topics(turn.state, incident, turn.now), **_help(turn.state, incident)}
         if current:
             turn = _wake(turn, incident, current)
     return turn
 
 
+def _help(state: State, incident: Incident) -> dict[str, str]:
+    """That somebody asked for help is a topic of its own, until it is answered."""
+    run = state.escalations.get(incident.id)
+    if run is None or not run.asked_by or answered(incident, run):
+        return {}
+    return {f"help-{run.number}": f"{run.asked_by} asks for help."}
+
+
 def _wake(turn: Turn, incident: Incident, current: dict[str, str]) -> Turn:
     policy = escalation_of(turn.state, incident)
-    if policy is None or quiet(turn.state, policy, incident.severity, turn.now):
-        return turn
     run = turn.state.escalations.get(incident.id)
+    asked = run is not None and f"help-{run.number}" in current
+    if policy is None or (quiet(turn.state, policy, incident.severity, turn.now) and not asked):
+        return turn
     fresh = tuple(t for t in current if run is None or not any(covers(told, t) for told in run.topics))
     turn = _begun(turn, incident, policy, run, tuple(current[t] for t in fresh))
     run = turn.state.escalations.get(incident.id)

@@ -1,0 +1,70 @@
+"""Hand-offs: who comes on call is journaled, and hears what is going on. A function of state and now; what was handed over
+while midwatch was down is told as soon as it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from midwatch.core.oncall.notices import notice
+from midwatch.core.oncall.page import RESOLVED
+from midwatch.core.oncall.schedule import on_call, shifts
+from midwatch.core.oncall.words import clock
+from midwatch.core.turn import Turn
+from midwatch.model.events import OnCallChanged
+from midwatch.model.people import OnCall, Person, Schedule
+from midwatch.model.state import State
+
+LOOK_AHEAD_SECONDS: Final = 28 * 86400.0
+MAX_LISTED: Final = 10
+
+
+def hand_off(turn: Turn) -> Turn:
+    """Journal who is on call where that changed, and tell them."""
+    people = turn.state.policy.people
+    for schedule in people.schedules:
+        person, why = on_call(people, schedule, turn.state.overrides, turn.now)
+        before = turn.state.on_call.get(schedule.name)
+        if before is not None and before.person == person:
+            continue
+        turn = turn.emit(OnCallChanged(schedule.name, person, before.person if before else "", why))
+        coming = people.person(person)
+        if before is None or coming is None:
+            continue  # the first look is no hand-off
+        subject = _subject(turn.state, schedule, coming, turn.now)
+        text = "\n".join(_text(turn.state, schedule, before, turn.now))
+        key = f"shift/{schedule.name}/{turn.now:.0f}"
+        turn = turn.emit(*notice(turn.state, coming, key, subject, text))
+    return turn
+
+
+def _subject(state: State, schedule: Schedule, person: Person, now: float) -> str:
+    ends = shifts(state.policy.people, schedule, state.overrides, now, now + LOOK_AHEAD_SECONDS)[0].end_at
+    until = datetime.fromtimestamp(ends, ZoneInfo(person.zone)).strftime("%a %d %b, %H:%M")
+    going = sum(i.phase != RESOLVED for i in state.incidents.values())
+    return f"You are on call in {schedule.name} until {until}; {going or 'nothing'} open"
+
+
+def _text(state: State, schedule: Schedule, before: OnCall, now: float) -> Iterator[str]:
+    """What is going on, and what the shift before had."""
+    people = state.policy.people
+    last = people.person(before.person)
+    yield f"You took over {schedule.name} from {last.called if last else before.person or 'nobody'} at {clock(now)} UTC."
+    going = [i for i in state.incidents.values() if i.phase != RESOLVED]
+    for incident in sorted(going, key=lambda i: (i.severity, i.opened_at))[:MAX_LISTED]:
+        whose = f"acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else "nobody has answered"
+        yield f"Open: {incident.id} SEV{incident.severity} since {clock(incident.onset_at)}, {incident.title}; {whose}."
+    if len(going) > MAX_LISTED:
+        yield f"And {len(going) - MAX_LISTED} more."
+    for record in state.actions.values():
+        if record.status in ("asked", "in_doubt"):
+            yield f"{record.action.id} waits for a person: {record.action.verb} ({record.status.replace('_', ' ')})."
+    over = [i for i in state.incidents.values() if (i.resolved_at or 0.0) >= before.since_at and i.phase == RESOLVED]
+    paged = {p.ordered.page for p in state.pages.values() if p.ordered.run and p.ordered_at >= before.since_at}
+    yield f"The shift before: {len(paged)} pages, {len(over)} incidents that are over."
+    if state.hands_off:
+        yield f"Hands are off (by {state.hands_off_by or 'somebody'}): midwatch touches nothing."
+    for silence in list(state.silences.values())[:MAX_LISTED]:
+        yield f"{silence.id} holds back alerts until {clock(silence.end_at)} UTC: {silence.reason}"

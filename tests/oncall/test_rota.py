@@ -1,0 +1,136 @@
+"""What people say about shifts, and what they are told: stand-ins, swaps, calls for help, hand-offs."""
+
+from __future__ import annotations
+
+import pytest
+from tests.decide.worlds import START, Scene, broken, policy
+from tests.oncall.test_escalation import SHOP, deliver, people, woken
+
+from midwatch.core.decide.obey import obey
+from midwatch.core.oncall.handoff import hand_off
+from midwatch.core.oncall.page import page
+from midwatch.core.oncall.rota import rota
+from midwatch.core.oncall.schedule import on_call
+from midwatch.core.oncall.wake import wake
+from midwatch.model.events import CommandRefused, OnCallChanged, SwapAnswered
+from midwatch.model.people import EscalationPolicy, Level, Target, Team
+from midwatch.model.policy import PagePolicy
+
+ALL = (obey, rota, hand_off, wake, page)
+
+
+def scene(severity: int = 2, **changes: object) -> Scene:
+    using = policy(playbooks=(), paging=PagePolicy(("siren",)), people=people(**changes))
+    return Scene(ALL, broken(severity=severity, using=using))
+
+
+def refusals(made: Scene) -> list[str]:
+    return [e.why for _, e in made.told(CommandRefused) if isinstance(e, CommandRefused)]
+
+
+def now_on_call(made: Scene) -> str:
+    return on_call(made.state.policy.people, SHOP, made.state.overrides, made.now)[0]
+
+
+def test_a_stand_in_is_on_call_from_then_to_then_and_is_paged() -> None:
+    made = scene(severity=4).run(until=5)
+    made.say("override", "shop", by="ana", value=f"cleo {START + 20:.0f} {START + 40:.0f}", note="dentist").run(
+        until=10
+    )
+    (override,) = made.state.overrides
+    assert (override.ident, override.person, override.by, override.reason) == ("OVR-1", "cleo", "ana", "dentist")
+    assert now_on_call(made) == "ana"
+    made.run(until=25)
+    assert now_on_call(made) == "cleo"
+    made.say("override_end", "OVR-1").run(until=30)
+    assert now_on_call(made) == "ana"
+    changed = [e.person for _, e in made.told(OnCallChanged) if isinstance(e, OnCallChanged)]
+    assert changed == ["ana", "cleo", "ana"]
+
+
+@pytest.mark.parametrize(
+    ("verb", "target", "value", "why"),
+    [
+        ("override", "nope", "cleo 1 2", "there is no schedule 'nope'"),
+        ("override", "shop", "dora 1700000100 1700000200", "no people file knows 'dora'"),
+        ("override", "shop", "cleo 1700000200 1700000100", "a shift ends after it begins"),
+        ("override", "shop", "cleo nan 1700000100", "a time is written like"),
+        ("override", "shop", "cleo 2026-11-25T10:00 2026-11-25T12:00", "with its zone"),
+        ("override", "shop", "cleo", "say who stands in"),
+        ("override", "shop", "cleo 1700000100 1e12", "within 400 days"),
+        ("override_end", "OVR-9", "", "no override that holds"),
+        ("swap", "shop", "ana 1700000100 1700000200", "you cannot swap with yourself"),
+        ("swap", "shop", "ben 1700000100", "say whom you ask"),
+        ("swap_answer", "SWP-9", "accept", "no open swap"),
+        ("escalate", "INC-9", "", "no incident is called 'INC-9'"),
+        ("escalate", "INC-1", "nope", "there is no team 'nope' with an escalation"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_its_reason(verb: str, target: str, value: str, why: str) -> None:
+    made = scene(severity=4).say(verb, target, value=value).run(until=5)
+    (said,) = refusals(made)
+    assert why in said
+
+
+def test_a_swap_is_asked_for_accepted_by_who_was_asked_and_both_shifts_move() -> None:
+    made = scene(severity=4).run(until=5)
+    span, back = f"{START + 100:.0f} {START + 200:.0f}", f"{START + 300:.0f} {START + 400:.0f}"
+    made.say("swap", "shop", by="ana", value=f"ben {span} {back}").run(until=10)
+    (asked,) = [p for _, p in made.pages()]
+    assert (asked.person, asked.channel, asked.incident) == ("ben", "phone", "")
+    assert "midwatch oncall accept SWP-1" in asked.text
+    made.say("swap_answer", "SWP-1", by="cleo", value="accept").run(until=15)
+    assert refusals(made) == ["ben is asked, not cleo"]
+    made.say("swap_answer", "SWP-1", by="ben", value="accept").run(until=20)
+    assert [(o.person, o.instead_of) for o in made.state.overrides] == [("ben", "ana"), ("ana", "ben")]
+    assert made.pages()[-1][1].subject == "ben accepted your swap SWP-1 of shop"
+    made.say("swap_answer", "SWP-1", by="ben", value="refuse").run(until=25)
+    assert refusals(made)[1:] == ["no open swap is called 'SWP-1'"]
+    made.run(until=105)
+    assert now_on_call(made) == "ben"
+
+
+def test_a_swap_put_to_anybody_is_taken_by_anybody_else_or_withdrawn() -> None:
+    made = scene(severity=4).run(until=5)
+    made.say("swap", "shop", by="ana", value=f"anybody {START + 100:.0f} {START + 200:.0f}").run(until=10)
+    made.say("swap_answer", "SWP-1", by="ana", value="accept").run(until=15)
+    made.say("swap_answer", "SWP-1", by="ben", value="withdraw").run(until=20)
+    assert refusals(made) == ["somebody else is asked, not ana", "only ana can withdraw it"]
+    made.say("swap_answer", "SWP-1", by="ana", value="withdraw").run(until=25)
+    answers = [e.answer for _, e in made.told(SwapAnswered) if isinstance(e, SwapAnswered)]
+    assert answers == ["withdrawn"] and not made.state.overrides
+
+
+def test_a_call_for_help_wakes_the_next_level_and_not_who_called() -> None:
+    made = scene()
+    deliver(made.run(until=10)).say("ack", "INC-1", by="ana").run(until=20)
+    made.say("escalate", "INC-1", by="ana").run(until=25)
+    assert woken(made) == [(0, "ana", "phone"), (20, "ben", "phone")]
+    assert "ana asks for help." in made.pages()[-1][1].text
+    made.say("ack", "INC-1", by="ben").run(until=300)
+    assert len(made.pages()) == 2
+    made.say("escalate", "INC-1", by="ben").run(until=305)
+    assert woken(made)[-1] == (300, "ana", "phone")
+
+
+def test_help_of_another_team_is_woken_though_the_incident_itself_wakes_nobody() -> None:
+    search = Team("search", ("cleo",), (), "search")
+    ladder = EscalationPolicy("search", (Level((Target("team", "search"),)),))
+    base = people()
+    made = scene(severity=4, teams=(*base.teams, search), escalations=(*base.escalations, ladder))
+    made.run(until=10)
+    assert not woken(made)
+    made.say("escalate", "INC-1", by="ana", value="team:search").run(until=15)
+    assert woken(made) == [(10, "cleo", "chat")]
+    assert made.state.escalations["INC-1"].team == "search"
+
+
+def test_who_comes_on_call_hears_what_is_going_on_once() -> None:
+    made = scene(severity=2)
+    deliver(made.run(until=10)).say("ack", "INC-1", by="ana")
+    made.say("override", "shop", by="ana", value=f"cleo {START + 30:.0f} {START + 5000:.0f}").run(until=60)
+    told = [p for _, p in made.pages() if p.topics == ("notice",)]
+    assert [(p.person, p.channel) for p in told] == [("cleo", "chat")]
+    assert told[0].subject.startswith("You are on call in shop until ")
+    assert "Open: INC-1 SEV2" in told[0].text and "acknowledged by ana" in told[0].text
+    assert "from ana" in told[0].text and "The shift before: 1 pages" in told[0].text
