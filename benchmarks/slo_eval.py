@@ -41,7 +41,7 @@ from midwatch.model.state import State, fold
 from midwatch.model.world import LatencySet, LogSet, SeriesIndex, SeriesSet, World
 from midwatch.shell.store import slo_counts
 from midwatch.shell.store.store import Store
-from midwatch.shell.warm import Warmth, read_ledgers
+from midwatch.shell.warm_ledgers import read_ledgers
 
 DAY = 86400.0
 HOUR = 3600.0
@@ -101,11 +101,10 @@ async def from_sums(store: Store, slos: tuple[Slo, ...], now: float) -> int:
 
 async def from_ledgers(store: Store, slos: tuple[Slo, ...], now: float) -> int:
     """The same from ledgers that are read back as at a restart."""
-    warmth = Warmth(now)
-    await read_ledgers(store, slos, now, warmth)
+    read = await read_ledgers(store, slos, now)
     told = 0
     for slo in slos:
-        ledger = warmth.ledgers[slo.name]
+        ledger = read.ledgers[slo.name]
         one = budget(slo, ledger, (), now)
         burns = [books.burn_rate(ledger, slo, window, now) for window in WINDOWS]
         told += one.spent is not None and bool(np.isfinite(burns).all())

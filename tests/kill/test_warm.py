@@ -28,9 +28,11 @@ from midwatch.shell.ingest.decode import decode
 from midwatch.shell.ingest.rows import Limits
 from midwatch.shell.intake import Intake
 from midwatch.shell.run import Watch
+from midwatch.shell.store import slo_counts
 from midwatch.shell.store.slo_counts import row
 from midwatch.shell.store.store import Store
-from midwatch.shell.warm import Warmth, read_ledgers, warm_up
+from midwatch.shell.warm import warm_up
+from midwatch.shell.warm_ledgers import Read, read_ledgers
 
 SLOS = (
     Slo("availability", "service:gateway", "ratio", 0.99),
@@ -53,9 +55,10 @@ def batch(fleet: Fleet, since_at: float, until_at: float) -> Any:
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path) -> None:
+def test_budgets_outlive_a_restart_and_no_request_counts_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if importlib.util.find_spec("chdb") is None:
         missing("chdb: pip install 'midwatch[store]'")
+    monkeypatch.setattr("midwatch.shell.warm_ledgers.FIRST_SECONDS", 60.0)  # how long it takes is not asked here
     clock = Clock()
     fleet = Fleet(clock)
     settings = make_settings(tmp_path, store="embedded")
@@ -139,14 +142,14 @@ def test_a_promise_that_is_new_gets_its_days_from_spans_beside_one_that_is_store
     fleet, now = Fleet(clock), clock.at
     old = now - 5 * 86_400
 
-    async def go() -> Warmth:
-        store, found = Store(tmp_path / "store"), Warmth(now)
+    async def go() -> Read:
+        store = Store(tmp_path / "store")
         await store.start()
         for since_at in (old, now - 60):
             await store.write(batch(fleet, since_at, since_at + 60))
         step = math.floor((now - 600) / 300) * 300
         await store.write_slo_counts([row("availability", 300, step, 10.0, 10.0, now - 63)])
-        await read_ledgers(store, SLOS, now, found)
+        found = await read_ledgers(store, SLOS, now)
         await store.close()
         return found
 
@@ -167,13 +170,13 @@ def test_a_slice_longer_than_the_worlds_window_is_judged_on_all_its_events(tmp_p
     fleet = Fleet(lambda: now)
     hourly = Slo("hourly", "service:gateway", "ratio", 0.99, slices=Slices(3600.0, 0.9))
 
-    async def go() -> Warmth:
-        store, found = Store(tmp_path / "store"), Warmth(now)
+    async def go() -> Read:
+        store = Store(tmp_path / "store")
         await store.start()
         for since_at in (now - 2500, now - 2300, now - 60):  # the first belongs to the hour before
             await store.write(batch(fleet, since_at, since_at + 20))
         await store.write_slo_counts([row("hourly", 300, now - 6000, 1.0, 1.0, now - 2400)])
-        await read_ledgers(store, (hourly,), now, found)
+        found = await read_ledgers(store, (hourly,), now)
         await store.close()
         return found
 
@@ -198,22 +201,88 @@ class SlowStore:
     database = "midwatch"
 
     async def query(self, *_: Any) -> Any:
+        if self.fails:
+            raise StoreError("down")
         await asyncio.sleep(3600)
 
 
 def test_a_slow_store_does_not_hold_up_the_watch(monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest minutes are read first, and what is missing is said."""
     monkeypatch.setattr("midwatch.shell.warm.READ_SECONDS", 0.3)
-    monkeypatch.setattr("midwatch.shell.warm.LEDGER_SECONDS", 0.5)
+    monkeypatch.setattr("midwatch.shell.warm_ledgers.FIRST_SECONDS", 0.5)
     clock, builder = Clock(), WorldBuilder()
-    found = asyncio.run(warm_up(SlowStore(Fleet(clock), 0.12), builder, SLOS, clock.at))
-    assert found.ledgers == {} and any("availability" in note for note in found.notes)
-    assert any("s of telemetry" in note for note in found.notes)
-    world = builder.world(clock.at)
-    assert world.series.end_at > clock.at - 10 and 60 <= clock.at - found.since_at <= 240
 
-    broken = asyncio.run(warm_up(SlowStore(Fleet(clock), 0.0, fails=True), WorldBuilder(), (), clock.at))
-    assert broken.since_at == clock.at and "down" in broken.notes[0]
+    async def go() -> None:
+        found = await warm_up(SlowStore(Fleet(clock), 0.12), builder, SLOS, clock.at)
+        assert found.ledgers.busy and not found.ledgers.taken().ledgers
+        assert found.ledgers.words() == "still being read back: the budget of availability, latency"
+        assert any("s of telemetry" in note for note in found.notes)
+        world = builder.world(clock.at)
+        assert world.series.end_at > clock.at - 10 and 60 <= clock.at - found.since_at <= 240
+        await found.ledgers.stop()
+
+        broken = await warm_up(SlowStore(Fleet(clock), 0.0, fails=True), WorldBuilder(), SLOS, clock.at)
+        assert broken.since_at == clock.at and "down" in broken.notes[0]
+        assert not broken.ledgers.busy and broken.ledgers.words().endswith("availability, latency (down)")
+
+    asyncio.run(go())
+
+
+def test_ledgers_that_come_late_join_what_was_counted_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch begins without them, pages by what it sees, and writes nothing over what the store has."""
+    if importlib.util.find_spec("chdb") is None:
+        missing("chdb: pip install 'midwatch[store]'")
+    clock = Clock()
+    fleet, settings = Fleet(clock), make_settings(tmp_path, store="embedded")
+    monkeypatch.setattr("midwatch.shell.warm_ledgers.FIRST_SECONDS", 0.0)
+    gate = asyncio.Event()
+    really = slo_counts.read_parts
+
+    async def when_open(*args: Any, **more: Any) -> Any:
+        await gate.wait()
+        async for part in really(*args, **more):
+            yield part
+
+    monkeypatch.setattr(slo_counts, "read_parts", when_open)
+
+    async def go() -> None:
+        store = Store(settings.store_folder)
+        await store.start()
+        stopped = clock.at - 63  # at the end of a step of the World
+        step = math.floor(stopped / 300) * 300
+        hours = [math.floor(stopped / 3600) * 3600 - 3600 * n for n in range(100, 0, -1)]
+        rows = [row("availability", 3600, hour, 990.0, 1000.0, hour + 3600) for hour in hours]
+        await store.write_slo_counts([*rows, row("availability", 300, step, 50.0, 50.0, stopped)])
+        await store.write(batch(fleet, stopped, clock.at))
+        await store.close()
+
+        policy = Policy(slos=(*SLOS, SHOP), discover_slos=False)
+        watch = watch_of(settings, tick, policy=policy, clock=clock)
+        await watch.start()
+        for _ in range(10):
+            clock.at += 2.0
+            await watch.intake.take(batch(fleet, clock.at - 2.0, clock.at), "traces")
+            await watch.tick_once()
+        assert "availability" in watch.vitals.troubles["budgets"] and watch.intake.reading_back
+        live = watch.memory.ledgers["availability"]
+        seen = sums(live, 6 * 3600.0, clock.at)[1]
+        assert 0 < seen <= 12 * 80 and watch.intake.keeper.rows_written == 0
+        gate.set()
+        while watch.intake.reading_back:
+            await asyncio.sleep(0.01)
+            await watch.tick_once()
+        assert "budgets" not in watch.vitals.troubles
+        good, total = sums(watch.memory.ledgers["availability"], 30 * 86_400.0, clock.at)
+        known = sum(1000 for hour in hours if hour < slo_counts.recent_since(math.floor(clock.at / 10) * 10))
+        assert total == known + 50 + seen, "each request once"
+        assert watch.memory.ledgers["availability"].seen_until == live.seen_until
+        assert total - good > 0
+        await watch.stop()
+        assert watch.intake.keeper.rows_written > 0
+
+    asyncio.run(go())
 
 
 def test_what_could_not_be_read_back_is_said_until_the_window_is_full_again(monkeypatch: pytest.MonkeyPatch) -> None:

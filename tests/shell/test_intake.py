@@ -140,9 +140,13 @@ def test_without_a_store_nothing_is_remembered() -> None:
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_a_restart_reads_the_world_and_the_ledgers_back_from_the_store(tmp_path: Path) -> None:
+def test_a_restart_reads_the_world_and_the_ledgers_back_from_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if importlib.util.find_spec("chdb") is None:
         missing("chdb: pip install 'midwatch[store]'")
+    monkeypatch.setattr("midwatch.shell.warm.READ_SECONDS", 60.0)  # what a busy machine takes is not asked here
+    monkeypatch.setattr("midwatch.shell.warm_ledgers.FIRST_SECONDS", 60.0)
 
     async def go() -> None:
         from midwatch.core.loop import tick

@@ -70,6 +70,7 @@ class Scene:
         self.taken: dict[str, float] = {}
         self.begun: dict[str, float] = {}  # where a ledger begins; not given: early enough
         self.troubles: dict[str, str] = {}
+        self.waiting = False
         given = SourceSettings(url="http://prom:9090", delay_seconds=15, **settings)
         self.poller = Poller(
             {"prom": (self.source, given)},
@@ -77,6 +78,7 @@ class Scene:
             span=self.span,
             trouble=self.troubles.__setitem__,
             clock=lambda: self.now,
+            wait=lambda: self.waiting,
         )
 
     def span(self, key: str) -> tuple[float, float] | None:
@@ -221,6 +223,19 @@ def test_a_promise_whose_source_is_gone_stands_where_its_ledger_is() -> None:
         scene = Scene(slo(data_source="renamed"))
         scene.taken["api"] = NOW - 600
         assert (await scene.poll())["api"].seen_until == NOW - 600
+
+    run(go)
+
+
+def test_while_the_store_is_read_back_only_ledgers_that_are_there_go_on() -> None:
+    async def go() -> None:
+        scene = Scene(slo("there"), slo("later"))
+        scene.taken["there"] = NOW - 600
+        scene.waiting = True
+        assert set(await scene.poll()) == {"there"} and scene.source.spans == [(NOW - 600, NOW - 60, 60.0)]
+        scene.taken["later"] = NOW - 1200  # it came
+        found = await scene.poll()
+        assert scene.source.spans[1:] == [(NOW - 1200, NOW - 60, 60.0)] and found["later"].at[0] == NOW - 1200
 
     run(go)
 

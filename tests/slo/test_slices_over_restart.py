@@ -20,7 +20,7 @@ from midwatch.model.indicators import EventRatio, Slices
 from midwatch.model.slo import Slo
 from midwatch.shell.keeper import rows_of
 from midwatch.shell.store.slo_counts import FINE, Rows
-from midwatch.shell.warm import ledger_of
+from midwatch.shell.warm_ledgers import ledger_of
 
 SOURCE = Slo("shop", GATEWAY, "source", 0.99, indicator=EventRatio("t", "g"), slices=Slices(60.0, 0.9))
 OWN = Slo("shop", GATEWAY, "ratio", 0.99, slices=Slices(60.0, 0.9))

@@ -24,6 +24,7 @@ from midwatch.shell.config import Settings
 from midwatch.shell.health import Health
 from midwatch.shell.keeper import Keeper
 from midwatch.shell.warm import WINDOW_SECONDS, warm_up
+from midwatch.shell.warm_ledgers import LedgerReader, joined
 
 if TYPE_CHECKING:
     from midwatch.shell.ingest.builder import WorldBuilder
@@ -44,6 +45,7 @@ class Intake:
         self.builder: WorldBuilder | None = None
         self.store: Any = None
         self.keeper = Keeper()
+        self._reading: LedgerReader | None = None  # ledgers that are still being read back
         self._seen_unstored: OrderedDict[str, None] = OrderedDict()
         self._partial_until = 0.0  # the window holds less than it should since the start
 
@@ -69,7 +71,8 @@ class Intake:
 
     async def warm(self, state: State, now: float) -> Memory:
         """The working set after a restart: the World's window and the ledgers from the store, or nothing without one. Even
-        with both it warms up: while nobody watched, nothing was seen, and that is not an outage."""
+        with both it warms up: while nobody watched, nothing was seen, and that is not an outage. Where there are thousands
+        of ledgers, the rest comes later (``caught_up``)."""
         builder = self.builder
         if builder is None:
             return Memory()
@@ -79,24 +82,52 @@ class Intake:
             return Memory()
         found = await warm_up(self.store, builder, state.slos, now)
         if found.notes:
-            self._health.trouble("warm start", "; ".join(found.notes))
-            self._partial_until = now + WINDOW_SECONDS
-            log.warning("%s", "; ".join(found.notes))
-        for key, seen_until in found.kept.items():
+            self._say_partial("; ".join(found.notes))
+        self._reading = found.ledgers
+        return await self.caught_up(Memory())
+
+    @property
+    def reading_back(self) -> bool:
+        """Whether ledgers may still come from the store."""
+        return self._reading is not None
+
+    async def caught_up(self, memory: Memory) -> Memory:
+        """``memory`` with the ledgers that were read back since it was last asked."""
+        reading = self._reading
+        if reading is None:
+            return memory
+        ended, read = not reading.busy, reading.taken()
+        for key, seen_until in read.kept.items():
             self.keeper.known(key, seen_until)
-        return Memory(ledgers=found.ledgers, slices=found.slices)
+        missing = reading.words()
+        self._health.trouble("budgets", "" if ended else missing)
+        if ended:
+            self._reading = None
+            if missing:
+                self._say_partial(missing)
+        return await asyncio.to_thread(joined, memory, read) if read.ledgers else memory
+
+    def _say_partial(self, why: str) -> None:
+        """What a restart could not read back, said for as long as the World's window lacks it."""
+        before = self._health.troubles.get("warm start", "")
+        self._health.trouble("warm start", "; ".join(filter(None, (before, why))))
+        self._partial_until = self._clock() + WINDOW_SECONDS
+        log.warning("%s", why)
 
     def keep(self, ledgers: Mapping[str, Ledger], now: float) -> None:
-        """Store what the ledgers counted, when that is due. Returns at once."""
-        if self.store is not None:
+        """Store what the ledgers counted, when that is due. Returns at once. Not before all that is stored was read back: a
+        ledger that begins anew knows only a part of its step, and would take the place of the whole."""
+        if self.store is not None and self._reading is None:
             self.keeper.keep(self.store, ledgers, now)
 
     async def keep_all(self, ledgers: Mapping[str, Ledger]) -> None:
         """Before a stop: what the ledgers counted up to now."""
-        if self.store is not None:
+        if self.store is not None and self._reading is None:
             await self.keeper.flush(self.store, ledgers)
 
     async def stop(self) -> None:
+        if self._reading is not None:
+            await self._reading.stop()
         if self.store is not None:
             store, self.store = self.store, None
             await store.close()

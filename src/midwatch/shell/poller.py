@@ -33,7 +33,8 @@ log = logging.getLogger("midwatch.sources")
 
 class Poller:
     """``slos`` gives the promises of now, ``span`` what the ledger of a key has counted, and ``trouble`` hears what is wrong
-    with a source, and "" when it is well again. ``clock`` gives unix seconds."""
+    with a source, and "" when it is well again. ``clock`` gives unix seconds. While ``wait`` says so, ledgers may still come
+    from the store: only those are asked for that are there, because a ledger goes on where it stands."""
 
     def __init__(
         self,
@@ -43,11 +44,12 @@ class Poller:
         span: Span,
         trouble: Callable[[str, str], object],
         clock: Callable[[], float],
+        wait: Callable[[], bool] = lambda: False,
     ) -> None:
         self._sources = {
             name: Served(source, settings, asyncio.Semaphore(AT_ONCE)) for name, (source, settings) in sources.items()
         }
-        self._slos, self._span, self._trouble, self._clock = slos, span, trouble, clock
+        self._slos, self._span, self._trouble, self._clock, self._wait = slos, span, trouble, clock, wait
         self._asked: dict[str, Asked] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._counted = {"source_questions": 0, "source_failures": 0}
@@ -75,7 +77,7 @@ class Poller:
 
     def begin(self) -> None:
         """Start asking for whatever is due. Returns at once."""
-        now = self._clock()
+        now, wait = self._clock(), self._wait()
         wanted = {s.name: s for s in self._slos() if s.sli == "source" and not isinstance(s.indicator, Composite)}
         for name in self._asked.keys() - wanted.keys():
             self._gone_dropped += self._asked.pop(name).dropped
@@ -90,6 +92,8 @@ class Poller:
                 asked.gap = self._unserved(slo)
             elif why := misfit(slo, served.settings.step_seconds):
                 asked.gap = f"{name}: {why}"
+            elif wait and self._span(name) is None:
+                continue
             elif not asked.busy and self._due(asked, served, now):
                 asked.busy = True
                 served.asking += 1

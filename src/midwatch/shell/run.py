@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import logging
 import math
+import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,18 +22,20 @@ from midwatch.core.loop import tick as the_loop
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.wake import unwanted
 from midwatch.model.alerts import Alert
-from midwatch.model.errors import Deposed, JournalError
-from midwatch.model.events import CommandGiven, Event, PolicyLoaded, Recorded, WatchStarted
+from midwatch.model.errors import ConfigError, Deposed, JournalError
+from midwatch.model.events import ChangeSeen, CommandGiven, Event, PageOrdered, PolicyLoaded, Recorded, WatchStarted
 from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
+from midwatch.shell import duty
 from midwatch.shell.asked import counted_span
 from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.crash import CrashPoints
 from midwatch.shell.desk import Desk
 from midwatch.shell.doors import Doors
+from midwatch.shell.duty import Duty, Letter
 from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.folder import open_folder, policy_in_force, remove_running, write_running
 from midwatch.shell.health import Health, beat, health_report, metrics_text, product_version
@@ -113,7 +116,7 @@ class Watch:
             unwanted=lambda order: unwanted(self.books.state, order, self.now()),
             held=self.books.held,
             renew=self.books.renew,
-            limits=limits,
+            limits=limits or (Limits.of_replicas() if settings.journal.postgres else None),
             crash_point=self.crash_point,
         )
         self._given_policy, self._console, self._clock = policy, console, clock
@@ -123,6 +126,15 @@ class Watch:
         self._stopping = asyncio.Event()
         self._stirred = asyncio.Event()  # there is something that should not wait for the next turn in time
         self._hurry = asyncio.Event()  # and not for the pause after the last one either
+        self.duty = Duty(
+            self.books,
+            self.vitals,
+            settings.journal.replica or f"{socket.gethostname()}:{settings.console_port}",
+            lambda: f"http://{settings.console_host}:{self.console_port}" if self.console_port else "",
+            lead=self._take_over,
+            rehearse=self._rehearse,
+            deliver=self._deliver,
+        )
         self.inbox = Inbox(self.books, self.now, self._stirred.set)
         self.integrations = Integrations(Settings())  # none, until ``start`` has looked up their keys
         self._tasks: list[asyncio.Task[None]] = []
@@ -152,16 +164,19 @@ class Watch:
             self.tokens = named_tokens(self.settings, [self.api_token])
             self.integrations = Integrations(self.settings, [self.api_token, *self.tokens.values()])
             self.doors.bind(self.settings, self._console is not None)
-            epoch = await self.books.open(self._open_journal)
-            self._tasks.append(asyncio.get_running_loop().create_task(self._renew()))
+            await self.books.open(self._open_journal)
+            self._task(self._renew())
             self._last_now = self.state.at
             self.vitals.started_at = self.now()
-            self.desk.take_over()
-            reason = "a fresh journal" if self.state.seq == 0 else "after a crash" if was_running else "after a stop"
-            async with self.books.turn:
-                await self.books.append([WatchStarted(product_version(), epoch, reason)], self.now())
-                await self._load_policy()
-            self.effects.reconcile(self.state)  # before the store: pages under way do not wait for it
+            if self.duty.replicated:
+                self._policy()  # what is wrong with the files is said now, not when this replica has to lead
+                self._task(self.duty.report())
+                self._task(self.duty.collect())
+            else:
+                reason = (
+                    "a fresh journal" if self.state.seq == 0 else "after a crash" if was_running else "after a stop"
+                )
+                await self._lead(reason)  # before the store: pages under way do not wait for it
             await self.intake.start(self.settings)
             self.memory = await self.intake.warm(self.state, self.now())
             await self._serve()
@@ -170,9 +185,49 @@ class Watch:
             await self.stop()
             raise
 
+    async def _lead(self, reason: str) -> None:
+        """Take the watch: say so in the journal, and settle what an earlier process left."""
+        self.desk.take_over()
+        async with self.books.turn:
+            await self.books.append([WatchStarted(product_version(), self.books.journal.epoch, reason)], self.now())
+            await self._load_policy()
+        self.duty.leading = True
+        self.effects.reconcile(self.state)
+
+    async def _take_over(self, found: str) -> None:
+        """From another replica, or as the first one. Its actions may not be over yet; its pages may not have been sent."""
+        async with self.books.turn:
+            await self.books.follow()
+            await self.books.look_back()
+        self._last_now = max(self._last_now, self.state.at)
+        if found == "expired":
+            self.effects.wait_out(self._longest_effect())
+        await self._lead(f"{self.duty.name} leads: the lease was {found}")
+        self._stirred.set()
+
+    async def _rehearse(self) -> None:
+        """A turn as a standby: what it learned of the world stays, what it decided does not."""
+        decided = await self._decide(self.now())
+        if decided is not None:
+            kept = decided[1]
+            self.memory = Memory(
+                ledgers=kept.ledgers, counted=kept.counted, slices=kept.slices, started_at=kept.started_at
+            )
+
+    async def _deliver(self, letter: Letter) -> None:
+        """What another replica took in."""
+        if letter.change is not None:
+            await self.change(letter.change)
+        else:
+            await self.take_alerts(letter.source, letter.alerts, letter.notes)
+
     def _open_journal(self) -> Journal:
         if self._given_journal is not None:
             return self._given_journal
+        if self.settings.journal.postgres:
+            from midwatch.shell.journal.opened import open_replica
+
+            return open_replica(self.settings)
         from midwatch.shell.journal.sqlite import SqliteJournal
 
         return SqliteJournal(self.settings.journal_file, lease_seconds=self._lease_seconds())
@@ -180,11 +235,13 @@ class Watch:
     def _lease_seconds(self) -> float:
         """Longer than the longest effect, with room: a lease is renewed once a third of it is gone, and what is left then
         must still cover an effect and its margin. A restart on this machine does not wait for it."""
-        longest = max((spec.timeout_seconds for spec in self.hands.verbs.values()), default=0.0)
-        return max(LEASE_SECONDS, 1.5 * (longest + self.effects.limits.lease_margin_seconds) + 2.0)
+        return max(LEASE_SECONDS, 1.5 * (self._longest_effect() + self.effects.limits.lease_margin_seconds) + 2.0)
 
-    async def _load_policy(self) -> None:
-        policy, sources = policy_in_force(
+    def _longest_effect(self) -> float:
+        return max((spec.timeout_seconds for spec in self.hands.verbs.values()), default=0.0)
+
+    def _policy(self) -> tuple[Policy, tuple[str, ...]]:
+        return policy_in_force(
             self.settings,
             self._given_policy,
             self.hands.verbs,
@@ -192,6 +249,18 @@ class Watch:
             self.vitals.trouble,
             self.state.policy.people,
         )
+
+    async def _load_policy(self) -> None:
+        try:
+            policy, sources = self._policy()
+        except ConfigError as error:
+            if not self.duty.replicated:
+                raise
+            self.vitals.trouble(
+                "policy", f"the files say what cannot be honoured, so the journal's policy holds: {error}"
+            )
+            return
+        self.vitals.trouble("policy", "")
         if policy != self.state.policy:
             await self.books.append([PolicyLoaded(policy, sources)], self.now())
 
@@ -205,7 +274,10 @@ class Watch:
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
-                self.settings.heartbeat_url, lambda: beat(self), every_seconds=self.settings.heartbeat_seconds
+                self.settings.heartbeat_url,
+                lambda: beat(self),
+                every_seconds=self.settings.heartbeat_seconds,
+                wanted=lambda: self.duty.leading,
             )
             self._tasks.append(asyncio.get_running_loop().create_task(self.heartbeat.run()))
 
@@ -219,6 +291,9 @@ class Watch:
         every = self.settings.tick_seconds
         after = SETTLE_SECONDS if every > 2 * SETTLE_SECONDS else 0.0
         while not self._stopping.is_set():
+            if not self.duty.leading:
+                await self.duty.stand_by(self._stopping, every)
+                continue
             due = (math.floor((self._clock() - after) / every) + 1) * every + after
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stirred.wait(), max(0.0, due - self._clock()))
@@ -229,7 +304,12 @@ class Watch:
                 self._hurry.clear()
             elif self._clock() - due > 1.0:
                 self.vitals.ticks_late += 1
-            await self.tick_once()
+            try:
+                await self.tick_once()
+            except Deposed:
+                if not self.duty.replicated:
+                    raise
+                self._step_down()
             pause = max(MIN_PAUSE_SECONDS, self.vitals.last_tick_seconds)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), min(pause, every))
@@ -250,18 +330,32 @@ class Watch:
         await self.doors.close()
         await self.effects.drain(5.0)
         await self.effects.cancel()
-        await self.intake.keep_all(self.memory.ledgers)
+        if self.duty.leading:
+            await self.intake.keep_all(self.memory.ledgers)
         await self.intake.stop()
+        await self.duty.sign_off()
         await self.books.close()
         remove_running(self.settings)
         self._tick_thread.shutdown(wait=False)
 
     async def _renew(self) -> None:
+        every = duty.RENEW_SECONDS if self.duty.replicated else RENEW_SECONDS
         while True:
-            await asyncio.sleep(RENEW_SECONDS)
-            if not await self.books.renew():
-                self.request_stop()
-                return
+            await asyncio.sleep(every)
+            if self.duty.leading and not await self.books.renew():
+                if not self.duty.replicated:
+                    self.request_stop()
+                    return
+                self._step_down()
+
+    def _step_down(self) -> None:
+        self.duty.step_down()
+        self.desk.waiting.clear()
+        self.books.take_late()
+        self._stirred.set()
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     # -- one turn --
 
@@ -270,6 +364,7 @@ class Watch:
         async with self.books.turn:
             now = self.now()
             began = time.perf_counter()
+            self._act_late()
             await self.desk.look_at_switch(now)
             await self.books.record_late()
             decided = await self._decide(now)
@@ -311,8 +406,18 @@ class Watch:
         self.vitals.trouble("loop", "")
         return decided
 
+    def _act_late(self) -> None:
+        """What was in doubt and turned out to be in the journal: hear it and carry it out now."""
+        late = self.books.take_late()
+        self.desk.waiting += [one for one in late if isinstance(one.event, CommandGiven | ChangeSeen)]
+        unsent = {ident for ident, page in self.state.pages.items() if page.status == "ordered"}
+        events = [one.event for one in late]
+        self.effects.carry_out([e for e in events if not isinstance(e, PageOrdered) or e.page in unsent])
+
     def _page_without_journal(self, events: Sequence[Event], now: float) -> None:
         """No action, but the page goes out and says that nothing is written down."""
+        if self.duty.leaves_paging():
+            return
         why = self.vitals.troubles.get("journal", "")
         note = f"\n\nmidwatch cannot write its journal and takes no action: {why}"
         for order in self._unjournaled.due(events, now):
@@ -323,10 +428,15 @@ class Watch:
 
     async def take_alerts(self, source: str, alerts: Sequence[Alert], notes: Sequence[Note] = ()) -> None:
         """Returns once they are journaled; a turn follows at once. Raises IngestError 429, JournalError."""
-        await self.inbox.put(source, alerts, notes)
+        if self.duty.leading:
+            await self.inbox.put(source, alerts, notes)
+        else:
+            await self.duty.post(Letter(source, tuple(alerts), tuple(notes)))
 
     async def command(self, given: CommandGiven) -> Recorded:
         """Journal a command; the next turn obeys it. ``hands_off`` holds at once. Raises UsageError, JournalError."""
+        if not self.duty.leading:
+            raise JournalError(self.duty.words(), hint="say it on the page of the one that is on watch")
         recorded = await self.desk.command(given)
         self.vitals.commands += 1
         self._stirred.set()
@@ -336,6 +446,10 @@ class Watch:
     async def change(self, change: Change) -> Recorded | None:
         """Journal a change event (a deploy, a flag) and show it to the World; None for a sender's retry of one that is
         known. Raises JournalError."""
+        if not self.duty.leading:
+            await self.duty.post(Letter(change=change))
+            await self.intake.add_change(change)
+            return None
         recorded = await self.desk.change(change)
         if recorded is not None:
             await self.intake.add_change(change)

@@ -7,7 +7,7 @@ Two kinds of rows: steps of five minutes, and of an hour for what lies further b
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -52,10 +52,20 @@ def recent_since(now: float) -> float:
 async def read_rows(
     store: Store, since_at: float, now: float, *, longer: Mapping[str, float] | None = None, exact: Sequence[str] = ()
 ) -> dict[str, Rows]:
+    """Every ledger's counts (``read_parts``) at once. Raises StoreError."""
+    found: dict[str, Rows] = {}
+    async for part in read_parts(store, since_at, now, longer=longer, exact=exact):
+        found |= part
+    return found
+
+
+async def read_parts(
+    store: Store, since_at: float, now: float, *, longer: Mapping[str, float] | None = None, exact: Sequence[str] = ()
+) -> AsyncIterator[dict[str, Rows]]:
     """Every ledger's counts since ``since_at`` (``longer``: since an earlier moment, for some promises), five-minute rows
     for the last three days and hours before; ``exact`` promises get five-minute rows throughout. Raises StoreError.
 
-    One question, or one per 2,000 ledgers."""
+    One question, or one per 2,000 ledgers: a part of them with each."""
     longer = dict(longer or {})
     recent = recent_since(now)
     oldest = min([since_at, *longer.values()])
@@ -79,8 +89,8 @@ async def read_rows(
         "exact": list(exact), "longer": list(longer),
     }  # fmt: skip
     parts = max(1, math.ceil(await _keys(store, oldest) / KEYS_AT_ONCE))
-    found: dict[str, Rows] = {}
     for part in range(parts):
+        found: dict[str, Rows] = {}
         for block in await store.blocks(sql, given | {"parts": parts, "part": part}):
             for n, key in enumerate(block["name"]):
                 at, good, total = (np.asarray(block[c][n], np.float64) for c in ("ats", "goods", "totals"))
@@ -89,7 +99,7 @@ async def read_rows(
                     at >= longer.get(key.partition("{")[0], since_at),
                 )
                 found[key] = Rows(at[keep], good[keep], total[keep], step[keep], float(block["seen_until"][n]))
-    return found
+        yield found
 
 
 async def _keys(store: Store, oldest: float) -> int:
