@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from midwatch.model.errors import Deposed, JournalError
 from midwatch.model.events import (
@@ -28,7 +28,7 @@ from midwatch.model.events import (
 from midwatch.model.findings import Incident
 from midwatch.model.state import State, fold
 from midwatch.shell.health import Health
-from midwatch.shell.journal import Head, Journal
+from midwatch.shell.journal import Head, Journal, Replicated
 from midwatch.shell.recall import entries_of
 from midwatch.shell.timeline import Chronicle
 
@@ -51,6 +51,8 @@ class Books:
         self._journal: Journal | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-journal")
         self._unrecorded: deque[Event] = deque(maxlen=MAX_UNRECORDED)
+        self._behind = False  # an append failed: the journal may hold more than was folded
+        self._late: list[Recorded] = []
         self._changed = asyncio.Event()
         self.unobeyed: list[Recorded] = []
         self._opened_seq = 0  # timelines since then are in the chronicle; those from before are read when asked for
@@ -62,16 +64,45 @@ class Books:
         self.state = await self._on_thread(journal.load_state)
         self.head = await self._on_thread(journal.head)
         self.chronicle, self._opened_seq = Chronicle(self.state), self.head.seq
-        await self._on_thread(self._read, journal)
+        await self.look_back()
         return journal.epoch
 
+    async def look_back(self) -> None:
+        """Find the inputs that an earlier process journaled but died before it could obey them: they stand at the end."""
+        await self._on_thread(self._read, self.journal)
+
     def _read(self, journal: Journal) -> None:
-        """The inputs that an earlier process journaled but died before it could obey them: they stand at the end."""
+        self.unobeyed.clear()
         for recorded in journal.read(max(0, self.head.seq - MAX_UNRECORDED)):
             if isinstance(recorded.event, CommandGiven | ChangeSeen):
                 self.unobeyed.append(recorded)
             elif not isinstance(recorded.event, _NOT_OF_A_TURN):
                 self.unobeyed.clear()  # a turn of the loop came after: it has seen them
+
+    @property
+    def replica(self) -> Replicated | None:
+        """The journal, where several processes share it."""
+        return cast(Replicated, self._journal) if hasattr(self._journal, "try_take") else None
+
+    async def try_take(self) -> str:
+        """As ``Replicated.try_take``; "" where nobody shares the journal."""
+        return await self._on_thread(self.replica.try_take) if self.replica is not None else ""
+
+    async def follow(self) -> list[Recorded]:
+        """Fold what others have written since, or what was written though an append failed. The caller holds ``turn``.
+        Raises JournalError."""
+        journal, after = self.journal, self.state.seq
+        found = await self._on_thread(lambda: list(journal.read(after)))
+        if found:
+            self._fold(found)
+            self.head = await self._on_thread(journal.head)
+        self._behind = False
+        return found
+
+    def take_late(self) -> list[Recorded]:
+        """What turned out to have been written after its append had failed, once: nobody has acted on it yet."""
+        late, self._late = self._late, []
+        return late
 
     @property
     def journal(self) -> Journal:
@@ -89,6 +120,11 @@ class Books:
         if not events:
             return []
         journal = self.journal
+        if self._behind:
+            await self._on_thread(journal.renew)  # raises Deposed: then what was written since is another's
+            if late := await self.follow():
+                self._late += late
+                raise JournalError("the journal has moved on: what was in doubt was written", hint="try again")
         self._crash_point("before_append")
         writing = asyncio.ensure_future(self._on_thread(self._write, journal, list(events), at))
         cancelled: asyncio.CancelledError | None = None
@@ -101,6 +137,7 @@ class Books:
             recorded, self.head = writing.result()
         except JournalError as error:
             self._health.append_failures += 1
+            self._behind = True
             if self._health.trouble("journal", str(error)):
                 log.error("the journal cannot be written, so no action will be taken: %s", error)
             raise
@@ -108,14 +145,17 @@ class Books:
         if self._health.trouble("journal", ""):
             log.warning("the journal can be written again")
         self._health.events_appended += len(recorded)
+        self._fold(recorded)
+        if cancelled is not None:
+            raise cancelled
+        return recorded
+
+    def _fold(self, recorded: Sequence[Recorded]) -> None:
         for one in recorded:
             self.state = fold(self.state, one)
             self.chronicle.add(one)
         self._changed.set()
         self._changed = asyncio.Event()
-        if cancelled is not None:
-            raise cancelled
-        return recorded
 
     def _write(self, journal: Journal, events: list[Event], at: float) -> tuple[list[Recorded], Head]:
         recorded = journal.append(events, at)
@@ -155,6 +195,10 @@ class Books:
                 return
             self._unrecorded.popleft()
 
+    def forget_unrecorded(self) -> None:
+        """Another process leads, and asks for itself how these ended."""
+        self._unrecorded.clear()
+
     @property
     def unrecorded(self) -> int:
         return len(self._unrecorded)
@@ -189,7 +233,7 @@ class Books:
         """Snapshot, release the lease, close. Idempotent."""
         if self._journal is not None:
             journal, self._journal = self._journal, None
-            if self.state.seq:
+            if self.state.seq and journal.held(0.0):
                 with contextlib.suppress(JournalError):
                     await self._on_thread(journal.snapshot, self.state)
             with contextlib.suppress(JournalError):

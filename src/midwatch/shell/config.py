@@ -99,6 +99,14 @@ class IntegrationSettings(Part):
     per_minute: int = Field(default=60_000, ge=1, le=1_000_000)
 
 
+class JournalSettings(Part):
+    """Where the journal is: a file in the folder, or with ``postgres`` (a reference to a libpq connection string) a database
+    that several replicas share. ``replica`` is this one's name, by default its host and console port."""
+
+    postgres: Secret = ""
+    replica: str = Field(default="", max_length=100)
+
+
 class Settings(Part):
     """Everything that one process needs to know before it opens its journal."""
 
@@ -119,6 +127,7 @@ class Settings(Part):
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py
+    journal: JournalSettings = JournalSettings()
     integrations: dict[Sender, IntegrationSettings] = Field(
         default_factory=dict
     )  # who sends alerts; see docs/oncall.md

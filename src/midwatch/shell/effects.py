@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,8 +49,14 @@ class Limits:
     page_backoff_seconds: float = 1.0  # doubled per attempt
     max_retry_after_seconds: float = 60.0
     lease_margin_seconds: float = 2.0
+    lease_covers_effects: bool = True  # else whoever takes over waits out the longest one
     observe_after_seconds: tuple[float, ...] = (1.0, 4.0, 15.0)  # an action in doubt is asked about so often
     late_seconds: float = 8.0  # so long may a request of a process that died still be on its way
+
+    @staticmethod
+    def of_replicas() -> Limits:
+        """A short lease lets a standby take over soon; an effect that was begun under it may end after it."""
+        return Limits(lease_margin_seconds=0.5, lease_covers_effects=False)
 
 
 class Hands:
@@ -116,6 +123,7 @@ class Effects:
         self._held, self._renew = held, renew
         self.limits = limits or Limits()
         self._crash_point = crash_point
+        self._acts_at = 0.0  # on the monotonic clock
         self._action_slots = asyncio.Semaphore(self.limits.actions_at_once)
         # Each channel has its own: one that hangs holds up nobody who is reached over another.
         self._page_slots = {name: asyncio.Semaphore(self.limits.pages_at_once) for name in self._channels}
@@ -150,7 +158,9 @@ class Effects:
                 self._send(record.ordered)
         for action_record in state.actions.values():
             if action_record.status in ("ordered", "in_doubt"):
-                self._start(self._ask(action_record.action, late_seconds=self.limits.late_seconds))
+                self._start(
+                    self._ask(action_record.action, late_seconds=max(self.limits.late_seconds, self.waits_out_seconds))
+                )
         self.following.show_again(state)
 
     async def drain(self, timeout_seconds: float | None = None) -> bool:
@@ -184,7 +194,17 @@ class Effects:
         return ""
 
     def _margin(self, action: Action) -> float:
-        return action.timeout_seconds + self.limits.lease_margin_seconds
+        longest = action.timeout_seconds if self.limits.lease_covers_effects else 0.0
+        return longest + self.limits.lease_margin_seconds
+
+    def wait_out(self, seconds: float) -> None:
+        """Begin no action for so long, and believe for so long of none that it did not take effect: a leader that may live
+        still could have begun one when it last held the lease. Pages do not wait."""
+        self._acts_at = time.monotonic() + seconds
+
+    @property
+    def waits_out_seconds(self) -> float:
+        return max(0.0, self._acts_at - time.monotonic())
 
     async def _act(self, action_id: str) -> None:
         async with self._action_slots:
@@ -192,6 +212,7 @@ class Effects:
             if record is None or record.status != "ordered":
                 return
             action = record.action
+            await asyncio.sleep(self.waits_out_seconds)
             if self._renew is not None and not self._held(self._margin(action)):
                 await self._renew()  # a lease that is merely half spent is no reason to refuse
             if stop := self._why_not(action):

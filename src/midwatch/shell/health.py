@@ -70,7 +70,9 @@ def health_report(watch: Watch) -> dict[str, Any]:
     """What the health page and ``midwatch status`` show. ``degraded`` holds a sentence per part in trouble; ``silence``
     says that no telemetry comes in, or nothing."""
     vitals, settings = watch.vitals, watch.settings
-    degraded = list(vitals.troubles.values())
+    degraded = [*filter(None, [watch.duty.words()]), *vitals.troubles.values()]
+    if waits := watch.effects.waits_out_seconds:
+        degraded.append(f"no action begins for {waits:.0f} s: one of the leader before may not be over")
     if vitals.last_tick_at and watch.now() - vitals.last_tick_at > 4 * settings.tick_seconds:
         degraded.append(f"the loop has not turned for {watch.now() - vitals.last_tick_at:.0f} s")
     pulse = watch.heartbeat.pulse if watch.heartbeat else None
@@ -98,6 +100,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
         },
         "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
         "store": watch.intake.store_words(),
+        "replicas": [vars(one) for one in watch.duty.seen],
         "dead_man": "off"
         if pulse is None
         else "ok"
@@ -131,6 +134,8 @@ def metrics_text(watch: Watch) -> str:
     """Everything about ``watch`` as Prometheus text."""
     state, world = watch.state, watch.world
     gauges = {
+        "leading": float(watch.duty.leading),
+        "replicas": float(len(watch.duty.seen)),
         "journal_seq": float(state.seq),
         "journal_epoch": float(state.epoch),
         "incidents_open": float(len(state.open_incidents)),

@@ -33,8 +33,9 @@ class Pulse:
 
 
 class Heartbeat:
-    """Calls ``url`` (or the reference to it) every ``every_seconds`` with ``payload()``. Never raises; never retries
-    within a period: the receiver's patience is counted in periods."""
+    """Calls ``url`` (or the reference to it) every ``every_seconds`` with ``payload()`` while ``wanted()``.
+
+    Never raises; never retries within a period: the receiver's patience is counted in periods."""
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class Heartbeat:
         *,
         every_seconds: float = 60.0,
         timeout_seconds: float = 5.0,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> None:
         self._url, self._payload = url, payload
-        self._every, self._timeout = every_seconds, timeout_seconds
+        self._every, self._timeout, self._wanted = every_seconds, timeout_seconds, wanted
         self.pulse = Pulse()
 
     async def run(self) -> None:
@@ -53,7 +55,8 @@ class Heartbeat:
         async with httpx.AsyncClient(timeout=self._timeout, follow_redirects=False) as client:
             while True:
                 began = time.monotonic()
-                await self.beat(client)
+                if self._wanted():
+                    await self.beat(client)
                 await asyncio.sleep(max(0.0, self._every - (time.monotonic() - began)))
 
     async def beat(self, client: httpx.AsyncClient) -> None:

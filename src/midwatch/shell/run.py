@@ -408,7 +408,8 @@ class Watch:
 
     def _act_late(self) -> None:
         """What was in doubt and turned out to be in the journal: hear it and carry it out now."""
-        late = self.books.take_late()
+        if not (late := self.books.take_late()):
+            return
         self.desk.waiting += [one for one in late if isinstance(one.event, CommandGiven | ChangeSeen)]
         unsent = {ident for ident, page in self.state.pages.items() if page.status == "ordered"}
         events = [one.event for one in late]

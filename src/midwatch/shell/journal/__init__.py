@@ -1,7 +1,7 @@
 """The journal: the one list of events that everything else is a projection of.
 
-``sqlite.SqliteJournal`` keeps it on disk, ``memory.MemoryJournal`` in memory (replay, simulator, tests), and
-``sqlite.open_readonly`` reads one that another process is writing.
+``sqlite.SqliteJournal`` keeps it on disk, ``postgres.PostgresJournal`` in a database that several replicas share,
+``memory.MemoryJournal`` in memory (replay, simulator, tests). Readers run beside a process that writes.
 """
 
 from __future__ import annotations
@@ -97,4 +97,45 @@ class Journal(JournalReader, Protocol):
 
     def erase_body(self, seq: int) -> bool:
         """Erase the free text of one entry for good; False when it has none. What was decided, when and why stays."""
+        ...
+
+
+@dataclass(frozen=True)
+class ReplicaSeen:
+    """``age_seconds``: since it was last seen, on the database's clock. ``seq``: how far it has read the journal."""
+
+    name: str
+    role: str
+    age_seconds: float
+    seq: int
+    address: str
+
+
+class Replicated(Journal, Protocol):
+    """A journal that several processes share: one leads, the others follow. Until ``try_take`` says so, this one follows,
+    and ``append`` raises Deposed."""
+
+    def try_take(self) -> str:
+        """Take the lease when it is free: how it was found (``new``, ``released``, ``dead``, ``expired``), "" when somebody
+        has it. Raises JournalError when the database does not answer."""
+        ...
+
+    def put_letter(self, letter: bytes) -> None:
+        """Into the inbox, durably; the leader journals it. Raises JournalError, also when too many are waiting."""
+        ...
+
+    def letters(self) -> list[tuple[int, bytes]]:
+        """The oldest in the inbox, with their ids."""
+        ...
+
+    def drop_letters(self, ids: Sequence[int]) -> None:
+        """They are in the journal now."""
+        ...
+
+    def report(self, name: str, role: str, seq: int, address: str) -> list[ReplicaSeen]:
+        """Say that this replica is there; all that were seen in the last day, itself included."""
+        ...
+
+    def sign_off(self, name: str) -> None:
+        """A replica that stops in order is not missed."""
         ...

@@ -16,7 +16,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -26,7 +25,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from midwatch.model.errors import ConfigError, Deposed, JournalError
 from midwatch.model.events import Event, Recorded
-from midwatch.shell.journal import Head, codec
+from midwatch.shell.journal import Head, ReplicaSeen, codec
 from midwatch.shell.journal.postgres_tables import check_format, create_tables, inbox, replicas
 from midwatch.shell.journal.reader import SqlReader, head_of
 from midwatch.shell.journal.sql import SqlWriter, add_entries, lease_row
@@ -40,17 +39,6 @@ MAX_LETTERS: Final = 20_000
 LETTERS_AT_ONCE: Final = 200
 FORGET_SECONDS: Final = 86_400.0  # a replica that was not seen for a day is not missed any more
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Replica:
-    """``age_seconds``: since it was last seen, on the database's clock. ``seq``: how far it has read the journal."""
-
-    name: str
-    role: str
-    age_seconds: float
-    seq: int
-    address: str
 
 
 class PostgresReader(SqlReader):
@@ -131,8 +119,6 @@ class PostgresJournal(PostgresReader, SqlWriter):
     # -- leading --
 
     def try_take(self) -> str:
-        """Take the lease when it is free: how it was found (``new``, ``released``, ``dead``, ``expired``), "" when somebody
-        has it. Raises JournalError when the database does not answer."""
         with self._reading() as connection:
             row = lease_row(connection, select(lease))
             now = _now(connection)
@@ -205,14 +191,12 @@ class PostgresJournal(PostgresReader, SqlWriter):
     # -- what every replica may do --
 
     def put_letter(self, letter: bytes) -> None:
-        """Into the inbox, durably; the leader journals it. Raises JournalError, also when too many are waiting."""
         with self._transaction("write to the inbox of") as connection:
             if connection.execute(select(func.count()).select_from(inbox)).scalar_one() >= MAX_LETTERS:
                 raise JournalError("too many letters wait for a leader", hint="is any replica leading?")
             connection.execute(insert(inbox), {"at": _now(connection), "letter": letter})
 
     def letters(self) -> list[tuple[int, bytes]]:
-        """The oldest in the inbox, with their ids."""
         with self._reading() as connection:
             rows = connection.execute(
                 select(inbox.c.id, inbox.c.letter).order_by(inbox.c.id).limit(LETTERS_AT_ONCE)
@@ -220,12 +204,10 @@ class PostgresJournal(PostgresReader, SqlWriter):
         return [(row.id, row.letter) for row in rows]
 
     def drop_letters(self, ids: Sequence[int]) -> None:
-        """They are in the journal now."""
         with self._transaction("empty the inbox of") as connection:
             connection.execute(delete(inbox).where(inbox.c.id.in_(ids)))
 
-    def report(self, name: str, role: str, seq: int, address: str) -> list[Replica]:
-        """Say that this replica is there; all that were seen in the last day, itself included."""
+    def report(self, name: str, role: str, seq: int, address: str) -> list[ReplicaSeen]:
         with self._transaction("report to") as connection:
             now = _now(connection)
             said = {"role": role, "seen_at": now, "seq": seq, "address": address}
@@ -233,10 +215,9 @@ class PostgresJournal(PostgresReader, SqlWriter):
             connection.execute(mine.on_conflict_do_update(index_elements=["name"], set_=said))
             connection.execute(delete(replicas).where(replicas.c.seen_at < now - FORGET_SECONDS))
             rows = connection.execute(select(replicas).order_by(replicas.c.name)).all()
-        return [Replica(row.name, row.role, max(0.0, now - row.seen_at), row.seq, row.address) for row in rows]
+        return [ReplicaSeen(row.name, row.role, max(0.0, now - row.seen_at), row.seq, row.address) for row in rows]
 
     def sign_off(self, name: str) -> None:
-        """A replica that stops in order is not missed."""
         with self._transaction("sign off from") as connection:
             connection.execute(delete(replicas).where(replicas.c.name == name))
 
