@@ -100,6 +100,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
         },
         "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
         "store": watch.intake.store_words(),
+        "leading": watch.duty.leading,
         "replicas": [vars(one) for one in watch.duty.seen],
         "dead_man": "off"
         if pulse is None

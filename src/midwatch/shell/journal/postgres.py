@@ -153,7 +153,14 @@ class PostgresJournal(PostgresReader, SqlWriter):
             meant.append(add_entries(connection, encoded, events, at, self.epoch))
 
         try:
-            self._write("append to", write)
+            try:
+                self._write("append to", write)
+            except Deposed:
+                raise
+            except JournalError as error:
+                if meant or self._doubt is not None or not isinstance(error.__cause__, DBAPIError):
+                    raise
+                self._write("append to", write)  # the connection was an old one: PostgreSQL has restarted since
         except Deposed:
             raise
         except JournalError:
