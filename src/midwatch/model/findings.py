@@ -18,6 +18,9 @@ FindingKind = Literal[
     "restart",  # a process died and came back, or keeps dying
     "silence",  # an entity stopped reporting
     "log_burst",  # a new or bursting error template
+    "shape",  # calls per request changed: a trace looks otherwise
+    "trend",  # something with a bound will be full soon
+    "lost_signal",  # one signal of an entity is no longer reported while others are
     "cert_expiry",  # a certificate has expired or is about to
     "alert",  # other systems say so: one finding for all alerts of one name about one entity
 ]
@@ -29,6 +32,9 @@ OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
 HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, DYING, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
 """Findings that users can feel or soon will, or that somebody wants to be woken for: only these open an incident. The others
 are evidence."""
+LEADS: frozenset[str] = frozenset({"log_burst", "shape", "trend", "lost_signal"})
+"""Findings that may mean nothing: a deploy does such things on purpose. They have room of their own and wait longer before
+they close, so that they never crowd out what harms."""
 
 
 class Finding(Struct, frozen=True):

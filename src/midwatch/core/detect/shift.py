@@ -12,7 +12,7 @@ Null rates: tests/detect/test_shift.py and docs/detectors.md.
 >>> import numpy as np
 >>> total = np.full((1, 40), 50.0); bad = np.zeros((1, 40)); bad[0, -3:] = 10
 >>> [round(float(x), 2) for x in shift(bad, total, floor=0.01).now]
-[0.2]
+[0.15]
 """
 
 from __future__ import annotations

@@ -5,21 +5,35 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from midwatch.core.detect.bursts import log_bursts
+from midwatch.core.detect.dead import dead_signals
 from midwatch.core.detect.deaths import deaths
 from midwatch.core.detect.gaps import gaps
 from midwatch.core.detect.resources import resources
+from midwatch.core.detect.shapes import trace_shapes
 from midwatch.core.detect.symptoms import recovered, symptoms
+from midwatch.core.detect.trend import trending
 from midwatch.core.turn import Turn
 from midwatch.model.events import FindingClosed, FindingOpened
-from midwatch.model.findings import ALERT, HARMFUL, OF_BUDGETS, Finding
+from midwatch.model.findings import ALERT, HARMFUL, LEADS, OF_BUDGETS, Finding
 
 WARM_UP_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 15.0
+QUIET_LEAD_SECONDS: Final = 60.0
 MAX_OPEN: Final = 500
+MAX_LEADS: Final = 100  # of them
 MAX_NEW_PER_TURN: Final = 50
 
 Detector = Callable[[Turn], Iterable[Finding]]
-DETECTORS: Final[tuple[Detector, ...]] = (symptoms, deaths, resources)
+DETECTORS: Final[tuple[Detector, ...]] = (
+    symptoms,
+    deaths,
+    resources,
+    log_bursts,
+    trace_shapes,
+    trending,
+    dead_signals,
+)
 
 
 def warming_up(turn: Turn) -> bool:
@@ -34,7 +48,12 @@ def detect(turn: Turn) -> Turn:
         return turn
     seen = {finding.id: finding for detector in DETECTORS for finding in detector(turn)}
     known = turn.state.findings
-    fresh = [finding for ident, finding in seen.items() if ident not in known][:MAX_NEW_PER_TURN]
+    leads = MAX_LEADS - sum(finding.kind in LEADS for finding in known.values())
+    fresh = [finding for ident, finding in seen.items() if ident not in known and finding.kind not in LEADS]
+    fresh += [finding for ident, finding in seen.items() if ident not in known and finding.kind in LEADS][
+        : max(0, leads)
+    ]
+    fresh = fresh[:MAX_NEW_PER_TURN]
     room = max(0, MAX_OPEN - sum(finding.kind != ALERT for finding in known.values()))
     turn = turn.emit(*(FindingOpened(finding) for finding in fresh[:room]))
     return _closed(turn, seen)
@@ -51,7 +70,7 @@ def _closed(turn: Turn, seen: dict[str, Finding]) -> Turn:
         if finding.kind in HARMFUL and not recovered(turn, finding):
             continue
         since = turn.memory.quiet_since.get(ident, turn.now)
-        if turn.now - since >= QUIET_SECONDS:
+        if turn.now - since >= (QUIET_LEAD_SECONDS if finding.kind in LEADS else QUIET_SECONDS):
             gone.append(FindingClosed(ident))
         else:
             quiet[ident] = since

@@ -34,6 +34,8 @@ _FINDING_WORDS = {
     "restart": ("warn", "restarted"),
     "silence": ("nodata", "silent"),
     "log_burst": ("warn", "new errors in its log"),
+    "trend": ("warn", "filling up"),
+    "lost_signal": ("warn", "a signal is missing"),
     "cert_expiry": ("warn", "certificate"),
 }
 
