@@ -79,6 +79,11 @@ CommandVerb = Literal[
     "merge",
     "split",
     "move",
+    "escalate",
+    "override",
+    "override_end",
+    "swap",
+    "swap_answer",
 ]
 
 

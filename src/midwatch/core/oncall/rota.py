@@ -82,7 +82,7 @@ def _escalate(turn: Turn, said: CommandGiven) -> Turn:
 
 
 def _override(turn: Turn, said: CommandGiven) -> Turn:
-    """``value`` is ``PERSON BEGIN END`` and maybe whom it relieves, for the schedule ``target``; ``note`` is the reason."""
+    """``value`` is ``PERSON BEGIN END`` and maybe whom that relieves, for the schedule ``target``; ``note`` says why."""
     words = said.value.split()
     if len(words) not in (3, 4):
         return _refused(turn, said, "say who stands in, a begin and an end, and maybe instead of whom")
@@ -106,8 +106,8 @@ def _override_end(turn: Turn, said: CommandGiven) -> Turn:
 
 
 def _swap(turn: Turn, said: CommandGiven) -> Turn:
-    """``by`` asks: ``value`` is ``PERSON BEGIN END`` (``anybody`` for whoever takes it) for the schedule ``target``, and maybe
-    the begin and the end of what is taken in return."""
+    """``by`` asks: ``value`` is ``PERSON BEGIN END`` (``anybody`` for whoever takes it) for the schedule ``target``, and
+    maybe the begin and the end of what is taken in return."""
     words = said.value.split()
     if len(words) not in (3, 5):
         return _refused(turn, said, "say whom you ask, a begin and an end, and maybe those of the shift in return")
@@ -140,8 +140,8 @@ def _span(start_at: float, end_at: float) -> str:
 
 
 def _swap_answer(turn: Turn, said: CommandGiven) -> Turn:
-    """``value`` is accept, refuse or withdraw, for the swap ``target``. Who is asked accepts or refuses, who asked withdraws;
-    what was put to anybody, anybody else may accept."""
+    """``value`` is accept, refuse or withdraw, for the swap ``target``. Who is asked accepts or refuses, who asked
+    withdraws; what was put to anybody, anybody else may accept."""
     swap = next((s for s in turn.state.swaps if s.ident == said.target), None)
     if swap is None or swap.answer:
         return _refused(turn, said, f"no open swap is called {said.target!r}")

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from midwatch.core.decide.regroup import why_not
 from midwatch.faces.api.inquiries import add_inquiry_routes
+from midwatch.faces.api.oncall_routes import add_oncall_routes
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import CommandGiven
@@ -116,6 +117,7 @@ def router(watch: Watch) -> APIRouter:
 
     add_promise_routes(routes, watch, read)
     add_inquiry_routes(routes, watch, read)
+    add_oncall_routes(routes, watch, read)
 
     @routes.post("/api/v1/commands", status_code=202)
     async def command(given: Command, holder: str = Depends(writer)) -> dict[str, Any]:
@@ -150,7 +152,7 @@ def _target(watch: Watch, given: Command) -> str:
         if why := queries.cannot(given.verb, record):
             raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
         return record.action.id
-    if given.verb in ("ack", "confirm_cause", "resolve", "merge", "split", "move"):
+    if given.verb in ("ack", "confirm_cause", "resolve", "escalate", "merge", "split", "move"):
         incident = queries.find_incident(state, given.target)
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())

@@ -8,12 +8,14 @@ from typing import Annotated
 import typer
 
 from midwatch.faces.cli import check as check_command
-from midwatch.faces.cli import commands, reading, regroup
+from midwatch.faces.cli import commands, importing, reading, regroup
 from midwatch.faces.cli import gym as gym_commands
 from midwatch.faces.cli import investigate as investigate_command
+from midwatch.faces.cli import oncall as oncall_commands
 from midwatch.faces.cli import replay as replay_command
 from midwatch.faces.cli import up as up_command
 from midwatch.faces.cli.common import INTERRUPTED, err
+from midwatch.faces.cli.journal import journal
 from midwatch.faces.cli.slo import slo
 
 app = typer.Typer(
@@ -25,8 +27,6 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     epilog="Exit codes: 0 fine, 1 a problem was found, 2 not understood, 3 not running or not reachable, 4 failed.",
 )
-journal = typer.Typer(help="The journal: what was seen, decided and done.", no_args_is_help=True)
-journal.command("verify")(reading.verify)
 
 app.command("up")(up_command.up)
 app.command("demo")(gym_commands.demo)
@@ -36,6 +36,7 @@ app.command("incidents")(reading.incidents)
 app.command("show")(reading.show)
 app.command("postmortem")(reading.postmortem)
 app.command("ack")(commands.ack)
+app.command("escalate")(oncall_commands.escalate)
 app.command("resolve")(commands.resolve)
 app.command("approve")(commands.approve)
 app.command("refuse")(commands.refuse)
@@ -48,7 +49,9 @@ app.command("hands-off")(commands.hands_off)
 app.command("autonomy")(commands.autonomy)
 app.command("investigate")(investigate_command.investigate)
 app.command("replay")(replay_command.replay)
+app.add_typer(oncall_commands.oncall, name="oncall")
 app.add_typer(slo, name="slo")
+app.add_typer(importing.imports, name="import")
 app.add_typer(journal, name="journal")
 app.add_typer(gym_commands.gym, name="gym")
 

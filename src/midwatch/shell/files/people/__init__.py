@@ -69,6 +69,7 @@ class _Read:
         self.catch_all = ""
         self.problems: list[Problem] = []
         self._named: list[tuple[str, str, Document, Place]] = []  # kind, name, where it was named
+        self._owned: list[tuple[str, str, Document, Place]] = []  # entity, team, where that was said
 
     def take(self, document: Document, file: PeopleFile) -> None:
         for ident, p in file.people.items():
@@ -80,6 +81,7 @@ class _Read:
             if self._new(document, ("teams", name), self.teams):
                 self._name("person", t.members, document, ("teams", name, "members"))
                 self._name("escalation", [t.escalation], document, ("teams", name, "escalation"))
+                self._owned += [(entity, name, document, ("teams", name, "services")) for entity in t.services]
                 self.teams[name] = Team(name, tuple(dict.fromkeys(t.members)), tuple(t.services), t.escalation)
         for name, s in file.schedules.items():
             if self._new(document, ("schedules", name), self.schedules):
@@ -106,6 +108,7 @@ class _Read:
         services, members, problems = owned(document)
         self.problems += problems
         for name, entity in services:
+            self._owned.append((entity, name, document, ("spec", "owner")))
             team = self.teams.get(name, Team(name))
             if entity not in team.services:
                 self.teams[name] = Team(name, team.members, (*team.services, entity), team.escalation)
@@ -128,11 +131,10 @@ class _Read:
                 hint = suggest(name, known[kind])
                 self.problems.append(document.problem(place, f"there is no {kind} {name!r}", hint, "unknown-name"))
         owners: dict[str, str] = {}
-        for team in self.teams.values():
-            for entity in team.services:
-                if owners.setdefault(entity, team.name) != team.name:
-                    message = f"{entity} is owned by {owners[entity]} and by {team.name}"
-                    self.problems.append(Problem("", 0, "", message, "one team owns a service", "two-owners"))
+        for entity, team, document, place in self._owned:
+            if owners.setdefault(entity, team) != team:
+                message = f"{entity} is owned by {owners[entity]} and by {team}"
+                self.problems.append(document.problem(place, message, "one team owns a service", "two-owners"))
 
     def people(self) -> People:
         return People(

@@ -127,6 +127,8 @@ def _occurrences(
     for rule in _many(event.get("RRULE")):
         if str(rule.get("FREQ", [""])[0]).upper() in _FREQUENT:
             raise ValueError("it repeats more often than daily")
+        if int(rule.get("INTERVAL", [1])[0]) < 1:
+            raise ValueError("it repeats without ever moving on")
         rules.rrule(rrulestr(_rule_text(rule, begins), dtstart=local))
     for extra in _dates(event, "RDATE", begins):
         rules.rdate(extra)

@@ -1,0 +1,169 @@
+"""``midwatch oncall`` as people use it: on the files alone, and against a watch that runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.cli.test_cli import midwatch, said
+from tests.cli.test_up import until
+
+from midwatch.shell.files.people.ical import read_calendar
+from midwatch.shell.folder import read_running
+
+TEAM = """
+people:
+  ana: {name: Ana Alvarez, zone: Europe/Berlin, contacts: [phone]}
+  ben: {contacts: [phone]}
+teams:
+  shop: {members: [ana, ben], services: [payment], escalation: shop}
+schedules:
+  shop:
+    zone: Europe/Berlin
+    layers: [{name: week, people: [ana, ben], starts_on: 2020-01-06}]
+escalations:
+  shop:
+    levels:
+      - {wake: [schedule: shop], wait: 5m}
+      - {wake: [team: shop]}
+catch_all: shop
+"""
+SETTINGS = "channels:\n  phone: {type: console}\n"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    where = tmp_path / "watch"
+    (where / "people").mkdir(parents=True)
+    (where / "people" / "team.yaml").write_text(TEAM)
+    (where / "settings.yaml").write_text(SETTINGS)
+    return where
+
+
+def test_who_is_on_call_from_the_files_alone(folder: Path) -> None:
+    (row,) = said(midwatch("oncall", "who", "--folder", folder, "--at", "2026-01-06T12:00+01:00", "--json"))
+    assert (row["person"], row["next"], row["why"]) == ("ben", "ana", "week")
+    assert row["until_at"] == datetime(2026, 1, 12, 8, tzinfo=UTC).timestamp()
+    shown = midwatch("oncall", "who", "--folder", folder, "--at", "2026-01-06T12:00+01:00")
+    assert shown.exit_code == 0 and "Mon 12 Jan 09:00" in shown.stdout
+    levels = said(midwatch("oncall", "who", "--service", "payment", "--folder", folder, "--json"))
+    assert levels["team"] == "shop" and len(levels["levels"]) == 2
+    assert "takes what nobody owns" in midwatch("oncall", "who", "--service", "search", "--folder", folder).stdout
+
+
+def test_check_says_what_is_wrong_and_exits_with_it(folder: Path) -> None:
+    assert said(midwatch("oncall", "check", "--folder", folder, "--json"))["ok"] is True
+    assert "at any time of the next 90 days" in midwatch("oncall", "check", "--folder", folder).stdout
+    ends = datetime.now(UTC).date() + timedelta(days=30)
+    text = TEAM.replace("starts_on: 2020-01-06", f"starts_on: 2020-01-06, ends_on: {ends}")
+    (folder / "people" / "team.yaml").write_text(text.replace("      - {wake: [team: shop]}\n", ""))
+    found = said(midwatch("oncall", "check", "--folder", folder, "--json"), 1)
+    assert [f["code"] for f in found["flaws"]] == ["gap"]
+    shown = midwatch("oncall", "check", "--folder", folder)
+    assert shown.exit_code == 1 and "nobody would be woken by shop" in shown.stdout
+    assert said(midwatch("oncall", "check", "--days", "20", "--folder", folder, "--json"))["ok"] is True
+    (folder / "people" / "team.yaml").write_text("people: {ana: {zone: nowhere}}")
+    assert "no time zone" in midwatch("oncall", "check", "--folder", folder).stderr
+    assert midwatch("oncall", "check", "--folder", folder).exit_code == 2
+
+
+def test_without_people_files_it_says_what_to_write(tmp_path: Path) -> None:
+    result = midwatch("oncall", "who", "--folder", tmp_path)
+    assert result.exit_code == 2 and "no people file" in result.stderr and "docs/oncall-people.md" in result.stderr
+
+
+def test_shifts_and_a_feed_that_other_calendars_read(folder: Path, tmp_path: Path) -> None:
+    rows = said(midwatch("oncall", "shifts", "shop", "--days", "21", "--folder", folder, "--json"))
+    assert len(rows) in (3, 4) and rows[0]["end_at"] == rows[1]["start_at"]
+    assert "no schedule 'nope'" in midwatch("oncall", "shifts", "nope", "--folder", folder).stderr
+    target = tmp_path / "shop.ics"
+    assert midwatch("oncall", "feed", "shop", "-o", target, "--folder", folder).exit_code == 0
+    horizon = (datetime(2020, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC))
+    text = target.read_text().replace("TRANSP:TRANSPARENT", "TRANSP:OPAQUE")
+    target.write_text(text)
+    calendar, wrong = read_calendar(target, "shop", "UTC", horizon)
+    begins = {span.start_at for span in calendar.spans}
+    assert not wrong and rows[1]["start_at"] in begins and len(begins) > 25
+    mine = midwatch("oncall", "feed", "ana", "--person", "--folder", folder).stdout
+    assert "X-WR-CALNAME:On call: Ana Alvarez" in mine and "Ben" not in mine
+    assert midwatch("oncall", "feed", "nobody", "--person", "--folder", folder).exit_code == 2
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    import subprocess
+
+    words = [
+        "up",
+        "--folder",
+        str(folder),
+        "--store",
+        "none",
+        "--tick",
+        "0.2",
+        "--otlp-port",
+        "0",
+        "--console-port",
+        "0",
+    ]
+    command = [sys.executable, "-c", "from midwatch.faces.cli.app import main; main()", *words]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        told = until(lambda: read_running(folder) or process.poll() is not None, 60.0)
+        assert isinstance(told, dict), process.communicate()[1]
+        yield folder, told
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def _anas(client: httpx.Client, path: str) -> bool:
+    """Whether the shift that was swapped was not hers to begin with: then nobody is relieved."""
+    at = (datetime.now(UTC) + timedelta(days=30.5)).timestamp()
+    return not any(s["person"] == "ana" and s["start_at"] <= at < s["end_at"] for s in client.get(path).json())
+
+
+@pytest.mark.integration
+def test_stand_ins_swaps_and_feeds_of_a_running_watch(running: tuple[Path, dict[str, Any]]) -> None:
+    folder, told = running
+    token = (folder / "token").read_text().strip()
+    client = httpx.Client(
+        base_url=told["api"], headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30
+    )
+
+    def now_on_call() -> str:
+        return str(client.get("/api/v1/oncall").json()[0]["person"])
+
+    other = {"ana": "ben", "ben": "ana"}[now_on_call()]
+    day = datetime.now(UTC)
+    begin, end = (day - timedelta(hours=1)).isoformat(), (day + timedelta(hours=5)).isoformat()
+    said(midwatch("oncall", "override", "shop", other, begin, end, "--note", "dentist", "--folder", folder, "--json"))
+    assert until(lambda: now_on_call() == other)
+    assert said(midwatch("oncall", "who", "--folder", folder, "--json"))[0]["why"] == "override OVR-1"
+    said(midwatch("oncall", "override-end", "OVR-1", "--folder", folder, "--json"))
+    assert until(lambda: now_on_call() != other)
+    later = [(day + timedelta(days=n)).strftime("%Y-%m-%dT09:00") for n in (30, 31)]
+    said(midwatch("oncall", "swap", "shop", *later, "--with", "ben", "--by", "ana", "--folder", folder, "--json"))
+    said(midwatch("oncall", "accept", "SWP-1", "--by", "ben", "--folder", folder, "--json"))
+    relieved = "/api/v1/oncall/schedules/shop?days=40"
+    assert until(
+        lambda: any(s["why"] == "override OVR-2" for s in client.get(relieved).json()) or _anas(client, relieved)
+    )
+    feed = "/api/v1/oncall/schedules/shop/calendar.ics"
+    answer = client.get(feed)
+    assert answer.headers["content-type"].startswith("text/calendar") and answer.text.startswith("BEGIN:VCALENDAR")
+    assert client.get("/api/v1/oncall/people/ana/calendar.ics").status_code == 200
+    assert client.get("/api/v1/oncall/schedules/nope/calendar.ics").status_code == 404
+    assert client.get("/api/v1/oncall/service/payment").json()["team"] == "shop"
+    assert client.get("/api/v1/oncall/check").json() == []
+    assert {row["person"] for row in client.get("/api/v1/oncall/fairness").json()} == {"ana", "ben"}
+    loads = said(midwatch("oncall", "fairness", "--folder", folder, "--json"))
+    assert {row["person"] for row in loads} == {"ana", "ben"}
+    assert midwatch("escalate", "INC-9", "--folder", folder).exit_code == 2
+    assert json.loads((folder / "running.json").read_text())["pid"]
