@@ -117,4 +117,5 @@ class Memory:
         default_factory=dict
     )  # finding id -> since when, before its ``for`` is over
     sentinel: Sentinel | None = None
+    triaged: object | None = None  # what triage saved itself from looking at again: core/oncall/triage.py
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

@@ -6,6 +6,7 @@ Its key is the fingerprint of the labels, so that both halves of a pair say the 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -27,11 +28,12 @@ from midwatch.adapters.alerts.common import (
 from midwatch.model.alerts import Alert
 from midwatch.model.errors import IngestError
 
+MAX_BYTES: Final = 4 * 1024 * 1024
 SUMMARIES: Final = ("summary", "message", "title", "description")
 LINKS: Final = ("runbook_url", "runbook", "dashboard_url", "dashboard")
 
 
-class _Body(msgspec.Struct):
+class Body(msgspec.Struct):
     alerts: list[msgspec.Raw]
     version: str = ""
     groupKey: str = ""
@@ -39,7 +41,7 @@ class _Body(msgspec.Struct):
     truncatedAlerts: int = 0
 
 
-class _Alert(msgspec.Struct):
+class OneAlert(msgspec.Struct):
     status: str
     labels: dict[str, str]
     annotations: dict[str, str] = {}
@@ -49,30 +51,39 @@ class _Alert(msgspec.Struct):
     fingerprint: str = ""
 
 
-_one = msgspec.json.Decoder(_Alert)
+_one = msgspec.json.Decoder(OneAlert)
 
 
 def decode(body: bytes, headers: Headers, rules: Rules, now: float) -> Decoded:
     """``now`` is unix seconds. Raises IngestError for what is no such body; a bad alert in a good one is left out."""
-    read_body = read(body, _Body, "an Alertmanager webhook")
-    if read_body.version not in ("", "4", "1"):
-        raise IngestError(f"webhook version {read_body.version[:20]!r} is not known", hint="version 4 is understood")
+    return decode_each(
+        body, "an Alertmanager webhook", lambda raw, whole: alert_of(_one.decode(raw), whole, rules, now)
+    )
+
+
+def decode_each(body: bytes, what: str, one: Callable[[msgspec.Raw, Body], Alert]) -> Decoded:
+    whole = read(body, Body, what)
+    if whole.version not in ("", "4", "1"):
+        raise IngestError(f"webhook version {whole.version[:20]!r} is not known", hint="version 4 is understood")
     found: list[Alert] = []
     problems: list[str] = []
-    for number, raw in enumerate(read_body.alerts):
+    for number, raw in enumerate(whole.alerts):
         if number >= MAX_ALERTS:
-            problems.append(f"{len(read_body.alerts) - MAX_ALERTS} alerts beyond the first {MAX_ALERTS}")
+            problems.append(f"{len(whole.alerts) - MAX_ALERTS} alerts beyond the first {MAX_ALERTS}")
             break
         try:
-            found.append(_alert(_one.decode(raw), read_body, rules, now))
+            found.append(one(raw, whole))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             problems.append(f"alert {number}: {str(error)[:200]}")
-    if read_body.truncatedAlerts > 0:
-        problems.append(f"{read_body.truncatedAlerts} alerts that Alertmanager left out (max_alerts)")
+    if whole.truncatedAlerts > 0:
+        problems.append(f"{whole.truncatedAlerts} alerts that the sender left out (max_alerts)")
     return Decoded(tuple(found), tuple(problems))
 
 
-def _alert(one: _Alert, body: _Body, rules: Rules, now: float) -> Alert:
+def alert_of(
+    one: OneAlert, body: Body, rules: Rules, now: float, *, links: tuple[str, ...] = (), measured: str = ""
+) -> Alert:
+    """Raises ValueError for what is no alert. ``measured`` stands in for a summary where there is none."""
     if one.status not in ("firing", "resolved"):
         raise ValueError(f"status {one.status[:40]!r} is neither firing nor resolved")
     if not one.labels:
@@ -87,10 +98,10 @@ def _alert(one: _Alert, body: _Body, rules: Rules, now: float) -> Alert:
         since_at=moment(one.startsAt),
         severity=one.labels.get("severity") or one.labels.get("priority") or "",
         name=one.labels.get("alertname", ""),
-        summary=next((notes[key] for key in SUMMARIES if notes.get(key)), ""),
+        summary=next((notes[key] for key in SUMMARIES if notes.get(key)), measured),
         group=body.groupKey,
         labels=one.labels,
-        links=(*(notes[key] for key in LINKS if key in notes), one.generatorURL, body.externalURL),
+        links=(*(notes[key] for key in LINKS if key in notes), *links, one.generatorURL, body.externalURL),
     )
 
 
@@ -105,4 +116,4 @@ def refused(problem: IngestError) -> Answer:
     return plain_refused(IngestError(str(problem), status=503, hint=problem.hint) if problem.status == 429 else problem)
 
 
-FORMAT: Final = Format("alertmanager", 4 * 1024 * 1024, decode, plain_accepted, refused, header_key)
+FORMAT: Final = Format("alertmanager", MAX_BYTES, decode, plain_accepted, refused, header_key)

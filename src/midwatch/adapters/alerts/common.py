@@ -215,6 +215,13 @@ def text_of(value: Any) -> str:
     return str(value) if isinstance(value, int) else msgspec.json.encode(value).decode()
 
 
+def labels_of(details: Any) -> dict[str, str]:
+    """Whatever a sender added, as labels: an object's members, anything else under ``details``."""
+    if isinstance(details, dict):
+        return {str(name): text_of(value) for name, value in _first(details)}
+    return {"details": text_of(details)} if details not in (None, "", [], ()) else {}
+
+
 def clip(text: str, most: int) -> str:
     """At most ``most`` characters, none of which a terminal or a log would obey."""
     text = text if text.isprintable() else "".join(c if c.isprintable() or c == "\n" else " " for c in text)

@@ -44,5 +44,12 @@ def inhibitors(rules: Iterable[Inhibition], alerts: Iterable[AlertRecord]) -> In
     return Inhibitors(tuple(zip(rules, sides, strict=True)), names)
 
 
+def leads(rules: Iterable[Inhibition], record: AlertRecord) -> bool:
+    """Whether it stands on the source side of a rule: what it does may change what others are put to."""
+    rules = tuple(rules)
+    words = words_of(record.alert) if rules else {}
+    return any(fits(rule.source, words) for rule in rules)
+
+
 def _values(rule: Inhibition, words: Mapping[str, str]) -> Values:
     return tuple(words.get(name, "") for name in rule.equal)

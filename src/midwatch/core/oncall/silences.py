@@ -10,10 +10,10 @@ from midwatch.model.alerts import AlertRecord, Silence, fits
 from midwatch.model.events import SilenceEnded
 
 
-def covered(silences: tuple[Silence, ...], words: Mapping[str, str], now: float) -> tuple[str, str] | None:
-    """(place, why) of an alert with these words, None when none of the ``silences`` covers it."""
+def covered(silences: tuple[Silence, ...], words: Mapping[str, str]) -> tuple[str, str] | None:
+    """(place, why) of an alert with these words, None when none of the ``silences`` (those that hold now) covers it."""
     for one in silences:
-        if one.active(now) and fits(one.matchers, words):
+        if fits(one.matchers, words):
             until = f"{one.id} until {clock(one.end_at)} UTC, by {one.by or 'somebody'}"
             return one.kind if one.kind == "maintenance" else "silenced", f"{until}: {one.reason}"
     return None

@@ -21,10 +21,10 @@ SIGHT_SECONDS: Final = 15.0  # shorter than elsewhere: old data must not look li
 
 def close(turn: Turn) -> Turn:
     """Note calm and its end; resolve what has been calm long enough."""
-    if warming_up(turn.memory, turn.now):
-        return turn
+    young = warming_up(turn.memory, turn.now)
     for incident in turn.state.open_incidents:
-        turn = _close_one(turn, incident)
+        if incident.told_by_alerts or not young:  # what other systems say is in state, and needs no telemetry
+            turn = _close_one(turn, incident)
     return turn
 
 

@@ -6,13 +6,16 @@ The key says who sends; it is compared in constant time, and neither it nor a bo
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
-from midwatch.adapters.alerts import alertmanager
+from midwatch.adapters.alerts import alertmanager, cloudevents, generic, grafana, mail, pagerduty
 from midwatch.adapters.alerts.common import Answer, Decoded, Format, Headers
+from midwatch.faces.api import opsgenie_routes
+from midwatch.faces.api.opsgenie_routes import OpsgenieRoutes, Reading
 from midwatch.model.errors import IngestError, JournalError
 from midwatch.shell.ingest.body import Gone, Receive, read_body
 from midwatch.shell.ingest.decode import inflate
@@ -26,9 +29,15 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 ROUTES: Final[dict[str, Format]] = {
+    "/v2/enqueue": pagerduty.FORMAT,
+    "/v2/change/enqueue": pagerduty.CHANGES,
     "/in/alertmanager": alertmanager.FORMAT,
+    "/in/grafana": grafana.FORMAT,
+    "/in/cloudevents": cloudevents.FORMAT,
+    "/in/json": generic.FORMAT,
+    "/in/email": mail.FORMAT,
 }
-"""POST path -> the wire format that is spoken there."""
+"""POST path -> the wire format that is spoken there. Opsgenie's paths are in ``opsgenie_routes``."""
 MAX_AT_ONCE: Final = 400
 """Requests of senders under way; the rest of the server's places are people's."""
 
@@ -38,10 +47,11 @@ class AlertRoutes:
 
     def __init__(self, app: App, watch: Watch) -> None:
         self._app, self._watch = app, watch
+        self._opsgenie = OpsgenieRoutes(lambda: watch.state.alerts, watch.now)
         self._at_once = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        spoken = ROUTES.get(scope["path"]) if scope["type"] == "http" else None
+        spoken = self._spoken(scope) if scope["type"] == "http" else None
         if spoken is None:
             await self._app(scope, receive, send)
             return
@@ -56,10 +66,17 @@ class AlertRoutes:
             self._at_once -= 1
         await _send(send, answer)
 
+    def _spoken(self, scope: Scope) -> Format | None:
+        path = str(scope["path"])
+        if path == opsgenie_routes.PREFIX or path.startswith(f"{opsgenie_routes.PREFIX}/"):
+            query = scope.get("query_string", b"").decode("latin-1")
+            return self._opsgenie.spoken(scope["method"], scope.get("raw_path", b"").decode("latin-1") or path, query)
+        return ROUTES.get(path)
+
     async def _answer(self, spoken: Format, method: str, headers: Headers, receive: Receive) -> Answer:
         source = ""
         try:
-            if method != "POST":
+            if method != "POST" and not isinstance(spoken, Reading):
                 raise IngestError("only POST is understood here", status=405)
             if self._at_once > MAX_AT_ONCE:
                 raise IngestError("too many requests at once", status=429, hint="try again in a few seconds")
@@ -67,6 +84,8 @@ class AlertRoutes:
             body = inflate(body, headers.get("content-encoding", ""), spoken.max_bytes)
             sender = self._sender(spoken, headers, body)
             source = sender.name
+            if isinstance(spoken, Reading) and spoken.read is not None:
+                return await asyncio.to_thread(spoken.read, source)
             decoded = await self._taken(spoken, sender, headers, body)
         except IngestError as problem:
             return self._refused(spoken, source, problem)
