@@ -32,12 +32,23 @@ def test_a_healthy_time_is_said_to_be_one(tmp_path: Path) -> None:
     assert found.exit_code == 0 and "Nothing was wrong" in found.stdout and "--symptom ENTITY" in found.stdout
 
 
+def test_one_end_of_the_window_is_enough_for_a_recording(tmp_path: Path) -> None:
+    """Of a recording from long ago, the rest of it is meant, not the years until now."""
+    recorded = write_recording(tmp_path)
+    late = said(midwatch("investigate", "--recording", recorded, "--from", START + 30, "--json"))
+    assert late["answers"] and late["to"] == said(midwatch("investigate", "--recording", recorded, "--json"))["to"]
+    early = said(midwatch("investigate", "--recording", recorded, "--to", START + 50, "--json"))
+    assert not early["answers"] and early["from"].startswith("2026-09-21T14:13:20")
+
+
 def test_what_makes_no_sense_exits_with_two(tmp_path: Path, folder: Path) -> None:
     recorded = write_recording(tmp_path / "recorded")
     for words, why in (
         (("--recording", tmp_path / "nowhere"), "is not a folder"),
         (("--recording", recorded, "--symptom", "paymnet"), "did you mean payment?"),
-        (("--recording", recorded, "--from", "5m"), "holds no telemetry between"),
+        (("--recording", recorded, "--from", "5m"), "nothing in that window hint"),
+        (("--recording", recorded, "--to", START - 60), "nothing in that window hint"),
+        (("--recording", recorded, "--from", "5m", "--to", "now"), "holds no telemetry between"),
         (("--folder", folder), "say when it began"),
         (("--folder", folder, "--from", "yesterday"), "--from"),
         (("--folder", folder, "--from", "1h"), "there is no telemetry store"),

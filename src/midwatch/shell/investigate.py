@@ -274,13 +274,11 @@ def from_recording(
     """From a folder with recorded OTLP files; without a ``question`` about all of it. Raises UsageError, IngestError."""
     from midwatch.shell.ingest.recording import Problems, read_changes, read_recording
 
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder", hint="name the folder that holds traces*.jsonl and the like")
+    _is_folder(folder)
     problems = Problems()
     changes = read_changes(folder, problems)
     if question is None:
-        times = [at for at, _ in read_recording(folder, Problems())]
-        question = Question(times[0], times[-1] + 1.0, symptom) if times else Question(0.0, 1.0, symptom)
+        question = filled(folder, None, None, symptom)
     found = investigate(
         read_recording(folder, problems), question, changes=changes, progress=progress, where=str(folder)
     )
@@ -288,3 +286,25 @@ def from_recording(
         said = f"{problems.bad_lines} lines could not be read: {'; '.join(problems.shown[:3])}"
         return Inquiry(found.question, found.rows, found.answers, found.findings, (*found.notes, said))
     return found
+
+
+def filled(folder: Path, since_at: float | None, until_at: float | None, symptom: str = "") -> Question:
+    """The question with what nobody said (None): a recording is asked about from its first row, and to its last. Raises
+    UsageError."""
+    from midwatch.shell.ingest.recording import Problems, read_recording
+
+    _is_folder(folder)
+    if since_at is not None and until_at is not None:
+        return Question(since_at, until_at, symptom)
+    times = [at for at, batch in read_recording(folder, Problems()) if len(batch)] or [0.0]
+    since = times[0] if since_at is None else since_at
+    until = times[-1] + 1.0 if until_at is None else until_at
+    if since >= until:
+        between = f"{folder} holds {rfc3339(times[0])} to {rfc3339(times[-1])}"
+        raise UsageError("the recording has nothing in that window", hint=between)
+    return Question(since, until, symptom)
+
+
+def _is_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder", hint="name the folder that holds traces*.jsonl and the like")

@@ -48,20 +48,17 @@ def investigate(
 
 
 def _asked(since: str, until: str, symptom: str, recording: Path | None, folder: Path, quiet: bool) -> dict[str, Any]:
-    from midwatch.shell.investigate import Question, from_recording
+    from midwatch.shell.investigate import Question, filled, from_recording
 
     now = time.time()
-    span = (when(since, "from", now) if since else None, when(until or "now", "to", now))
+    begin, end = (when(text, name, now) if text else None for text, name in ((since, "from"), (until, "to")))
     if recording is not None:
-        if since or until:
-            question = Question(span[0] or 0.0, span[1], symptom)
+        question = filled(recording, begin, end, symptom)
         with _bar(quiet) as bar:
-            return from_recording(
-                recording, question if since or until else None, symptom, progress=_telling(bar)
-            ).as_json()
-    if span[0] is None:
+            return from_recording(recording, question, progress=_telling(bar)).as_json()
+    if begin is None:
         raise UsageError("say when it began", hint="midwatch investigate --from 45m --to 15m")
-    question = Question(span[0], span[1], symptom)
+    question = Question(begin, now if end is None else end, symptom)
     if read_running(folder) is not None:
         words = urlencode({"since": question.since_at, "until": question.until_at, "symptom": symptom})
         with err.status("Reading the store…"):
