@@ -14,7 +14,7 @@ from typing import Final
 from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
-from midwatch.core.diagnose.combine import MAX_WEIGHT, combine
+from midwatch.core.diagnose.combine import MAX_WEIGHT, UNKNOWN_SCORE, combine
 from midwatch.core.diagnose.lessons import Lessons, traits
 from midwatch.core.diagnose.signs import Sign, service_of, signs
 from midwatch.model import faults
@@ -118,5 +118,6 @@ def _level(scores: Mapping[str, float], lessons: Lessons) -> float:
     highest = max(scores.values())
     whole = highest + math.log(sum(math.exp(score - highest) for score in scores.values()))
     odds = math.log((lessons.causes - lessons.elsewhere + INSIDE) / (lessons.elsewhere + 1))
-    level = odds - whole if lessons.causes else min(0.0, odds - whole)
+    level = odds + UNKNOWN_SCORE - whole
+    level = level if lessons.causes else min(0.0, level)
     return min(level, HIGHEST - highest)

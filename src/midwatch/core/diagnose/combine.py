@@ -22,7 +22,10 @@ from midwatch.model.findings import Evidence, Hypothesis
 BLAME_POWER: Final = 1.5
 MIN_SHARE: Final = 0.01
 MIN_SHARE_UNFELT: Final = 0.2  # where nobody says what users feel, who carries no blame may still be the cause
-UNKNOWN_SCORE: Final = 0.0
+UNKNOWN_SCORE: Final = -1.5
+"""Nats for "none of these", set on simulated incidents from which evidence was taken away at random
+(``benchmarks/calibration.py --seed 7``): -2 is calibrated best there, and half a nat is kept for what a simulator does not
+know."""
 MAX_HYPOTHESES: Final = 8
 MAX_EVIDENCE: Final = 6
 MAX_WEIGHT: Final = 7.0

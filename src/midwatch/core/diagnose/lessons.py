@@ -43,8 +43,8 @@ class Lessons:
 
 
 def traits(entities: Mapping[str, Entity], shown: Mapping[str, tuple[Sign, ...]], entity: str) -> Iterator[str]:
-    """What a weight can be learned for: the entity's signs, whether its replicas show them too, which signs of theirs it
-    lacks, who it is and of what service."""
+    """What a weight can be learned for: the entity's signs and their families, whether its replicas show them too, which
+    families of theirs it lacks, who it is and of what service."""
     service = service_of(entities, entity)
     beside = [other for other in shown if other != entity and service_of(entities, other) == service]
     theirs = {sign.what for other in beside for sign in shown[other]}
@@ -53,8 +53,12 @@ def traits(entities: Mapping[str, Entity], shown: Mapping[str, tuple[Sign, ...]]
         yield what
         if beside and what not in theirs:
             yield f"alone|{what}"
-    yield from {f"family|{sign.meaning.family}": None for sign in mine.values()}
-    yield from (f"only beside|{what}" for what in sorted(theirs - mine.keys()))
+    own = {sign.meaning.family for sign in mine.values()}
+    yield from (f"family|{family}" for family in sorted(own))
+    if beside:
+        around = {sign.meaning.family for other in beside for sign in shown[other]}
+        yield from (f"family alone|{family}" for family in sorted(own - around))
+        yield from (f"family beside|{family}" for family in sorted(around - own))
     yield f"service|{service}"
     yield f"entity|{entity}"
     if not mine:

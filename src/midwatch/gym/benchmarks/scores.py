@@ -96,12 +96,14 @@ def _scores(cases: Sequence[BenchCase]) -> dict[str, Any]:
 
 
 def _sureness(cases: Sequence[BenchCase]) -> dict[str, Any]:
-    """Confidence of the first answers, fault-free cases included: whoever is accused there is accused wrongly."""
+    """Confidence of the first answers, fault-free cases included: whoever is accused there is accused wrongly. ``sure`` is
+    of all faults, and of whatever was said where there was none."""
+    asked = sum(case.truth is not None or bool(case.ranked) for case in cases)
     answers = [(case.ranked[0].probability, right_within(case, 1)) for case in cases if case.ranked]
     sure = [right for p, right in answers if p >= SURE]
     measured = calibration([p for p, _ in answers], [right for _, right in answers])
     return {
-        "sure": len(sure) / len(cases) if cases else math.nan,
+        "sure": len(sure) / asked if asked else math.nan,
         "sure_and_wrong": sum(not right for right in sure) / len(sure) if sure else math.nan,
         "sure_and_wrong_cases": sum(not right for right in sure),
         "calibration_cases": measured.cases,
