@@ -101,10 +101,13 @@ class IntegrationSettings(Part):
 
 class JournalSettings(Part):
     """Where the journal is: a file in the folder, or with ``postgres`` (a reference to a libpq connection string) a database
-    that several replicas share. ``replica`` is this one's name, by default its host and console port."""
+    that several replicas share. ``replica`` is this one's name, by default its host and console port. ``backup`` is a folder
+    elsewhere that gets a copy of what is new each ``backup_seconds``."""
 
     postgres: Secret = ""
     replica: str = Field(default="", max_length=100)
+    backup: Path | None = None
+    backup_seconds: float = Field(default=10.0, ge=0.1, le=86_400)
 
 
 class Settings(Part):

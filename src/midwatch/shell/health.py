@@ -100,6 +100,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
         },
         "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
         "store": watch.intake.store_words(),
+        "backup": "off" if watch.copying is None else f"up to entry {watch.copying.seq}",
         "leading": watch.duty.leading,
         "replicas": [vars(one) for one in watch.duty.seen],
         "dead_man": "off"
@@ -137,6 +138,7 @@ def metrics_text(watch: Watch) -> str:
     gauges = {
         "leading": float(watch.duty.leading),
         "replicas": float(len(watch.duty.seen)),
+        "backup_seq": float(watch.copying.seq) if watch.copying else math.nan,
         "journal_seq": float(state.seq),
         "journal_epoch": float(state.epoch),
         "incidents_open": float(len(state.open_incidents)),

@@ -32,6 +32,7 @@ from midwatch.shell import duty
 from midwatch.shell.asked import counted_span
 from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
+from midwatch.shell.copying import Copying
 from midwatch.shell.crash import CrashPoints
 from midwatch.shell.desk import Desk
 from midwatch.shell.doors import Doors
@@ -102,6 +103,7 @@ class Watch:
             wait=lambda: self.intake.reading_back,
         )
         self.heartbeat: Heartbeat | None = None
+        self.copying: Copying | None = None
         self.crash_point = CrashPoints.from_environment()
         self.books = Books(self.vitals, self.now, self.crash_point)
         self.switch = KillSwitch(settings.hands_off_file)
@@ -272,6 +274,9 @@ class Watch:
 
     def _background(self) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
+        if (backup := self.settings.journal.backup) is not None:
+            self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
+            self._task(self.copying.run())
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url,
@@ -333,6 +338,9 @@ class Watch:
         if self.duty.leading:
             await self.intake.keep_all(self.memory.ledgers)
         await self.intake.stop()
+        if self.copying is not None:
+            await self.copying.copy()  # the last entries too
+            self.copying.close()
         await self.duty.sign_off()
         await self.books.close()
         remove_running(self.settings)

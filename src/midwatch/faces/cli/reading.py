@@ -1,4 +1,4 @@
-"""Commands that only look: status, incidents, show, postmortem, journal verify. They read the journal read-only, so they
+"""Commands that only look: status, incidents, show, postmortem. They read the journal read-only, so they
 work beside a running watch and after it died."""
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from midwatch.faces.cli.common import (
     Folder,
     Running,
     clock_words,
-    err,
     folder_of,
     friendly,
     length_words,
@@ -34,25 +33,26 @@ from midwatch.model.entity import name_of
 from midwatch.model.errors import MidwatchError, UsageError
 from midwatch.model.state import State
 from midwatch.shell import queries
+from midwatch.shell.config import load_settings
 from midwatch.shell.folder import read_running
 from midwatch.shell.recall import entries_of
 from midwatch.shell.timeline import Chronicle
 
 if TYPE_CHECKING:
-    from midwatch.shell.journal.sqlite import SqliteReader  # imports SQLAlchemy: half of a command's start
+    from midwatch.shell.journal.reader import SqlReader  # imports SQLAlchemy: half of a command's start
 
 
 @contextmanager
-def journal_of(folder: Path) -> Iterator[SqliteReader]:
-    """The folder's journal, read-only. Raises UsageError when there is none."""
-    from midwatch.shell.journal.sqlite import open_readonly
+def journal_of(folder: Path) -> Iterator[SqlReader]:
+    """The journal that the folder's settings name, read-only. Raises UsageError when there is none."""
+    from midwatch.shell.journal.opened import open_for_reading
 
-    path = folder / "journal.sqlite"
-    if not path.exists():
+    settings = load_settings(folder)
+    if not settings.journal.postgres and not settings.journal_file.exists():
         raise UsageError(
             f"there is no journal in {folder}", hint="midwatch up makes one; --folder or MIDWATCH_HOME says where it is"
         )
-    journal = open_readonly(path)
+    journal = open_for_reading(settings)
     try:
         yield journal
     finally:
@@ -222,31 +222,4 @@ def postmortem(
             sys.stdout.write(text.rstrip() + "\n")
 
 
-def verify(folder: Folder = None, as_json: AsJson = False) -> None:
-    """Recompute the journal's hash chain. Exit code 1 when it does not hold."""
-    with friendly(as_json):
-        with journal_of(folder_of(folder)) as journal, err.status("Recomputing the chain…"):
-            found = journal.verify()
-        if as_json:
-            print_json(
-                {
-                    "ok": found.ok,
-                    "entries": found.entries,
-                    "head_hash": found.head_hash,
-                    "broken_at": found.broken_at,
-                    "why": found.why,
-                    "erased": found.erased,
-                }
-            )
-        elif found.ok:
-            erased = f", {found.erased} with their text erased" if found.erased else ""
-            out.print(
-                f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}", soft_wrap=True
-            )
-        else:
-            out.print(f"[bold red]The chain is broken at entry {found.broken_at}:[/] {found.why}", soft_wrap=True)
-        if not found.ok:
-            raise typer.Exit(BAD)
-
-
-__all__ = ["incidents", "journal_of", "postmortem", "read_incident", "read_state", "show", "status", "verify"]
+__all__ = ["incidents", "journal_of", "postmortem", "read_incident", "read_state", "show", "status"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midwatch.model.errors import ConfigError, JournalError
+from midwatch.model.errors import ConfigError
 from midwatch.shell.config import Settings, resolve
+from midwatch.shell.journal import Head
 from midwatch.shell.journal.reader import SqlReader
 
 if TYPE_CHECKING:
@@ -29,12 +31,24 @@ def open_for_reading(settings: Settings) -> SqlReader:
         return PostgresReader(resolve(settings.journal.postgres))
     from midwatch.shell.journal.sqlite import open_readonly
 
-    if not settings.journal_file.exists():
-        raise JournalError(
-            f"there is no journal in {settings.folder}",
-            hint="midwatch up makes one; --folder or MIDWATCH_HOME says where it is",
-        )
     return open_readonly(settings.journal_file)
+
+
+def restore(settings: Settings, copy: Path) -> Head:
+    """Make the journal that ``settings`` name from a copy. Raises JournalError, ConfigError."""
+    if settings.journal.postgres:
+        _need_driver()
+        from midwatch.shell.journal.postgres import PostgresReader
+
+        journal = PostgresReader(resolve(settings.journal.postgres), create=True)
+        try:
+            return journal.restore(copy)
+        finally:
+            journal.close()
+    from midwatch.shell.journal import sqlite
+
+    settings.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return sqlite.restore(settings.journal_file, copy)
 
 
 def _need_driver() -> None:

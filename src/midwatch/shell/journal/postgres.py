@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import psycopg
@@ -25,7 +26,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from midwatch.model.errors import ConfigError, Deposed, JournalError
 from midwatch.model.events import Event, Recorded
-from midwatch.shell.journal import Head, ReplicaSeen, codec
+from midwatch.shell.journal import Head, ReplicaSeen, backup, codec
 from midwatch.shell.journal.postgres_tables import check_format, create_tables, inbox, replicas
 from midwatch.shell.journal.reader import SqlReader, head_of
 from midwatch.shell.journal.sql import SqlWriter, add_entries, lease_row
@@ -62,6 +63,18 @@ class PostgresReader(SqlReader):
                 create_tables(connection, schema)
             else:
                 check_format(connection)
+
+    def restore(self, copy: Path) -> Head:
+        """Fill the journal, which must be empty, from the copy in the folder ``copy``; where it ends. All of it or nothing.
+        Raises JournalError."""
+        with translated("restore"), self._engine.connect() as connection, connection.begin():
+            connection.execute(text("SET LOCAL statement_timeout = 0"))
+            connection.execute(text("LOCK TABLE chain, lease IN EXCLUSIVE MODE"))
+            if head_of(connection).seq or connection.execute(select(lease)).first() is not None:
+                raise JournalError(
+                    "there is a journal in that database", hint="restore into a fresh one: createdb midwatch"
+                )
+            return backup.fill(connection, copy)
 
     def _connect(self) -> psycopg.Connection[Any]:
         """A connection on which nothing waits for ever."""

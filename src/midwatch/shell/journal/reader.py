@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from hashlib import sha256
@@ -33,12 +34,16 @@ class SqlReader:
     def _reading(self) -> AbstractContextManager[Connection]:
         raise NotImplementedError
 
+    def close(self) -> None:
+        raise NotImplementedError
+
     def read(self, after_seq: int = 0) -> Iterator[Recorded]:
         """Events with ``seq > after_seq`` in order, a page at a time: memory stays bounded however long the journal."""
-        for row in self._rows(after_seq):
+        for row in self.rows(after_seq):
             yield _recorded(row)
 
-    def _rows(self, after_seq: int) -> Iterator[Row[Any]]:
+    def rows(self, after_seq: int) -> Iterator[Row[Any]]:
+        """Entries as they are stored."""
         while True:
             with self._reading() as connection:
                 page = connection.execute(
@@ -48,6 +53,18 @@ class SqlReader:
             if len(page) < PAGE_ROWS:
                 return
             after_seq = page[-1].seq
+
+    def verify_at(self, known: Head) -> bool:
+        """Whether this one entry is the one that is known."""
+        with self._reading() as connection:
+            return connection.execute(select(chain.c.hash).where(chain.c.seq == known.seq)).scalar() == bytes.fromhex(
+                known.hash
+            )
+
+    def erased(self) -> set[int]:
+        """The entries whose text was erased."""
+        with self._reading() as connection:
+            return set(connection.execute(select(texts.c.seq).where(texts.c.texts.is_(None))).scalars())
 
     def head(self) -> Head:
         with self._reading() as connection:
@@ -89,12 +106,12 @@ class SqlReader:
     def verify(self, known: Sequence[Head] = ()) -> Verification:
         before, entries, erased = GENESIS, 0, 0
         remembered = {head.seq: head.hash for head in known if head.seq > 0}
-        for row in self._rows(0):
-            problem = _problem(row, before, entries + 1)
-            if not problem and remembered.get(row.seq, row.hash.hex()) != row.hash.hex():
-                problem = "its hash is not the one that was remembered elsewhere: the journal was rewritten"
-            if problem:
-                return Verification(False, entries, before.hex(), entries + 1, problem, erased)
+        for row in self.rows(0):
+            why = problem(row, before, entries + 1)
+            if not why and remembered.get(row.seq, row.hash.hex()) != row.hash.hex():
+                why = "its hash is not the one that was remembered elsewhere: the journal was rewritten"
+            if why:
+                return Verification(False, entries, before.hex(), entries + 1, why, erased)
             before, entries = row.hash, entries + 1
             erased += bool(row.texts_digest) and row.texts is None
         if remembered and max(remembered) > entries:
@@ -118,15 +135,16 @@ def _recorded(row: Row[Any]) -> Recorded:
         raise JournalError(f"entry {row.seq}: {error}", hint=error.hint) from error
 
 
-def _problem(row: Row[Any], before: bytes, expected_seq: int) -> str:
-    """Why an entry does not follow from the hash ``before``; "" when it does."""
+def problem(row: Any, before: bytes, expected_seq: int) -> str:
+    """Why an entry (a row of ``SqlReader.rows``, or whatever has its fields) does not follow from the hash ``before``; ""
+    when it does."""
     if row.seq != expected_seq:
         return f"entry {expected_seq} is missing"
     try:
         follows = link(
             before, row.seq, row.at, row.epoch, row.kind, row.version, row.facts, row.texts_digest
         )  # fmt: skip
-    except (TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, struct.error) as error:
         return f"its fields are not what was written ({error})"
     if follows != row.hash:
         return "its content or the link to the entry before it was altered"

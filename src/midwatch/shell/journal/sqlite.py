@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.pool import NullPool, StaticPool
 
 from midwatch.model.errors import Deposed, JournalError
+from midwatch.shell.journal import Head, backup
 from midwatch.shell.journal.ballast import DEFAULT_BYTES, Ballast
 from midwatch.shell.journal.reader import SqlReader, head_of
 from midwatch.shell.journal.sql import SqlWriter
@@ -60,6 +61,29 @@ class SqliteReader(SqlReader):
 def open_readonly(path: Path | str) -> SqliteReader:
     """A reader for a journal that another process may be writing. Raises JournalError."""
     return SqliteReader(path)
+
+
+def restore(path: Path, copy: Path) -> Head:
+    """Make the journal ``path`` from the copy in the folder ``copy``; where it ends. It is there whole or not at all.
+    Raises JournalError, also when there is a journal already."""
+    if path.exists():
+        raise JournalError(f"there is a journal at {path}", hint="move it away first, or restore to another --folder")
+    fresh = path.with_name(path.name + ".restoring")
+    with translated(fresh, "write"):
+        fresh.unlink(missing_ok=True)
+        _make(fresh)
+        engine = create_engine("sqlite://", creator=lambda: _connect(fresh), poolclass=StaticPool)
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+        try:
+            with engine.begin() as connection:
+                _create_tables(connection)
+                head = backup.fill(connection, copy)
+            with engine.connect() as connection:
+                connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+        finally:
+            engine.dispose()
+        fresh.replace(path)
+    return head
 
 
 class SqliteJournal(SqliteReader, SqlWriter):

@@ -1,0 +1,125 @@
+"""``midwatch journal``: verify the hash chain, keep a copy elsewhere, make a journal from a copy."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from midwatch.faces.cli.common import BAD, AsJson, Folder, err, folder_of, friendly, out, print_json
+from midwatch.faces.cli.reading import journal_of
+from midwatch.model.errors import UsageError
+from midwatch.shell.config import load_settings
+
+if TYPE_CHECKING:
+    from midwatch.shell.journal import Head, Verification
+
+journal = typer.Typer(help="The journal: what was seen, decided and done.", no_args_is_help=True)
+
+
+@journal.command()
+def verify(
+    folder: Folder = None,
+    backup: Annotated[Path | None, typer.Option(help="Verify this copy instead of the journal itself.")] = None,
+    known: Annotated[
+        Path | None, typer.Option(help="Heads that were remembered elsewhere: the state file of a midwatch deadman.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Recompute the journal's hash chain. Exit code 1 when it does not hold."""
+    with friendly(as_json):
+        heads = _heads(known)
+        with err.status("Recomputing the chain…"):
+            if backup is not None:
+                from midwatch.shell.journal.backup import verify as verify_copy
+
+                found = verify_copy(backup, heads)
+            else:
+                with journal_of(folder_of(folder)) as one:
+                    found = one.verify(heads)
+        _say(found, as_json)
+        if not found.ok:
+            raise typer.Exit(BAD)
+
+
+def _heads(known: Path | None) -> tuple[Head, ...]:
+    from midwatch.shell.journal import Head
+
+    if known is None:
+        return ()
+    try:
+        told = json.loads(known.read_text("utf-8"))["heads"]
+        return tuple(Head(int(one["seq"]), str(one["hash"]), float(one["at"])) for one in told)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UsageError(f"{known} holds no heads", hint="give the state file of a midwatch deadman") from error
+
+
+def _say(found: Verification, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {
+                "ok": found.ok,
+                "entries": found.entries,
+                "head_hash": found.head_hash,
+                "broken_at": found.broken_at,
+                "why": found.why,
+                "erased": found.erased,
+            }
+        )
+    elif found.ok:
+        erased = f", {found.erased} with their text erased" if found.erased else ""
+        out.print(f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}", soft_wrap=True)
+    else:
+        out.print(f"[bold red]The chain is broken at entry {found.broken_at}:[/] {found.why}", soft_wrap=True)
+
+
+@journal.command("backup")
+def back_up(
+    to: Annotated[Path, typer.Argument(help="A folder, best on another disk or machine.")],
+    folder: Folder = None,
+    every: Annotated[
+        float | None, typer.Option(min=0.1, help="Go on for ever, copying what is new each so many seconds.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Copy what is new of the journal to a folder, each entry checked against the chain; beside a running watch or without.
+
+    Exit code 4 when the journal or the copy does not hold.
+    """
+    from midwatch.shell.journal.backup import Backup
+
+    with friendly(as_json):
+        with journal_of(folder_of(folder)) as one:
+            copy = Backup(to)
+            try:
+                entries = copy.take(one)
+                while every is not None:
+                    time.sleep(every)
+                    entries += copy.take(one)
+            finally:
+                copy.close()
+        if as_json:
+            print_json({"entries": entries, "seq": copy.head.seq, "hash": copy.head.hash})
+        else:
+            out.print(f"{entries} entries copied to {to}, which ends at {copy.head.seq}", soft_wrap=True)
+
+
+@journal.command()
+def restore(
+    source: Annotated[Path, typer.Argument(metavar="FROM", help="The folder of a copy.")],
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make the journal that the folder's settings name from a copy, each entry checked against the chain. It must not be
+    there yet: nothing is written over."""
+    from midwatch.shell.journal.opened import restore as restore_journal
+
+    with friendly(as_json):
+        head = restore_journal(load_settings(folder_of(folder)), source)
+        if as_json:
+            print_json({"seq": head.seq, "hash": head.hash})
+        else:
+            out.print(f"[green]The chain holds:[/] {head.seq} entries restored, head {head.hash}", soft_wrap=True)
