@@ -98,7 +98,7 @@ def _print_levels(found: dict[str, Any]) -> None:
 
 @oncall.command("check")
 def check(days: Days = 90, folder: Folder = None, as_json: AsJson = False) -> None:
-    """Will anybody be woken, at any time of the next days? Exit code 1 when somebody would not be, 2 when a file is wrong."""
+    """Will somebody be woken, at any time of the next days? Exit code 1 when not always, 2 when a file is wrong."""
     with friendly(as_json):
         state, settings = read(folder)
         now = time.time()

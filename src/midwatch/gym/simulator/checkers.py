@@ -29,6 +29,12 @@ from midwatch.gym.simulator.checks_of_actions import (
     ordered_only_after_run,
     shadow_touches_nothing,
 )
+from midwatch.gym.simulator.checks_of_pages import (
+    every_page_is_due_to_somebody,
+    no_resolved_incident_pages,
+    nobody_due_is_forgotten,
+    nobody_wrong_is_paged,
+)
 from midwatch.gym.simulator.checks_of_people import (
     commands_are_answered,
     losing_memory_is_harmless,
@@ -206,6 +212,10 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     no_data_is_not_an_outage,
     gaps_are_said,
     pages_arrive_or_are_retried,
+    nobody_wrong_is_paged,
+    no_resolved_incident_pages,
+    every_page_is_due_to_somebody,
+    nobody_due_is_forgotten,
     losing_memory_is_harmless,
     commands_are_answered,
     regrouping_loses_nothing,

@@ -25,6 +25,9 @@ def pages_arrive_or_are_retried(trace: Trace, c: Checked) -> None:
             c.skip("ordered shortly before the end")
             continue
         end = ended.get(order.page)
+        if end is not None and end[1].status == "withdrawn":
+            c.skip("by the time it was to be sent, nobody needed it")
+            continue
         c.claim(sent.get(order.page, 0) > 0, f"{order.page} was ordered and never sent")
         c.claim(end is not None, f"{order.page} was ordered {trace.ended_at - recorded.at:.0f} s ago and has no end")
         if end is None:

@@ -7,10 +7,12 @@ from typing import Final
 from msgspec.structs import replace
 
 from midwatch.adapters.actuators.registry import VERBS, permissions
+from midwatch.gym.simulator.people import has_people, people_of
 from midwatch.gym.simulator.scenario import Scenario
 from midwatch.model import faults as kinds
 from midwatch.model.actions import ParameterRule as Rule
 from midwatch.model.actions import Playbook
+from midwatch.model.people import People
 from midwatch.model.policy import GuardLimits, PagePolicy, Policy
 from midwatch.model.slo import Slo
 
@@ -50,6 +52,7 @@ def policy_of(scenario: Scenario) -> Policy:
         verbs=dict(VERBS),
         limits=GuardLimits(permissions=permissions()),
         paging=PagePolicy(channels=("pager",), repeat_seconds=60.0),
+        people=people_of(scenario) if has_people(scenario) else People(),
     )
 
 

@@ -138,10 +138,8 @@ class SimulatedHands:
 class SimulatedChannel:
     """A receiver that dedupes by key, behind a network that loses things."""
 
-    name = "pager"
-
-    def __init__(self, target: Target, note: Callable[[str, str, str], None]) -> None:
-        self._target, self._note = target, note
+    def __init__(self, name: str, target: Target, note: Callable[[str, str, str], None]) -> None:
+        self.name, self._target, self._note = name, target, note
         self._rng, self._rates = target.rng, target.scenario.rates
 
     async def send(self, page: PageOrdered) -> None:

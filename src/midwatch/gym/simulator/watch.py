@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.wake import unwanted
 from midwatch.gym.simulator.target import SimulatedChannel, SimulatedHands, Target
 from midwatch.gym.simulator.trace import Trace, Tried
 from midwatch.model.errors import JournalError
@@ -97,10 +98,11 @@ class SimulatedWatch:
         self._paged_unjournaled: dict[str, float] = {}
         self.effects = Effects(
             hands=SimulatedHands(target, self._note),
-            channels={"pager": SimulatedChannel(target, self._note)},
+            channels={name: SimulatedChannel(name, target, self._note) for name in ("pager", "chat")},
             record=self._record,
             state=lambda: self.state,
             hands_off_file=switch,
+            unwanted=lambda order: unwanted(self.state, order, self.now()),
             crash_point=self.crash_point,
         )
 
