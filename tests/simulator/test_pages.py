@@ -96,7 +96,7 @@ def test_a_page_to_nobody_though_somebody_is_there(trace: Trace) -> None:
 
 def test_a_page_about_what_is_over_and_one_after_an_answer(trace: Trace) -> None:
     order = pages(trace)[0]
-    early = [r for r in trace.journal if isinstance(r.event, e.EscalationStarted)][0]
+    early = next(r for r in trace.journal if isinstance(r.event, e.EscalationStarted))
 
     def before(event: e.Event) -> list[Recorded]:
         rest = [r for r in trace.journal if r.seq > early.seq]
