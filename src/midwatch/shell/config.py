@@ -110,6 +110,18 @@ class JournalSettings(Part):
     backup_seconds: float = Field(default=10.0, ge=0.1, le=86_400)
 
 
+class DeadmanSettings(Part):
+    """``midwatch deadman``: where it waits for heartbeats, how long the watch may be silent, and through which of the
+    channels it pages (all of them when none is named)."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8490, ge=0, le=65535)
+    token: Secret = ""
+    patience_seconds: float = Field(default=180.0, ge=0.2, le=86_400)
+    repeat_seconds: float = Field(default=900.0, ge=1, le=86_400)
+    channels: tuple[str, ...] = ()
+
+
 class Settings(Part):
     """Everything that one process needs to know before it opens its journal."""
 
@@ -131,6 +143,7 @@ class Settings(Part):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py
     journal: JournalSettings = JournalSettings()
+    deadman: DeadmanSettings = DeadmanSettings()
     integrations: dict[Sender, IntegrationSettings] = Field(
         default_factory=dict
     )  # who sends alerts; see docs/oncall.md

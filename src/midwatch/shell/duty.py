@@ -143,8 +143,9 @@ class Duty:
             why = f"a standby is lost: {why}" if why else "no other replica stands by: nobody would take over"
         else:
             why = ""
-        if self._vitals.trouble("standby", why) and why:
+        if why and "standby" not in self._vitals.troubles:
             log.warning("%s", why)
+        self._vitals.trouble("standby", why)
 
     # -- letters: what a standby takes in --
 

@@ -9,6 +9,7 @@ import typer
 
 from midwatch.faces.cli import check as check_command
 from midwatch.faces.cli import commands, importing, reading, regroup
+from midwatch.faces.cli import deadman as deadman_command
 from midwatch.faces.cli import gym as gym_commands
 from midwatch.faces.cli import investigate as investigate_command
 from midwatch.faces.cli import oncall as oncall_commands
@@ -29,6 +30,7 @@ app = typer.Typer(
 )
 
 app.command("up")(up_command.up)
+app.command("deadman")(deadman_command.deadman)
 app.command("demo")(gym_commands.demo)
 app.command("check")(check_command.check)
 app.command("status")(reading.status)
