@@ -11,6 +11,7 @@ from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.alerts import Alert, Judged, Matcher, Silence
 from midwatch.model.findings import Evidence, Finding, Hypothesis, Impact
+from midwatch.model.items import ActionItem
 from midwatch.model.people import Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -70,6 +71,11 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.AlertNoted("prometheus:a", "Zo\u00eb", "it is the cable"),
     e.SilenceSet(Silence("SIL-1", "silence", (Matcher("job", "=~", "pg.*"),), 990.0, 1990.0, "ann", "upgrade")),
     e.SilenceEnded("SIL-1", "its time is over", 2),
+    e.ItemOpened(ActionItem("AI-1", "inc-1", "a larger pool \u00fc", "payments", 1990.0, "last", "service:payment pool")),
+    e.ItemFiled("AI-1", "code", "17", "https://example.org/17"),
+    e.ItemSeenAgain("AI-1", "inc-2"),
+    e.ItemLate("AI-1"),
+    e.ItemClosed("AI-1", "ann", "it is twice as large"),
     e.AcknowledgementExpired("inc-1", "ann", "an hour is over"),
     e.EscalationStarted("inc-1", "shop", "shop", "shop owns payment", 2, 7),
     e.EscalationAdvanced("inc-1", 2, 31.5, "nobody is on call before it"),

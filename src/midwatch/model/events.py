@@ -13,6 +13,7 @@ from midwatch.model.actions import Action, Outcome, Scalar, Verdict
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.alerts import Alert, Judged, Silence
 from midwatch.model.findings import Finding, Hypothesis, Impact
+from midwatch.model.items import ActionItem
 from midwatch.model.people import Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -76,6 +77,8 @@ CommandVerb = Literal[
     "adjust",
     "silence",
     "unsilence",
+    "item",
+    "item_done",
     "merge",
     "split",
     "move",
@@ -84,6 +87,8 @@ CommandVerb = Literal[
     "override_end",
     "swap",
     "swap_answer",
+    "move_alert",
+    "close_alert",
 ]
 
 
@@ -520,6 +525,50 @@ class BudgetCrossed(Base, frozen=True, tag="budget_crossed"):
     v: int = 1
 
 
+# -- action items --
+
+
+class ItemOpened(Base, frozen=True, tag="item_opened"):
+    """Something is left to be done after an incident. The shell files it with a tracker, if there is one."""
+
+    item: ActionItem
+    v: int = 1
+
+
+class ItemFiled(Base, frozen=True, tag="item_filed"):
+    """The tracker has it, under ``ref``. Written by the shell."""
+
+    item: str
+    tracker: str
+    ref: str
+    url: str = ""
+    v: int = 1
+
+
+class ItemSeenAgain(Base, frozen=True, tag="item_seen_again"):
+    """``incident`` had the cause that this item was to take away."""
+
+    item: str
+    incident: str
+    v: int = 1
+
+
+class ItemLate(Base, frozen=True, tag="item_late"):
+    """It is due and open: its owner is reminded."""
+
+    item: str
+    v: int = 1
+
+
+class ItemClosed(Base, frozen=True, tag="item_closed"):
+    """``by`` a person, or the tracker in which it was closed."""
+
+    item: str
+    by: str
+    why: str = ""
+    v: int = 1
+
+
 Event = (
     WatchStarted
     | PolicyLoaded
@@ -572,6 +621,11 @@ Event = (
     | SwapAsked
     | SwapAnswered
     | OnCallChanged
+    | ItemOpened
+    | ItemFiled
+    | ItemSeenAgain
+    | ItemLate
+    | ItemClosed
 )
 
 

@@ -12,12 +12,13 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps, people_steps, regroup_steps
+from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
 from midwatch.model.alerts import AlertNote, AlertRecord, Silence
-from midwatch.model.findings import HARMFUL, Finding, Incident
+from midwatch.model.findings import HARMFUL, Finding, Hindsight, Incident
+from midwatch.model.items import ItemRecord
 from midwatch.model.people import Escalation, OnCall, Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.regroup_steps import Pairing
@@ -29,6 +30,7 @@ MAX_CLOSED_INCIDENTS = 200
 MAX_OLD_PAGES = 500
 MAX_ADJUSTMENTS = 500
 MAX_SLO_EDITS = 200
+MAX_HINDSIGHT = 1000
 
 
 class ActionRecord(Struct, frozen=True):
@@ -87,6 +89,7 @@ class State(Struct, frozen=True):
     next_action: int = 1
     next_page: int = 1
     causes_seen: dict[str, int] = field(default_factory=dict)  # confirmed or verified causes by fault kind
+    hindsight: tuple[Hindsight, ...] = ()  # one per incident whose cause was confirmed, the newest last
     adjustments: tuple[Adjustment, ...] = ()  # in the order in which they were said
     next_adjustment: int = 1
     crossings: dict[str, Crossing] = field(default_factory=dict)  # budget rules that hold, by ``BudgetRule.ident``
@@ -95,6 +98,8 @@ class State(Struct, frozen=True):
     alerts: dict[str, AlertRecord] = field(default_factory=dict)  # of other systems, by ``Alert.key``
     silences: dict[str, Silence] = field(default_factory=dict)  # those that are not over
     next_silence: int = 1
+    items: dict[str, ItemRecord] = field(default_factory=dict)  # what incidents left to be done
+    next_item: int = 1
     escalations: dict[str, Escalation] = field(default_factory=dict)  # the newest of each incident, by its id
     turns: dict[str, int] = field(default_factory=dict)  # how many escalations each policy has begun
     on_call: dict[str, OnCall] = field(default_factory=dict)  # by schedule, as last journaled
@@ -301,10 +306,17 @@ def _cause_ranked(state: State, event: e.CauseRanked, at: float) -> State:
 
 @_on(e.CauseConfirmed)
 def _cause_confirmed(state: State, event: e.CauseConfirmed, at: float) -> State:
-    if event.incident not in state.incidents:
+    incident = state.incidents.get(event.incident)
+    if incident is None:
         return state
     seen = {**state.causes_seen, event.kind: state.causes_seen.get(event.kind, 0) + 1}
-    return replace(_incident(state, event.incident, confirmed_cause=f"{event.entity} {event.kind}"), causes_seen=seen)
+    hindsight = state.hindsight
+    if (said := next(iter(incident.first_ranked or incident.hypotheses), None)) is not None:
+        right = (said.entity, said.kind) == (event.entity, event.kind)
+        others = tuple(one for one in hindsight if one.incident != incident.id)
+        hindsight = (*others, Hindsight(incident.id, said.probability, right, event.by, at))[-MAX_HINDSIGHT:]
+    confirmed = _incident(state, event.incident, confirmed_cause=f"{event.entity} {event.kind}")
+    return replace(confirmed, causes_seen=seen, hindsight=hindsight)
 
 
 @_on(e.IncidentCalmed)
@@ -605,3 +617,30 @@ def _swap_answered(state: State, event: e.SwapAnswered, at: float) -> State:
 @_on(e.OnCallChanged)
 def _on_call_changed(state: State, event: e.OnCallChanged, at: float) -> State:
     return replace(state, on_call={**state.on_call, event.schedule: OnCall(event.person, at)})
+
+
+@_on(e.ItemOpened)
+def _item_opened(state: State, event: e.ItemOpened, at: float) -> State:
+    return replace(state, items=item_steps.opened(state.items, event.item, at), next_item=state.next_item + 1)
+
+
+@_on(e.ItemFiled)
+def _item_filed(state: State, event: e.ItemFiled, at: float) -> State:
+    changes = {"tracker": event.tracker, "ref": event.ref, "url": event.url}
+    return replace(state, items=item_steps.changed(state.items, event.item, **changes))
+
+
+@_on(e.ItemSeenAgain)
+def _item_seen_again(state: State, event: e.ItemSeenAgain, at: float) -> State:
+    return replace(state, items=item_steps.seen_again(state.items, event.item, event.incident))
+
+
+@_on(e.ItemLate)
+def _item_late(state: State, event: e.ItemLate, at: float) -> State:
+    return replace(state, items=item_steps.changed(state.items, event.item, late_at=at))
+
+
+@_on(e.ItemClosed)
+def _item_closed(state: State, event: e.ItemClosed, at: float) -> State:
+    changes = {"status": "closed", "closed_at": at, "closed_by": event.by, "why": event.why}
+    return replace(state, items=item_steps.changed(state.items, event.item, **changes))

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 
 from midwatch.core.decide.hush import silence, unsilence
+from midwatch.core.decide.items import add_item, close_item
 from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.regroup import merge, move, split
 from midwatch.core.decide.sight import under_way
@@ -48,12 +49,14 @@ _ONE_TOKEN: Final = (
 
 OF_PEOPLE: Final = frozenset({"escalate", "override", "override_end", "swap", "swap_answer"})
 """Commands about shifts, which the stage that knows who is on call obeys."""
+OF_ALERTS: Final = frozenset({"move_alert", "close_alert"})
+"""Commands about single alerts, which the stage that groups them obeys."""
 
 
 def obey(turn: Turn) -> Turn:
     """Carry out every command of this tick, in order."""
     for event in turn.inputs:
-        if isinstance(event, CommandGiven) and event.verb not in OF_PEOPLE:
+        if isinstance(event, CommandGiven) and event.verb not in OF_PEOPLE | OF_ALERTS:
             turn = _VERBS.get(event.verb, _unknown)(turn, event)
     return turn
 
@@ -266,6 +269,8 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "adjust": _adjust,
     "silence": silence,
     "unsilence": unsilence,
+    "item": add_item,
+    "item_done": close_item,
     "merge": merge,
     "split": split,
     "move": move,

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from midwatch.core.decide.sight import place
+from midwatch.core.learn.items import items_of, same_before, todo
 from midwatch.core.learn.timeline import TimelineRow, change_words, timeline
 from midwatch.core.oncall.words import at_target, cause_words, clock, did, percent, plain, to_do
 from midwatch.model.events import Recorded
@@ -200,34 +201,21 @@ def _badly(state: State, incident: Incident) -> list[str]:
 
 
 def _items(state: State, incident: Incident) -> list[str]:
-    """What is left to do, with an owner: whoever keeps the affected SLO, else who is on call."""
-    slo = next((s for s in state.slos if incident.impact and s.name == incident.impact.slo), None)
-    owner = (slo.owner if slo else "") or state.policy.paging.owner
-    todo: list[tuple[str, str]] = []
-    undone = {r.action.undo_of for r in state.actions_of(incident.id) if r.action.undo_of and r.status == "done"}
-    for record in _fixes(state, incident, "met", "done", "unknown", "in_doubt"):
-        action = record.action
-        if action.verb.startswith("drain_") and action.id not in undone:
-            what = f"{place(action.target)} is still drained: find out what is wrong with it"
-            todo.append((f"{what}, then `midwatch undo {action.id}`", incident.acknowledged_by or owner))
-        elif action.verb in ("shed_load", "bypass_cache") and action.id not in undone:
-            todo.append((f"midwatch {_what(record)} and left it so: `midwatch undo {action.id}` when it can be", owner))
-        elif record.status == "met":
-            why = f"make it last: {_what(record)} is a mitigation of {_cause(incident)}"
-            todo.append((why, owner))
-    if not incident.confirmed_cause:
-        todo.append((f"find the cause, then `midwatch confirm-cause {incident.id}`", owner))
-    for record in _fixes(state, incident, "missed"):
-        todo.append((f"why did the playbook {record.action.playbook} not help? Correct or retire it", owner))
-    if not _fixes(state, incident, "met"):
-        todo.append(("write a playbook for this cause, or say why it needs a person", owner))
-    if incident.opened_at - incident.onset_at > 60:
-        todo.append(("notice it sooner: which SLO or signal would have shown it?", owner))
-    return [
-        "| what | owner |",
-        "|---|---|",
-        *(f"| {_cell(what)} | {_cell(who)} |" for what, who in dict.fromkeys(todo)),
-    ]
+    """What is left to do: as it was written down, else as it would be."""
+    records = items_of(state, incident.id)
+    if records:
+        table = ["| item | what | owner | due |", "|---|---|---|---|"]
+        for r in records:
+            where = f" ([{_cell(r.ref)}]({r.url}))" if r.url else ""
+            done = f", {r.status}" if r.status != "open" else ""
+            row = f"{r.item.id}{where} | {_cell(r.item.what)}{done} | {_cell(r.item.owner)} | {_date(r.item.due_at)}"
+            table.append(f"| {row} |")
+    else:
+        table = ["| what | owner |", "|---|---|"]
+        table += [f"| {_cell(one.what)} | {_cell(one.owner)} |" for one in todo(state, incident)]
+    for r in same_before(state, incident):
+        table += ["", f"The same cause as in {r.item.incident}, where {r.item.id} is still open: {_cell(r.item.what)}."]
+    return table
 
 
 def _evidence(incident: Incident) -> list[str]:

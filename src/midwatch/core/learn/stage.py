@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from midwatch.core.learn.autonomy import earned
 from midwatch.core.learn.grouping import regrouped
+from midwatch.core.learn.items import follow_up
 from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.turn import Turn
 from midwatch.model.events import CauseConfirmed, ExpectationJudged, IncidentResolved, PostmortemWritten
@@ -14,7 +15,7 @@ def learn(turn: Turn) -> Turn:
     for event in turn.events:
         if isinstance(event, ExpectationJudged):
             turn = _from_outcome(turn, event)
-    turn = regrouped(turn)
+    turn = follow_up(regrouped(turn))
     for event in turn.events:
         if isinstance(event, IncidentResolved) and event.incident in turn.state.incidents:
             turn = turn.emit(PostmortemWritten(event.incident, postmortem(turn.state, event.incident)))

@@ -255,6 +255,11 @@ _SENTENCES: Final[dict[type, _Words]] = {
     ),
     e.AdjustmentWithdrawn: lambda v, a: f"withdrew {v.adjustment}: {v.reason}",
     e.BudgetCrossed: lambda v, a: v.why,
+    e.ItemOpened: lambda v, a: f"{v.item.id} for {v.item.owner}: {v.item.what}",
+    e.ItemFiled: lambda v, a: f"{v.item} is {v.ref} in {v.tracker}",
+    e.ItemSeenAgain: lambda v, a: f"{v.item} is still open, and {v.incident} had its cause",
+    e.ItemLate: lambda v, a: f"{v.item} is late",
+    e.ItemClosed: lambda v, a: f"{v.item} closed: {v.why}",
 }
 
 

@@ -42,6 +42,8 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "alerts_received": (("alerts", "*", "summary"),),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
+    "item_opened": (("item", "what"),),
+    "item_closed": (("why",),),
     "override_set": (("override", "reason"),),
 }
 ERASED = "[erased]"
