@@ -7,7 +7,7 @@ import importlib
 
 import pytest
 
-WITH_EXAMPLES = ("bursts", "dead", "shapes", "shift", "trend")
+WITH_EXAMPLES = ("bursts", "dead", "novelty", "shapes", "shift", "spans", "trend")
 
 
 @pytest.mark.parametrize("name", WITH_EXAMPLES)

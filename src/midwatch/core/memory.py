@@ -13,6 +13,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from midwatch.core.habits import Habits
 from midwatch.model.world import Floats
 
 LEVELS: Final[tuple[tuple[float, int], ...]] = ((10.0, 2160), (300.0, 864), (3600.0, 800))
@@ -88,13 +89,15 @@ class Suspicion:
 @dataclass(frozen=True)
 class Sentinel:
     """What the sequential test knows of each ledger in ``keys``: every step before ``seen_until`` (unix seconds, shape
-    (keys,)) is in ``suspicion``; ``told`` are those with an open finding; ``dispersion`` was weighed at ``weighed_at``."""
+    (keys,)) is in ``suspicion``; ``told`` are those with an open finding; ``dispersion`` and ``habit`` (how failures
+    vary, and how many come together) were weighed at ``weighed_at``."""
 
     keys: tuple[str, ...]
     seen_until: Floats
     suspicion: Suspicion
     told: npt.NDArray[np.bool_]
     dispersion: Floats
+    habit: Floats
     weighed_at: float
 
 
@@ -117,5 +120,6 @@ class Memory:
         default_factory=dict
     )  # finding id -> since when, before its ``for`` is over
     sentinel: Sentinel | None = None
+    habits: Habits | None = None  # how series usually behave
     triaged: object | None = None  # what triage saved itself from looking at again: core/oncall/triage.py
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

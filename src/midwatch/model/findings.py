@@ -20,6 +20,7 @@ FindingKind = Literal[
     "log_burst",  # a new or bursting error template
     "shape",  # calls per request changed: a trace looks otherwise
     "trend",  # something with a bound will be full soon
+    "novel",  # a signal is where it never was
     "lost_signal",  # one signal of an entity is no longer reported while others are
     "cert_expiry",  # a certificate has expired or is about to
     "alert",  # other systems say so: one finding for all alerts of one name about one entity
@@ -32,7 +33,7 @@ OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
 HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, DYING, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
 """Findings that users can feel or soon will, or that somebody wants to be woken for: only these open an incident. The others
 are evidence."""
-LEADS: frozenset[str] = frozenset({"log_burst", "shape", "trend", "lost_signal"})
+LEADS: frozenset[str] = frozenset({"log_burst", "shape", "trend", "novel", "lost_signal"})
 """Findings that may mean nothing: a deploy does such things on purpose. They have room of their own and wait longer before
 they close, so that they never crowd out what harms."""
 
@@ -89,6 +90,17 @@ class Hypothesis(Struct, frozen=True):
     scope: dict[str, str] = field(default_factory=dict)
     refuted_by: str = ""
     next_check: str = ""
+
+
+class Hindsight(Struct, frozen=True):
+    """How sure midwatch was of the cause of ``incident`` when it first told people or acted (0..1), and whether it was
+    ``right``: the same entity and the same kind as the cause that ``by`` (a person, or an action that helped) confirmed."""
+
+    incident: str
+    probability: float
+    right: bool
+    by: str
+    at: float
 
 
 class Impact(Struct, frozen=True):

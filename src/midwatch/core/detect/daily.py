@@ -6,11 +6,12 @@ with a daily shape: where the deviation within those slots is less than ``SHAPED
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
 
+from midwatch.core.habits import Daily, Slot
 from midwatch.model.world import Floats
 
 SLOTS: Final = 12
@@ -19,37 +20,18 @@ LEARN_DAYS: Final = 5.0
 SHAPED: Final = 0.4
 
 
-@dataclass(frozen=True)
-class Slot:
-    """One slot of the day, shape (rows,) each: bounds of the days before ``day``, bounds of ``day`` (days since the epoch),
-    and count, sum and sum of squares of all values (less the row's origin)."""
-
-    day: int
-    low: Floats
-    high: Floats
-    low_today: Floats
-    high_today: Floats
-    count: Floats
-    sum: Floats
-    squares: Floats
-
-
-@dataclass(frozen=True)
-class Daily:
-    slots: tuple[Slot, ...]
-    first_at: float
-    origin: Floats
-
-
 def no_days(rows: int) -> Daily:
     top, bottom, zero = np.full(rows, np.inf), np.full(rows, -np.inf), np.zeros(rows)
-    return Daily((Slot(-1, top, bottom, top, bottom, zero, zero, zero),) * SLOTS, float("nan"), np.full(rows, np.nan))
+    return Daily(
+        (Slot(-1, top, bottom, top, bottom, zero, zero, zero),) * SLOTS, np.full(rows, np.nan), np.full(rows, np.nan)
+    )
 
 
 def outside(daily: Daily, values: Floats, at: float, deviation: Floats) -> Floats:
     """How far ``values`` (rows,) lie outside of what is usual around ``at`` (unix seconds); 0 where it cannot be said.
     ``deviation`` (rows,) is that of the whole series."""
-    if not at - daily.first_at > LEARN_DAYS * DAY_SECONDS:
+    learned = at - daily.first_at > LEARN_DAYS * DAY_SECONDS
+    if not learned.any():
         return np.zeros(len(values))
     day, slot = _when(at)
     near = [_past(daily.slots[(slot + k) % SLOTS], day) for k in (-1, 0, 1)]
@@ -61,13 +43,13 @@ def outside(daily: Daily, values: Floats, at: float, deviation: Floats) -> Float
     shaped = np.sqrt(np.maximum(variance, 0.0)) < SHAPED * deviation
     with np.errstate(invalid="ignore"):
         distance = np.maximum(np.maximum(values - high, low - values), 0.0)
-    return np.where(shaped & np.isfinite(distance), distance, 0.0)
+    return np.where(learned & shaped & np.isfinite(distance), distance, 0.0)
 
 
 def see_day(daily: Daily, values: Floats, at: float) -> Daily:
     """The bounds once ``values`` (rows,) at ``at`` were seen too; NaN is nothing seen."""
     day, number = _when(at)
-    first = at if np.isnan(daily.first_at) else daily.first_at
+    first = np.where(np.isnan(daily.first_at) & np.isfinite(values), at, daily.first_at)
     origin = np.where(np.isnan(daily.origin), values, daily.origin)
     slot = _past(daily.slots[number], day)
     if slot.day < day:

@@ -15,6 +15,8 @@ def gaps(turn: Turn) -> Turn:
     """GapOpened for every gap of the World and of promises that the journal does not know (a source that now fails
     otherwise is said again), GapClosed for those that are over."""
     seen = {gap.subject: gap.reason for gap in turn.world.gaps}
+    if turn.memory.habits is not None and turn.memory.habits.refused:
+        seen["habits"] = "the bound of series whose habits are known is reached: the newer ones are judged without"
     seen |= slo_gaps(turn.state, turn.memory, turn.world, turn.now)
     known = turn.state.gaps
     again = [s for s in seen if s in known and _sourced(s) and known[s] != seen[s]]

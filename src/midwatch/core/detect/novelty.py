@@ -18,21 +18,21 @@ An alarm is a beginning: within ``HOLD`` steps only one stronger by ``STRONGER``
 value: it is neither new nor remembered.
 
 >>> values = np.tile(np.sin(np.arange(400)), (1, 1)); values[0, 300:] += 3
->>> score = novelty(values, np.arange(400) * 5.0)
+>>> score = novelty(values, np.arange(400) * 60.0)
 >>> bool((score[0, LEARN:300] < 0.3).all()), round(float(score[0, 300:340].max()), 1)
-(True, 2.2)
+(True, 3.4)
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
-from midwatch.core.detect.daily import Daily, no_days, outside, see_day
-from midwatch.core.detect.spans import Spans, distance, nothing_seen, see
-from midwatch.model.world import Floats
+from midwatch.core.detect.daily import no_days, outside, see_day
+from midwatch.core.detect.spans import distance, nothing_seen, see
+from midwatch.core.habits import Moments, Novelty, Spans, each_array
+from midwatch.model.world import Floats, Ints
 
 DELAY: Final = 36
 HOLD: Final = 100
@@ -41,60 +41,52 @@ LEARN: Final = 150
 MOST: Final = 100.0  # deviations: a series that never moved, and then does
 
 
-@dataclass(frozen=True)
-class Moments:
-    """Count, mean and sum of squared differences (Welford 1962), shape (rows,) each."""
-
-    count: Floats
-    mean: Floats
-    squares: Floats
-
-    @property
-    def deviation(self) -> Floats:
-        # A thousandth of the level is the least that counts as movement: rounding is none.
-        return np.maximum(np.sqrt(self.squares / np.maximum(self.count, 1.0)), 1e-3 * np.abs(self.mean))
-
-
-@dataclass(frozen=True)
-class Novelty:
-    """What is remembered of each row. ``recent`` holds the newest values, oldest first, shape (rows,) each; ``peak`` is the
-    strongest alarm of the last ``HOLD`` steps and ``age`` the steps since."""
-
-    spans: Spans
-    means: Spans
-    values: Moments
-    averages: Moments
-    daily: Daily
-    recent: tuple[Floats, ...]
-    peak: Floats
-    age: Floats
-
-
-def blank(rows: int) -> Novelty:
-    """Nothing seen yet."""
+def blank(rows: int, steps: int = 0) -> Novelty:
+    """Nothing seen yet, in ``steps`` steps."""
     zero = np.zeros(rows)
     moments = Moments(zero, zero, zero)
-    return Novelty(nothing_seen(rows), nothing_seen(rows), moments, moments, no_days(rows), (), zero, zero)
+    return Novelty(
+        nothing_seen(rows),
+        nothing_seen(rows),
+        moments,
+        moments,
+        no_days(rows),
+        (np.full(rows, np.nan),) * steps,
+        zero,
+        zero,
+    )
 
 
-def step(state: Novelty, values: Floats, at: float) -> tuple[Novelty, Floats]:
-    """One more step: ``values`` (rows,) at ``at`` (unix seconds). Answers with the state and the score of each row, in
-    standard deviations: 0 unless an alarm of that strength begins."""
+def score(state: Novelty, values: Floats, at: float) -> Floats:
+    """How new ``values`` (rows,) at ``at`` (unix seconds) are, in standard deviations; 0 while too little is known."""
     deviation = state.values.deviation
-    score = np.maximum(
+    found = np.maximum(
         _apart(state.spans, values, state.values), _over(outside(state.daily, values, at, deviation), deviation)
     )
+    recent = (*state.recent, values)[-DELAY:]
+    return np.maximum(found, _apart(state.means, _mean(recent), state.averages)) if len(recent) == DELAY else found
+
+
+def step(state: Novelty, values: Floats, at: float) -> tuple[Novelty, Floats, Floats]:
+    """One more step: ``values`` (rows,) at ``at`` (unix seconds). Answers with the state, the score of each row, and the
+    score where an alarm of that strength begins (0 elsewhere)."""
+    found = score(state, values, at)
     recent = (*state.recent, values)
-    means, averages, spans = state.means, state.averages, state.spans
-    moments = state.values
+    means, averages, spans, moments = state.means, state.averages, state.spans, state.values
     if len(recent) > DELAY:
         old, recent = recent[0], recent[1:]
         spans, moments = see(spans, old), _counted(moments, old)
-        mean = np.mean(recent, axis=0)
-        score = np.maximum(score, _apart(means, mean, averages))
+        mean = _mean(recent)
         means, averages = see(means, mean), _counted(averages, mean)
-    score, peak, age = _begins(score, state.peak, state.age)
-    return Novelty(spans, means, moments, averages, see_day(state.daily, values, at), recent, peak, age), score
+    begins, peak, age = _begins(found, state.peak, state.age)
+    return Novelty(spans, means, moments, averages, see_day(state.daily, values, at), recent, peak, age), found, begins
+
+
+def aligned(state: Novelty, rows: Ints, more: int) -> Novelty:
+    """``rows`` of the state, and ``more`` rows of which nothing was seen."""
+    new = blank(more, len(state.recent))
+    found: Novelty = each_array(lambda old, fresh: np.concatenate([old[rows], fresh]), state, new)
+    return found
 
 
 def novelty(values: Floats, times: Floats) -> Floats:
@@ -102,8 +94,16 @@ def novelty(values: Floats, times: Floats) -> Floats:
     state = blank(len(values))
     scores = np.zeros(values.shape)
     for column, at in enumerate(times):
-        state, scores[:, column] = step(state, values[:, column], float(at))
+        state, _, scores[:, column] = step(state, values[:, column], float(at))
     return scores
+
+
+def _mean(recent: tuple[Floats, ...]) -> Floats:
+    """The mean of what was heard of ``recent``; NaN where that is less than half."""
+    values = np.stack(recent)
+    heard = np.isfinite(values)
+    count = heard.sum(axis=0)
+    return np.where(2 * count >= len(recent), np.where(heard, values, 0.0).sum(axis=0) / np.maximum(count, 1), np.nan)
 
 
 def _apart(spans: Spans, values: Floats, moments: Moments) -> Floats:

@@ -12,22 +12,14 @@ matters stays known however long the stream is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
+from midwatch.core.habits import Spans
 from midwatch.model.world import Floats, Ints
 
-SPANS: Final = 32
-
-
-@dataclass(frozen=True)
-class Spans:
-    """``low`` and ``high``, shape (rows, SPANS), ascending along a row; infinite where there is no span."""
-
-    low: Floats
-    high: Floats
+SPANS: Final = 8
 
 
 def nothing_seen(rows: int) -> Spans:

@@ -34,6 +34,7 @@ _FINDING_WORDS = {
     "restart": ("warn", "restarted"),
     "silence": ("nodata", "silent"),
     "log_burst": ("warn", "new errors in its log"),
+    "novel": ("warn", "out of its habits"),
     "trend": ("warn", "filling up"),
     "lost_signal": ("warn", "a signal is missing"),
     "cert_expiry": ("warn", "certificate"),
