@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from midwatch.core.oncall import flapping, grouping, homes
+from midwatch.core.oncall.by_hand import by_hand
 from midwatch.core.oncall.inhibition import Inhibitors, inhibitors, leads
 from midwatch.core.oncall.silences import covered, ended
 from midwatch.core.turn import Turn
@@ -67,6 +68,7 @@ QUESTIONS: Final[tuple[Callable[[Look, AlertRecord, Mapping[str, str]], Answer |
 
 def triage(turn: Turn) -> Turn:
     """Judge every alert that is not over; journal only what changed."""
+    turn = by_hand(turn)
     if not turn.state.alerts and not turn.state.silences:
         return turn
     turn = ended(turn)

@@ -18,7 +18,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
+from midwatch.core.decide import hush
 from midwatch.core.decide.regroup import why_not
+from midwatch.core.oncall import by_hand
+from midwatch.faces.api.alerts import add_alert_routes
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.oncall_routes import add_oncall_routes
 from midwatch.faces.api.promises import add_promise_routes
@@ -26,6 +29,7 @@ from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageEr
 from midwatch.model.events import CommandGiven
 from midwatch.model.world import Change
 from midwatch.shell import queries
+from midwatch.shell.alert_views import find_alert
 from midwatch.shell.desk import COMMANDS
 from midwatch.shell.run import Watch
 from midwatch.shell.tokens import Tokens
@@ -39,7 +43,7 @@ class Command(BaseModel):
     model_config = ConfigDict(extra="forbid")
     verb: str = Field(max_length=40)
     by: str = Field("", max_length=80)  # taken from the token where that has a name
-    target: str = Field("", max_length=200)
+    target: str = Field("", max_length=1000)
     value: str = Field("", max_length=2000)
     note: str = Field("", max_length=2000)
     via: str = Field("api", pattern="^(api|cli|chat)$")
@@ -115,6 +119,7 @@ def router(watch: Watch) -> APIRouter:
     async def actions(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
         return [queries.action_row(r) for r in list(watch.state.actions.values())[-limit:]][::-1]
 
+    add_alert_routes(routes, watch, read)
     add_promise_routes(routes, watch, read)
     add_inquiry_routes(routes, watch, read)
     add_oncall_routes(routes, watch, read)
@@ -129,6 +134,10 @@ def router(watch: Watch) -> APIRouter:
         said = CommandGiven(given.verb, by, target, _value(watch, given), given.note, given.via, holder)
         if given.verb in ("merge", "split", "move") and (why := why_not(watch.state, said)):
             raise UsageError(why, hint=f"midwatch show {target} says what it is about")
+        if given.verb in by_hand.VERBS and (why := by_hand.why_not(watch.state, said)):
+            raise UsageError(why, hint="midwatch alerts shows which there are")
+        if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):
+            raise UsageError(why, hint="midwatch silence --help shows how it is said")
         recorded = await watch.command(said)
         return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target, "by": by}
 
@@ -157,6 +166,8 @@ def _target(watch: Watch, given: Command) -> str:
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())
         return incident.id
+    if given.verb in by_hand.VERBS:
+        return find_alert(state, given.target).alert.key
     if given.verb == "autonomy" and given.target not in state.playbooks:
         known = ", ".join(sorted(state.playbooks)) or "none"
         raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
@@ -171,6 +182,8 @@ def _value(watch: Watch, given: Command) -> str:
     if given.verb == "move":
         into, what = (*given.value.split(None, 1), "", "")[:2]
         return f"{queries.find_incident(watch.state, into).id} {what}"
+    if given.verb == "move_alert" and given.value != by_hand.NEW:
+        return queries.find_incident(watch.state, given.value).id
     return given.value
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from midwatch.faces.cli import alerts as alerts_commands
 from midwatch.faces.cli import check as check_command
 from midwatch.faces.cli import commands, importing, reading, regroup
 from midwatch.faces.cli import deadman as deadman_command
@@ -52,6 +53,8 @@ app.command("autonomy")(commands.autonomy)
 app.command("investigate")(investigate_command.investigate)
 app.command("replay")(replay_command.replay)
 app.add_typer(oncall_commands.oncall, name="oncall")
+app.add_typer(alerts_commands.alerts, name="alerts")
+app.add_typer(alerts_commands.silence, name="silence")
 app.add_typer(slo, name="slo")
 app.add_typer(importing.imports, name="import")
 app.add_typer(journal, name="journal")
