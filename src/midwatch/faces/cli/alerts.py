@@ -65,7 +65,7 @@ def listed(
         for row in found["alerts"]:
             sev = severity_text(row["severity"]) if row["severity"] < 5 else Text("info", style="dim")
             place_of = row["incident"] if row["place"] == "grouped" else row["place"] or "new"
-            name = Text(row["name"] or row["summary"] or row["key"])
+            said = Text(row["name"] or row["summary"] or row["key"])
             since = clock_words(row["since_at"])
             table.add_row(
                 name, sev, since, str(row["count"]), place_of, Text(row["why"]), Text(row["key"], style="dim")
