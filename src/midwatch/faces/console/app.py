@@ -34,6 +34,7 @@ from midwatch.model.events import CommandGiven
 from midwatch.shell import plots
 
 MAX_FORM_BYTES = 16_384
+MAX_FIELDS = 120
 VERBS = frozenset(
     {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
     | {"merge", "split", "move"}
@@ -154,6 +155,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         if form is None:
             return PlainTextResponse("That form is too large.\n", status_code=413)
         back = _safe_path(form.get("back", "/"))
+        if form.get("verb") == "move":  # the incident that it goes to is a field of its own
+            form["value"] = f"{form.pop('into', '')} {form.get('value', '')}"
         if form.get("verb") not in VERBS:
             return PlainTextResponse("There is no such button.\n", status_code=400)
         if not same_origin(request):
@@ -283,10 +286,14 @@ def _place(path: str, query: str) -> str:
 
 
 async def _form(request: Request) -> dict[str, str] | None:
-    """A urlencoded form, one value per name; None when it is too large."""
+    """A urlencoded form, one value per name (several of ``value`` are one a line); None when it is too large."""
     body = b""
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_FORM_BYTES:
             return None
-    return {k: v[0] for k, v in parse_qs(body.decode("utf-8", "replace"), max_num_fields=20).items()}
+    try:
+        fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=MAX_FIELDS)
+    except ValueError:
+        return None
+    return {k: "\n".join(v) if k == "value" else v[0] for k, v in fields.items()}

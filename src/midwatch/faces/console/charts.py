@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ from msgspec import Struct
 
 from midwatch.core.slo.burndown import BurnDown
 from midwatch.model.world import Floats
-from midwatch.shell.plots import thinned
+from midwatch.shell.plots import Frame, svg, thinned
 
 
 class Spark(Struct, frozen=True):
@@ -123,3 +125,52 @@ def _summary(values: Floats, unit: str) -> str:
     if not seen.size:
         return "no data"
     return f"now {seen[-1]:.3g} {unit}, peak {seen.max():.3g} {unit}"
+
+
+def moment_svg(
+    times: Floats,
+    values: Floats,
+    step_seconds: float,
+    marks: list[tuple[float, str]],
+    *,
+    peak: str,
+    words: str,
+    width: int = 340,
+    height: int = 92,
+) -> str:
+    """A small plot around a moment: the line through ``values`` (shape (n,), NaN for gaps), dashed lines with their words at
+    ``marks`` (unix seconds), ``peak`` at the top and the time at both ends."""
+    start, end = float(times[0]), float(times[-1]) + step_seconds
+    seen = values[np.isfinite(values)]
+    low = min(0.0, float(seen.min())) if seen.size else 0.0
+    high = max(float(seen.max()) if seen.size else 0.0, low + 1e-12)
+    frame = Frame(width, height, start, end, low, high + 0.08 * (high - low), 2.0, 2.0, 18.0, 16.0)
+    foot = height - frame.foot_pad
+    parts = [f'<path class="p-rule p-zero" d="M{frame.left_pad} {foot}H{width - frame.right_pad}"/>']
+    runs: list[list[str]] = []
+    holds = False
+    for at, value in zip(times.tolist(), values.tolist(), strict=True):
+        if not math.isfinite(value):
+            holds = False
+            continue
+        if not holds:
+            runs.append([])
+        holds = True
+        x, y = frame.x(at), frame.y(value)
+        runs[-1].append(f"{x:.1f} {y:.1f}H{frame.x(at + step_seconds):.1f}")
+    parts += [f'<path class="p-line p-info" d="M{"L".join(run)}"/>' for run in runs]
+    parts.append(f'<text class="p-tick" x="{frame.left_pad}" y="11">{escape(peak)}</text>')
+    taken = [(0.0, 6.4 * len(peak) + 8)]
+    for at, text in marks:
+        if not start <= at <= end:
+            continue
+        x, size = frame.x(at), 6.6 * len(text)
+        parts.append(f'<path class="p-change" d="M{x:.1f} {frame.top_pad - 4}V{foot}"/>')
+        left = x - size - 4 if x + size + 4 > width else x + 4
+        if all(left >= b or left + size <= a for a, b in taken):
+            parts.append(f'<text class="p-label p-change-label" x="{left:.1f}" y="11">{escape(text)}</text>')
+            taken.append((left, left + size))
+    for at, anchor, x in ((start, "start", frame.left_pad), (end, "end", width - frame.right_pad)):
+        clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+        parts.append(f'<text class="p-tick" text-anchor="{anchor}" x="{x}" y="{height - 3}">{clock}</text>')
+    return svg(frame, parts, words, "p-moment")

@@ -38,7 +38,8 @@ class Node(Struct, frozen=True):
 
 
 class Line(Struct, frozen=True):
-    """One edge: an SVG ``path``, and its ``label`` ("" when there is no room for it: the table and the tooltip have it)."""
+    """One edge: an SVG ``path``, and its ``label`` ("" when there is no room for it: the table and the tooltip have it).
+    ``toward`` is the end that the harm goes to, where the edge is part of its way: ``caller`` or ``callee``."""
 
     flow: Flow
     path: str
@@ -47,6 +48,7 @@ class Line(Struct, frozen=True):
     label: str = ""
     label_x: float = 0.0
     label_y: float = 0.0
+    toward: str = ""
 
 
 class Drawing(Struct, frozen=True):
@@ -65,15 +67,23 @@ class FleetMap(Struct, frozen=True):
     total: int
 
 
-def draw(fleet: Fleet, hot: frozenset[str] = frozenset()) -> FleetMap:
-    """The map of ``fleet``; entities in ``hot`` lie on the path of a likely cause."""
+Trail = Mapping[frozenset[str], str]
+"""The two ends of an edge -> the one that the harm goes to."""
+
+
+def draw(fleet: Fleet, hot: frozenset[str] = frozenset(), trail: Trail | None = None) -> FleetMap:
+    """The map of ``fleet``; entities in ``hot`` and edges of ``trail`` lie on the path of a likely cause."""
+    trail = trail or {}
     ranked = sorted(fleet.pulses.values(), key=lambda p: p.order)
     if len(ranked) > MAX_NODES:
         return FleetMap(None, None, tuple(ranked[:LIST_NODES]), len(ranked))
     flows = [f for f in fleet.flows if f.caller in fleet.pulses and f.callee in fleet.pulses and f.caller != f.callee]
     depth = layers(list(fleet.pulses), flows, fleet.entries)
     return FleetMap(
-        _wide(fleet.pulses, flows, depth, hot), _tall(fleet.pulses, flows, depth, hot), tuple(ranked), len(ranked)
+        _wide(fleet.pulses, flows, depth, hot, trail),
+        _tall(fleet.pulses, flows, depth, hot, trail),
+        tuple(ranked),
+        len(ranked),
     )
 
 
@@ -148,7 +158,14 @@ def _peak(flows: Sequence[Flow]) -> float:
     return max((f.rate for f in flows if math.isfinite(f.rate)), default=0.0)
 
 
-def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str, int], hot: frozenset[str]) -> Drawing:
+def _toward(flow: Flow, trail: Trail) -> str:
+    end = trail.get(frozenset((flow.caller, flow.callee)), "")
+    return "" if not end else "caller" if end == flow.caller else "callee"
+
+
+def _wide(
+    pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str, int], hot: frozenset[str], trail: Trail
+) -> Drawing:
     columns: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for key in sorted(pulses):
         columns[depth[key]].append(key)
@@ -190,7 +207,8 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
             low = max(y0, y1) + WIDE_H + 40
             path = f"M{x0 + WIDE_W / 2:.0f} {y0 + WIDE_H:.0f}C{x0:.0f} {low:.0f} {x1 + WIDE_W:.0f} {low:.0f} "
             path += f"{x1 + WIDE_W / 2:.0f} {y1 + WIDE_H:.0f}"
-            lines.append(Line(flow, path, 1.0))
+            toward = _toward(flow, trail)
+            lines.append(Line(flow, path, 1.0, bool(toward), toward=toward))
             continue
         path, bends = f"M{x:.0f} {y:.0f}", []
         for key in chain[1:]:
@@ -203,8 +221,8 @@ def _wide(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
             if key not in pulses:
                 x += WIDE_W
                 path += f"L{x:.0f} {y:.0f}"
-        is_hot = flow.caller in hot and flow.callee in hot
-        lines.append(Line(flow, path, _weight(flow, peak), is_hot))
+        toward = _toward(flow, trail)
+        lines.append(Line(flow, path, _weight(flow, peak), bool(toward), toward=toward))
         routed[flow.caller, flow.callee] = bends
     nodes = tuple(Node(pulses[k], *spots[k], WIDE_W, WIDE_H, k in hot) for k in spots if k in pulses)
     width = 16.0 + len(columns) * (WIDE_W + WIDE_GAP_X) - WIDE_GAP_X
@@ -248,7 +266,9 @@ def _on_bend(x0: float, x1: float, t: float) -> float:
     return u**3 * x0 + 3 * u * u * t * (x0 + handle) + 3 * u * t * t * (x1 - handle) + t**3 * x1
 
 
-def _tall(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str, int], hot: frozenset[str]) -> Drawing:
+def _tall(
+    pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str, int], hot: frozenset[str], trail: Trail
+) -> Drawing:
     layered: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for key in sorted(pulses):
         layered[depth[key]].append(key)
@@ -267,8 +287,8 @@ def _tall(pulses: Mapping[str, Pulse], flows: Sequence[Flow], depth: Mapping[str
         y0, y1 = (y0 + TALL_H, y1) if y1 > y0 else (y0, y1 + TALL_H)
         bend = (y1 - y0) * 0.45
         path = f"M{x0:.0f} {y0:.0f}C{x0:.0f} {y0 + bend:.0f} {x1:.0f} {y1 - bend:.0f} {x1:.0f} {y1:.0f}"
-        is_hot = flow.caller in hot and flow.callee in hot
-        lines.append(Line(flow, path, min(2.4, _weight(flow, peak)), is_hot))
+        toward = _toward(flow, trail)
+        lines.append(Line(flow, path, min(2.4, _weight(flow, peak)), bool(toward), toward=toward))
     nodes = tuple(Node(pulses[k], *spots[k], TALL_W, TALL_H, k in hot) for k in spots)
     return Drawing(TALL_WIDTH, 12 + len(rows) * (TALL_H + TALL_GAP_Y) - TALL_GAP_Y, nodes, _cold_first(lines))
 

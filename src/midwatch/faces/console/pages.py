@@ -7,28 +7,22 @@ from collections.abc import Mapping
 from itertools import groupby
 from typing import Any
 
-import numpy as np
 from msgspec import Struct
 
-from midwatch.core.learn.timeline import timeline
-from midwatch.core.slo.measure import window
-from midwatch.faces.console import budgets, charts, words
+from midwatch.faces.console import budgets, causal, words
 from midwatch.faces.console.fleetmap import FleetMap, draw
-from midwatch.faces.console.projection import JournalProjection, Story
+from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.pulse import Fleet, read_fleet
 from midwatch.faces.console.view import WatchView
-from midwatch.model import signals
 from midwatch.model.actions import AUTONOMY_LADDER
-from midwatch.model.entity import is_edge, kind_of
+from midwatch.model.entity import kind_of
 from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
-from midwatch.model.world import Floats, World
+from midwatch.model.world import World
 
 RECENT_SECONDS = 24 * 3600.0
 SHOWN_ACTIONS = 200
 SHOWN_BUDGETS = 6
-SYMPTOM_PLOTS = 3
-MAX_ROWS = 400
 
 
 class Banner(Struct, frozen=True):
@@ -157,18 +151,22 @@ def just_did(view: View) -> list[Deed]:
     return shown[:4]
 
 
-def hot_path(state: State) -> frozenset[str]:
-    """Entities on the path from the likeliest cause to the symptom, over open incidents."""
-    found: set[str] = set()
+def hot_path(state: State, world: World) -> tuple[frozenset[str], Mapping[frozenset[str], str]]:
+    """What lies on the ways from the likeliest causes to the symptoms, over open incidents: entities, and edges with the end
+    that the harm goes to."""
+    nodes: set[str] = set()
+    trail: dict[frozenset[str], str] = {}
     for incident in state.open_incidents:
         if incident.hypotheses:
-            found.update(incident.hypotheses[0].path or (incident.hypotheses[0].entity,))
-    return frozenset(found)
+            way = causal.way_of(world, incident.hypotheses[0])
+            nodes.update(way)
+            trail |= causal.trail_of(way)
+    return frozenset(nodes), trail
 
 
 def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> dict[str, Any]:
     found = budgets.read_budgets(view.state, watch.memory, view.fleet, view.now, view.world)
-    fleet_map: FleetMap = draw(view.fleet, hot_path(view.state))
+    fleet_map: FleetMap = draw(view.fleet, *hot_path(view.state, view.world))
     last = max((d.at for d in deeds(view.state) if d.record.status in words.TOUCHED), default=None)
     resolved = [i for i in view.state.incidents.values() if i.phase == "resolved" and i.resolved_at]
     return {
@@ -208,68 +206,6 @@ def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
         "closed": [brief(i, projection) for i in closed],
         "postmortems": {i.id for i in closed},  # written in the turn that resolves an incident
     }
-
-
-def incident_page(view: View, incident: Incident, projection: JournalProjection) -> dict[str, Any]:
-    story: Story = projection.story(incident.id)
-    rows = timeline(projection.about(incident.id), incident.id)
-    return {
-        "incident": incident,
-        "update": story.update,
-        "deeds": deeds(view.state, incident.id),
-        "pages": sorted(view.state.pages_of(incident.id), key=lambda p: -p.ordered_at),
-        "findings": [view.state.findings[f] for f in incident.findings if f in view.state.findings],
-        "timeline": rows[-MAX_ROWS:],
-        "plots": symptom_plots(view.world, incident),
-        "postmortem": story.postmortem is not None,
-    }
-
-
-def symptom_plots(world: World, incident: Incident) -> list[dict[str, Any]]:
-    """Error share and mean time of the symptoms over the World's window, with the onset marked. Symptoms that the window
-    does not hold any more are left out; the page says so."""
-    plots = []
-    if incident.resolved_at is not None and incident.resolved_at < world.series.start_at:
-        return []
-    marks = [(incident.onset_at, "onset")]
-    if incident.mitigated_at is not None:
-        marks.append((incident.mitigated_at, "mitigated"))
-    marks = [m for m in marks if world.series.start_at <= m[0] <= world.series.end_at]
-    subjects = dict.fromkeys((*incident.symptoms, *((incident.impact.entry,) if incident.impact else ())))
-    for subject in subjects:
-        edge = is_edge(subject)
-        total = world.series.get(subject, signals.CALLS if edge else signals.REQUESTS)
-        if total is None or not np.isfinite(total).any():
-            continue
-        errors = world.series.get(subject, signals.CALL_ERRORS if edge else signals.ERRORS)
-        spent = world.series.get(subject, signals.CALL_MS if edge else signals.TIME_MS)
-        times, count = coarse(world, total)
-        lines = [("failing", ratio(world, errors, count, missing=0.0) * 100, "bad")]
-        plots.append(
-            charts.plot(times, lines, unit="%", title=f"{words.entity(subject)}: failing requests", marks=marks)
-        )
-        if spent is not None:
-            lines = [("mean time", ratio(world, spent, count, missing=float("nan")), "info")]
-            plots.append(charts.plot(times, lines, unit="ms", title=f"{words.entity(subject)}: mean time", marks=marks))
-        if len(plots) >= 2 * SYMPTOM_PLOTS:
-            break
-    return plots
-
-
-def coarse(world: World, series: Floats, steps: int = 2) -> tuple[Floats, Floats]:
-    """``series`` summed over ``steps`` steps: (times, sums), NaN where nothing was reported."""
-    used = window(world, series, world.series.steps * world.series.step_seconds)
-    keep = len(used) // steps * steps
-    part = used[len(used) - keep :].reshape(-1, steps)
-    seen = np.isfinite(part).any(axis=1)
-    times = world.series.end_at - world.series.step_seconds * steps * np.arange(len(part), 0, -1, dtype=np.float64)
-    return times, np.where(seen, np.nansum(part, axis=1), np.nan)
-
-
-def ratio(world: World, part: Floats | None, whole: Floats, missing: float) -> Floats:
-    _, sums = coarse(world, part) if part is not None else (None, np.full(len(whole), np.nan))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, np.where(np.isfinite(sums), sums, missing) / whole, np.nan)
 
 
 def budgets_page(view: View, watch: WatchView, asked: Mapping[str, str]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from midwatch.faces.console import alerts, budget_page, pages, words
 from midwatch.faces.console.foresight import Foresight
+from midwatch.faces.console.incident import incident_page
 from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
@@ -38,6 +39,9 @@ _HEARD = {
     "resolve": "Resolve of {target} was ordered.",
     "autonomy": "The new level of {target} was ordered.",
     "note": "Noted.",
+    "merge": "To make it part of {target} was ordered.",
+    "split": "To open an incident of its own for a part of {target} was ordered.",
+    "move": "To move a part of {target} was ordered.",
 }
 
 
@@ -107,7 +111,7 @@ class Renderer:
                 name, more = "incidents.html", pages.incidents_page(view, self.projection)
             case ("incidents", _) if ident in view.state.incidents:
                 incident = view.state.incidents[ident]
-                name, more = "incident.html", pages.incident_page(view, incident, told)
+                name, more = "incident.html", incident_page(view, incident, told)
             case ("budgets", ""):
                 name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
             case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:
