@@ -12,6 +12,7 @@ MidwatchError
  |    +-- InDoubt       nobody knows whether it took effect
  +-- ChannelError       a page could not be handed over (retryable or not)
  |    +-- RateLimited   its receiver asks for a pause
+ +-- TrackerError       an action item could not be filed, or not be looked at
  +-- UsageError         a command makes no sense as it was given
  |    +-- NotFound      there is no such incident, action or post-mortem
  +-- Unreachable        no watch runs on this folder, or it does not answer
@@ -86,6 +87,14 @@ class ChannelError(MidwatchError):
 
 class RateLimited(ChannelError):
     """The receiver said: not now, and not before ``retry_after_seconds``. It means every page on that channel."""
+
+
+class TrackerError(MidwatchError):
+    """A tracker did not do it. ``retry_after_seconds`` is None when trying again is pointless."""
+
+    def __init__(self, message: str, *, retry_after_seconds: float | None = 60.0, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_seconds = retry_after_seconds
 
 
 class UsageError(MidwatchError):

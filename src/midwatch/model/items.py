@@ -36,3 +36,20 @@ class ItemRecord(Struct, frozen=True):
     closed_at: float = 0.0
     closed_by: str = ""
     why: str = ""
+
+
+class Issue(Struct, frozen=True):
+    """An action item as a tracker is told of it. ``body`` is Markdown; ``due`` an ISO date."""
+
+    key: str
+    title: str
+    body: str
+    owner: str
+    due: str
+
+
+class Filed(Struct, frozen=True):
+    """Where it is: ``ref`` is how the tracker names it (a number, ``OPS-12``), ``url`` for people."""
+
+    ref: str
+    url: str = ""

@@ -7,6 +7,7 @@ from typing import Protocol, runtime_checkable
 
 from midwatch.model.actions import Action, Outcome, VerbSpec
 from midwatch.model.events import PageOrdered
+from midwatch.model.items import Filed, Issue
 from midwatch.model.slo import Slo
 from midwatch.model.standing import Standing
 from midwatch.model.world import SliCounts
@@ -52,6 +53,26 @@ class Follower(Channel, Protocol):
 
     async def follow(self, standing: Standing, place: str) -> None:
         """Show at ``place`` how the incident stands now. Said twice, it shows the same; raises ChannelError."""
+        ...
+
+
+class Tracker(Protocol):
+    """Where a team keeps what is to be done. ``key`` is the item's idempotency key: what was filed or said under it before
+    is found, not made again. Every method raises TrackerError."""
+
+    @property
+    def name(self) -> str: ...
+
+    async def file(self, issue: Issue) -> Filed:
+        """Make the issue, or find the one that ``issue.key`` made."""
+        ...
+
+    async def say(self, ref: str, key: str, text: str) -> None:
+        """A comment on the issue, once per ``key``."""
+        ...
+
+    async def closed(self, ref: str) -> str:
+        """How it ended there, in a word; "" while it is open."""
         ...
 
 

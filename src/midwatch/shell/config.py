@@ -35,6 +35,7 @@ from pydantic import (
 from midwatch.model.errors import ConfigError
 from midwatch.shell.channel_settings import ChannelSettings
 from midwatch.shell.setting_kinds import Part, Person, Secret, Sender, Text
+from midwatch.shell.tracker_settings import TrackerSettings
 
 if TYPE_CHECKING:
     from midwatch.shell.files.yaml_lines import Problem
@@ -139,6 +140,7 @@ class Settings(Part):
     heartbeat_url: Text = ""
     heartbeat_seconds: float = Field(default=60.0, ge=0.05)
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
+    trackers: dict[str, TrackerSettings] = Field(default_factory=dict)  # where action items are filed; see docs/items.md
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py

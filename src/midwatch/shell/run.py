@@ -28,7 +28,7 @@ from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
-from midwatch.shell import duty
+from midwatch.shell import alert_views, duty
 from midwatch.shell.asked import counted_span
 from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
@@ -52,6 +52,7 @@ from midwatch.shell.queries import find_incident
 from midwatch.shell.sources import build_sources
 from midwatch.shell.timeline import Chronicle
 from midwatch.shell.tokens import named_tokens
+from midwatch.shell.tracking import Tracking, build_trackers
 from midwatch.shell.unjournaled import Unjournaled
 
 log = logging.getLogger("midwatch.watch")
@@ -116,10 +117,17 @@ class Watch:
             hands_off_file=settings.hands_off_file,
             halted_by=lambda: self.switch.by,
             unwanted=lambda order: unwanted(self.books.state, order, self.now()),
+            trouble=self.vitals.trouble,
             held=self.books.held,
             renew=self.books.renew,
             limits=limits or (Limits.of_replicas() if settings.journal.postgres else None),
             crash_point=self.crash_point,
+        )
+        self.tracking = Tracking(
+            build_trackers(settings.trackers),
+            state=lambda: self.books.state,
+            record=self.books.record,
+            trouble=self.vitals.trouble,
         )
         self._given_policy, self._console, self._clock = policy, console, clock
         self._given_journal, self._tick = journal, tick or the_loop
@@ -274,6 +282,7 @@ class Watch:
 
     def _background(self) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
+        self._tasks.append(asyncio.get_running_loop().create_task(self.tracking.run()))
         if (backup := self.settings.journal.backup) is not None:
             self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
             self._task(self.copying.run())
@@ -390,6 +399,7 @@ class Watch:
             self.desk.waiting.clear()
             self.vitals.ticked(now, time.perf_counter() - began)
         self.effects.carry_out([one.event for one in recorded])
+        self.tracking.hear([one.event for one in recorded])
         self.intake.keep(self.memory.ledgers, now)
         await self.books.snapshot_when_due()
         return tuple(recorded)
@@ -509,6 +519,10 @@ class Watch:
     def inputs_waiting(self) -> int:
         """Commands and changes that the next turn will see."""
         return len(self.desk.waiting)
+
+    def senders(self) -> list[dict[str, Any]]:
+        """What each system that sends alerts sent since the start, and what was not taken and why."""
+        return alert_views.senders(self.inbox.accepted, self.inbox.dropped)
 
     def health(self) -> dict[str, Any]:
         """About midwatch itself, for people; ``degraded`` are sentences."""

@@ -1,4 +1,4 @@
-"""One POST to a channel's receiver, with every way in which it can go wrong as a ChannelError that says so without secrets.
+"""One request to a receiver, with every way in which it can go wrong as a ChannelError that says so without secrets.
 
 No redirect is followed: a page and what proves who sent it go where the configuration says, nowhere else.
 """
@@ -25,6 +25,7 @@ async def post(
     headers: Mapping[str, str],
     *,
     whom: str,
+    method: str = "POST",
     timeout_seconds: float,
     secrets: tuple[str, ...] = (),
     why: Callable[[httpx.Response], str] = lambda _: "",
@@ -37,7 +38,7 @@ async def post(
     """
     try:
         async with httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False) as client:
-            answer = await client.post(url, content=body, headers=dict(headers))
+            answer = await client.request(method, url, content=body, headers=dict(headers))
     except httpx.TimeoutException as error:
         raise ChannelError(f"{whom} did not answer in time", retry_after_seconds=DEFAULT_RETRY_SECONDS) from error
     except httpx.InvalidURL as error:
