@@ -18,6 +18,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 
+from midwatch.faces.console.alerts_page import add_bulk_form
 from midwatch.faces.console.render import Renderer
 from midwatch.faces.console.sessions import (
     COOKIE,
@@ -37,7 +38,7 @@ MAX_FORM_BYTES = 16_384
 MAX_FIELDS = 120
 VERBS = frozenset(
     {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
-    | {"merge", "split", "move"}
+    | {"merge", "split", "move", "silence", "unsilence", "escalate", "swap_answer"}
 )
 STATIC = Path(__file__).parent / "static"
 ASKED = frozenset({"q", "state", "page"})
@@ -134,8 +135,10 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         "/",
         "/incidents",
         "/incidents/{ident}",
+        "/alerts",
         "/budgets",
         "/budgets/{name:path}",
+        "/oncall",
         "/actions",
         "/postmortems",
         "/postmortems/{ident}",
@@ -181,6 +184,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
             text, status = await renderer.inside(back, session, said=said.take(session))
             return HTMLResponse(text, status_code=status)
         return RedirectResponse(back, status_code=303)
+
+    add_bulk_form(app, watch, sessions, renderer, said.put, _safe_path)
 
     @app.post("/name")
     async def name(request: Request) -> Response:
@@ -278,8 +283,8 @@ def _safe_path(path: str) -> str:
 
 
 def _place(path: str, query: str) -> str:
-    """A path with what the list of budgets may be asked, and nothing else of its query."""
-    if path != "/budgets":
+    """A path with what the lists of budgets and alerts may be asked, and nothing else of its query."""
+    if path not in ("/budgets", "/alerts"):
         return path
     asked = [(k, v[:100]) for k, v in parse_qsl(query[:1000], max_num_fields=20) if k in ASKED and v.isprintable()]
     return f"{path}?{urlencode(asked)}" if asked else path

@@ -15,8 +15,13 @@ from msgspec import structs
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.by_hand import by_hand
+from midwatch.core.oncall.rota import rota
 from midwatch.core.turn import Turn
+from midwatch.faces.console.fake_alerts import fake_alerts
+from midwatch.faces.console.fake_people import tell_people
 from midwatch.faces.console.fake_promises import fake_promises
+from midwatch.faces.console.fake_history import tell_another, tell_history
 from midwatch.faces.console.fake_story import fake_changes, fake_ledgers, fake_policy, tell_incident
 from midwatch.model import events as e
 from midwatch.model import signals as s
@@ -24,7 +29,8 @@ from midwatch.model.entity import Edge, Entity
 from midwatch.model.errors import UsageError
 from midwatch.model.events import Event, Recorded
 from midwatch.model.state import State, fold
-from midwatch.model.world import Floats, Gap, LatencySet, LogSet, SeriesIndex, SeriesSet, World, empty_world
+from midwatch.model.world import Floats, Gap, LatencySet, LogPattern, LogSet, SeriesIndex, SeriesSet, World, empty_world
+from midwatch.shell import alert_views
 
 CALLS: dict[str, tuple[str, ...]] = {
     "gateway": ("storefront", "search", "cart", "checkout", "user"),
@@ -45,7 +51,7 @@ CALLS: dict[str, tuple[str, ...]] = {
     "review": ("database:shop-db",),
 }
 STEPS, STEP = 240, 5.0
-MOODS = ("empty", "healthy", "incident", "asking", "resolved", "handsoff", "blind", "degraded", "promises")
+MOODS = ("empty", "healthy", "incident", "asking", "resolved", "handsoff", "blind", "degraded", "promises", "alerts")
 HOSTILE = '<script>alert("x")</script>'
 
 
@@ -100,18 +106,26 @@ class FakeWatch:
         self.degraded: list[str] = []
         self.mode = "shadow" if mood == "empty" else "auto"
         self.world = empty_world(now)
-        born = now - (40 * 86400.0 if mood == "promises" else 7200.0)
+        born = now - (40 * 86400.0 if mood in ("promises", "oncall") else 7200.0)
         self.say(born, e.WatchStarted("0.1.0", 1, "a fresh journal"))
         if mood != "empty":
             self.world = fake_world(now, mood, services)
             self.say(born + 1, e.PolicyLoaded(fake_policy(self.mode), ("policy/",)))
-            if mood != "promises":
+            if mood not in ("promises", "oncall"):
                 self.say(now - 3600, *fake_changes(now))
             self.memory = Memory(ledgers=fake_ledgers(self.state.slos, self.world, now), started_at=now - 7200)
-        if mood in ("incident", "resolved", "asking"):
+        if mood == "busy":
+            tell_history(self)
+        if mood in ("incident", "resolved", "asking", "busy"):
             tell_incident(self, mood)
+        if mood == "busy":
+            tell_another(self)
         if mood == "promises":
             fake_promises(self, promises)
+        if mood == "oncall":
+            tell_people(self)
+        if mood == "alerts":
+            fake_alerts(self)
         if mood == "handsoff":
             self.say(now - 600, e.HandsOffChanged(True, "anna", "page"))
         if mood == "degraded":
@@ -140,6 +154,12 @@ class FakeWatch:
             "dead-man heartbeat": {"last sent": "21 s ago", "ok": True},
         }
 
+    def senders(self) -> list[dict[str, Any]]:
+        if not self.state.alerts:
+            return []
+        dropped = {("prometheus", "could not be read"): 2, ("", "refused with 401"): 5}
+        return alert_views.senders({"prometheus": 412, "pagerduty": 17}, dropped)
+
     async def command(self, given: e.CommandGiven) -> Recorded:
         if given.verb not in e.CommandVerb.__args__:  # type: ignore[attr-defined]
             raise UsageError(f"there is no command {given.verb!r}")
@@ -147,7 +167,7 @@ class FakeWatch:
         at = max(self.state.at, self.now)
         self.say(at, said)
         recorded = self.journal.entries[-1]
-        turn = obey(Turn(self.state, self.memory, self.world, at, inputs=(said,)))
+        turn = rota(by_hand(obey(Turn(self.state, self.memory, self.world, at, inputs=(said,)))))
         self.say(at, *turn.events)
         return recorded
 
@@ -165,7 +185,7 @@ def fake_world(now: float, mood: str, services: int = 16) -> World:
     rate = _rates(calls)
     start = np.floor(now / STEP) * STEP - STEPS * STEP
     wave = 1 + 0.12 * np.sin(np.arange(STEPS) / 38)
-    bad = {"incident": 48, "asking": 48, "resolved": 170}.get(mood, 0)  # steps since the onset
+    bad = {"incident": 48, "asking": 48, "busy": 48, "resolved": 170}.get(mood, 0)  # steps since the onset
     over = 110 if mood == "resolved" else 0
     ill = np.zeros(STEPS)
     if bad:
@@ -236,12 +256,18 @@ def fake_world(now: float, mood: str, services: int = 16) -> World:
         now=now,
         series=grid,
         latency=LatencySet((), np.empty((0, STEPS, len(s.LATENCY_BOUNDS_MS) + 1))),
-        logs=LogSet((), np.empty((0, STEPS))),
+        logs=_logs(ill),
         entities=entities,
         edges=edges,
         entries=("service:gateway",) if services <= 16 else ("service:svc-0",),
         gaps=gaps,
     )
+
+
+def _logs(ill: Floats) -> LogSet:
+    pattern = LogPattern("p1", "service:payment", 17, "PoolTimeout after <*> ms")
+    usual = LogPattern("p2", "service:payment", 13, "retrying call to fraud, attempt <*>")
+    return LogSet((pattern, usual), np.vstack([np.floor(9 * ill), np.ones(STEPS)]))
 
 
 def _rates(calls: dict[str, tuple[str, ...]]) -> dict[str, float]:

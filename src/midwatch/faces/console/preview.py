@@ -1,6 +1,6 @@
 """Look at the console without a watch: ``python -m midwatch.faces.console.preview [MOOD] [--port N] [--token T]``.
 
-MOOD is one of empty, healthy, incident, asking, resolved, handsoff, blind, degraded, promises.
+MOOD is one of empty, healthy, incident, asking, resolved, handsoff, blind, degraded, promises, alerts.
 """
 
 from __future__ import annotations

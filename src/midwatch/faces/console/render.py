@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +13,11 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
-from midwatch.faces.console import alerts, budget_page, pages, words
+from midwatch.faces.console import alerts, alerts_page, budget_page, pages, words
 from midwatch.faces.console.foresight import Foresight
 from midwatch.faces.console.incident import incident_page
 from midwatch.faces.console.projection import JournalProjection
+from midwatch.faces.console.roster import Roster
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
 
@@ -39,6 +41,10 @@ _HEARD = {
     "resolve": "Resolve of {target} was ordered.",
     "autonomy": "The new level of {target} was ordered.",
     "note": "Noted.",
+    "swap_answer": "The answer to {target} was noted.",
+    "escalate": "Help for {target} was asked for: the next level is woken.",
+    "silence": "A silence was ordered.",
+    "unsilence": "The end of {target} was ordered.",
     "merge": "To make it part of {target} was ordered.",
     "split": "To open an incident of its own for a part of {target} was ordered.",
     "move": "To move a part of {target} was ordered.",
@@ -55,6 +61,7 @@ class Renderer:
         self._markdown = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
         self._env = environment()
         self._foresight = Foresight()
+        self._roster = Roster(watch.journal)
 
     def gave(self, verb: str, target: str, at: float) -> None:
         """A command was journaled; the page shows it as pending until state says that it was obeyed."""
@@ -116,6 +123,10 @@ class Renderer:
                 name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
             case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:
                 name, more = "budget.html", await self._budget(view, ident)
+            case ("alerts", ""):
+                name, more = "alerts.html", await asyncio.to_thread(alerts_page.alerts_page, view, self.watch, asked)
+            case ("oncall", ""):
+                name, more = "oncall.html", await self._roster.page(view.state, view.now)
             case ("actions", ""):
                 name, more = "actions.html", pages.actions_page(view)
             case ("postmortems", ""):
