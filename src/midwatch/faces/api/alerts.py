@@ -45,4 +45,4 @@ def add_alert_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> No
     @routes.get("/api/v1/senders", dependencies=read)
     async def senders() -> list[dict[str, Any]]:
         """What each integration sent since the start, and what was not taken and why."""
-        return alert_views.senders(watch.inbox.accepted, watch.inbox.dropped)
+        return watch.senders()

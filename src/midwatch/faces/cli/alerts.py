@@ -68,7 +68,7 @@ def listed(
             said = Text(row["name"] or row["summary"] or row["key"])
             since = clock_words(row["since_at"])
             table.add_row(
-                name, sev, since, str(row["count"]), place_of, Text(row["why"]), Text(row["key"], style="dim")
+                said, sev, since, str(row["count"]), place_of, Text(row["why"]), Text(row["key"], style="dim")
             )
         out.print(table if found["alerts"] else "No such alert.")
         if found["total"] > len(found["alerts"]):

@@ -19,9 +19,9 @@ from midwatch.core.oncall.by_hand import by_hand
 from midwatch.core.oncall.rota import rota
 from midwatch.core.turn import Turn
 from midwatch.faces.console.fake_alerts import fake_alerts
+from midwatch.faces.console.fake_history import tell_another, tell_history
 from midwatch.faces.console.fake_people import tell_people
 from midwatch.faces.console.fake_promises import fake_promises
-from midwatch.faces.console.fake_history import tell_another, tell_history
 from midwatch.faces.console.fake_story import fake_changes, fake_ledgers, fake_policy, tell_incident
 from midwatch.model import events as e
 from midwatch.model import signals as s
@@ -141,6 +141,10 @@ class FakeWatch:
             recorded = Recorded(len(self.journal.entries) + 1, max(at, self.state.at), event)
             self.journal.entries.append(recorded)
             self.state = fold(self.state, recorded)
+
+    @property
+    def head(self) -> Head:
+        return self.journal.head()
 
     def health(self) -> dict[str, Any]:
         return {

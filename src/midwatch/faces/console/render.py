@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.roster import Roster
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
+from midwatch.model.errors import JournalError
 
 TEMPLATES = Path(__file__).parent / "templates"
 PENDING_SECONDS = 60.0
@@ -152,7 +154,10 @@ class Renderer:
     async def _context(
         self, path: str, session: Session, said: tuple[str, str] | None, query: str = ""
     ) -> dict[str, Any]:
-        await self.projection.catch_up(self.watch.state.seq, self.watch.state)
+        with contextlib.suppress(
+            JournalError
+        ):  # the page then says that the journal cannot be read, and shows the rest
+            await self.projection.catch_up(self.watch.state.seq, self.watch.state)
         now = self.clock()
         view = pages.read_view(self.watch, self.projection, now)
         return {

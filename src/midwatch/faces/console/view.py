@@ -20,10 +20,6 @@ class JournalView(Protocol):
         """The seq of the last entry before ``at`` (unix seconds), 0 when there is none."""
         ...
 
-    def head(self) -> Any:
-        """The newest entry's ``seq``, ``hash`` and ``at``."""
-        ...
-
 
 class WatchView(Protocol):
     """A running watch as the pages see it. ``shell.run.Watch`` is one; ``faces.console.fakes.FakeWatch`` is another."""
@@ -39,6 +35,11 @@ class WatchView(Protocol):
 
     @property
     def journal(self) -> JournalView: ...
+
+    @property
+    def head(self) -> Any:
+        """The journal's newest entry that this process knows: ``seq``, ``hash`` and ``at``."""
+        ...
 
     @property
     def mode(self) -> str:
@@ -67,6 +68,10 @@ class WatchView(Protocol):
 
     def health(self) -> dict[str, Any]:
         """midwatch about itself. Any keys; ``degraded`` (sentences) is shown on every page when it is not empty."""
+        ...
+
+    def senders(self) -> list[dict[str, Any]]:
+        """What each system that sends alerts sent: ``source``, ``accepted``, ``dropped`` (why -> count)."""
         ...
 
     async def command(self, given: CommandGiven) -> Recorded:
