@@ -132,20 +132,23 @@ def _origin_errors(case: Case, per: float) -> dict[str, float]:
         return harm_by_entity(case, signals.ERRORS)
     subjects = case.world.series.index.subjects_by_signal.get(signals.ORIGIN_ERRORS, ())
     found = {s: case.excess(s, signals.ORIGIN_ERRORS, per) for s in subjects if kind_of(s) in BLAMEABLE}
-    for subject in case.world.series.index.subjects_by_signal.get(signals.UNANSWERED_ERRORS, ()):
-        caller, callee = split_edge(subject)
-        if kind_of(caller) == "service":
-            # The tracer blames a callee that never answered; make sure that it is not counted twice.
-            found[callee] = max(found.get(callee, 0.0), case.excess(subject, signals.UNANSWERED_ERRORS, per))
     if found:
+        for subject in case.world.series.index.subjects_by_signal.get(signals.UNANSWERED_ERRORS, ()):
+            caller, callee = split_edge(subject)
+            if kind_of(caller) == "service":
+                # The tracer blames a callee that never answered; make sure that it is not counted twice.
+                found[callee] = max(found.get(callee, 0.0), case.excess(subject, signals.UNANSWERED_ERRORS, per))
         return found
-    for service in case.services:
-        own = case.excess(service, signals.ERRORS, per)
-        passed_on = sum(
-            max(0.0, case.excess(edge_key(service, callee), signals.CALL_ERRORS, per))
-            for callee in case.world.callees.get(service, ())
+    for entity in case.world.entities:
+        if kind_of(entity) not in BLAMEABLE:
+            continue
+        # Who is down, and every store, is heard by its callers alone.
+        callers = [edge_key(caller, entity) for caller in case.world.callers.get(entity, ())]
+        calls = [edge_key(entity, callee) for callee in case.world.callees.get(entity, ())]
+        seen, passed_on = (
+            sum(max(0.0, case.excess(edge, signals.CALL_ERRORS, per)) for edge in edges) for edges in (callers, calls)
         )
-        found[service] = own - passed_on
+        found[entity] = max(case.excess(entity, signals.ERRORS, per), seen) - passed_on
     return found
 
 
@@ -159,16 +162,17 @@ def _time_blame(case: Case, per: float) -> dict[str, float]:
         return found
     if totals_only(case):
         return harm_by_entity(case, signals.TIME_MS)
-    for service in case.services:
-        requests, usual = (
-            case.sum(service, signals.REQUESTS, case.bad),
-            case.sum(service, signals.REQUESTS, case.normal),
-        )
-        if requests <= 0 or usual <= 0:
+    for entity in case.world.entities:
+        if kind_of(entity) not in BLAMEABLE:
             continue
-        own = case.excess(service, signals.TIME_MS, requests / usual)
-        calls = sum(_edge_time_excess(case, service, callee) for callee in case.world.callees.get(service, ()))
-        found[service] = own - max(0.0, calls)
+        requests = case.sum(entity, signals.REQUESTS, case.bad)
+        usual = case.sum(entity, signals.REQUESTS, case.normal)
+        if requests > 0 and usual > 0:
+            own = case.excess(entity, signals.TIME_MS, requests / usual)
+        else:  # a store tells nothing of itself
+            own = sum(_edge_time_excess(case, caller, entity) for caller in case.world.callers.get(entity, ()))
+        calls = sum(_edge_time_excess(case, entity, callee) for callee in case.world.callees.get(entity, ()))
+        found[entity] = own - max(0.0, calls)
     return found
 
 

@@ -20,10 +20,11 @@ from statistics import NormalDist
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from midwatch.core.diagnose.case import Case
 from midwatch.model.visit import Visit
-from midwatch.model.world import Floats
+from midwatch.model.world import Floats, Ints
 
 WANDERS: Final = 1.0  # standard deviation, in logits, of the share at a fork from one time to another
 NO_FORK: Final = 0.8  # of all steps; .80 to .87 in a fault-free minute of TrainTicket
@@ -35,6 +36,8 @@ NORMAL_GRID: Final = np.array([NormalDist().inv_cdf(float(q)) for q in GRID])
 BEGIN, END = "the beginning", "the end"
 
 Place = tuple[str, str, str]  # service, operation, step
+Shape = tuple[str, str, tuple[str, ...], tuple[str, ...]]  # service, operation, lines, calls
+Bools = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -70,20 +73,30 @@ def courses(case: Case) -> Courses:
         return Courses()
     times = case.world.series.times
     step = case.world.series.step_seconds
-    sides = [
-        [v for v in everything if times[w.start] <= v.at < times[w.stop - 1] + step] for w in (case.normal, case.bad)
-    ]
-    found = departures(*sides)
-    origins = [_origins(everything, side, found) for side in sides]
-    scale = len(sides[1]) / max(len(sides[0]), 1)
+    at = np.array([visit.at for visit in everything])
+    sides = [(at >= times[w.start]) & (at < times[w.stop - 1] + step) for w in (case.normal, case.bad)]
+    shapes, number = _shaped(everything)
+    warnings = frozenset(text for visit in everything for text in visit.warned)
+    counts = [np.bincount(number[side], minlength=len(shapes)) for side in sides]
+    found = _departures(shapes, counts[0], counts[1], warnings)
+    odd = _departing(shapes, found)[number]
+    origins = [_origins(everything, np.flatnonzero(side & odd)) for side in sides]
+    scale = counts[1].sum() / max(counts[0].sum(), 1)
     excess = {service: amount - scale * origins[0][service] for service, amount in origins[1].items()}
-    return Courses(found, {service: amount for service, amount in excess.items() if amount > 0})
+    return Courses(found, {service: float(amount) for service, amount in excess.items() if amount > 0})
 
 
-def departures(normal: Sequence[Visit], bad: Sequence[Visit]) -> tuple[Departure, ...]:
-    """Steps that no longer follow, and warnings that are new, by at least ``MIN_NATS``."""
-    (before_of, before), (now_of, now) = _counted(normal), _counted(bad)
-    warnings = {text for visit in (*normal, *bad) for text in visit.warned}
+def _shaped(visits: Sequence[Visit]) -> tuple[list[Shape], Ints]:
+    """Every way that a visit went, once, and which of them each visit is: there are few ways and many visits."""
+    known: dict[Shape, int] = {}
+    number = [known.setdefault((v.service, v.operation, v.lines, v.calls), len(known)) for v in visits]
+    return list(known), np.array(number, dtype=np.intp)
+
+
+def _departures(shapes: Sequence[Shape], normal: Ints, bad: Ints, warnings: frozenset[str]) -> tuple[Departure, ...]:
+    """Steps that no longer follow, and warnings that are new, by at least ``MIN_NATS``; ``normal`` and ``bad`` are how
+    many visits had each shape."""
+    (before_of, before), (now_of, now) = _counted(shapes, normal), _counted(shapes, bad)
     keys = [
         key for key in {**before, **now}
         if before_of[key[0]] >= MIN_VISITS and now_of[key[0]] >= MIN_VISITS and key[1] != END
@@ -104,9 +117,7 @@ def departures(normal: Sequence[Visit], bad: Sequence[Visit]) -> tuple[Departure
     return tuple(sorted(found, key=lambda d: (-d.nats, d.service, d.step, d.then)))
 
 
-def log_bayes(
-    k0: Floats, n0: Floats, k1: Floats, n1: Floats, gained: np.ndarray[tuple[int], np.dtype[np.bool_]]
-) -> Floats:
+def log_bayes(k0: Floats, n0: Floats, k1: Floats, n1: Floats, gained: Bools) -> Floats:
     """Log-likelihood ratio, in nats, of ``k1`` of ``n1`` after ``k0`` of ``n0``, shape (m,) each: that any part of the
     requests broke (``gained``: began to) against a share that stayed.
 
@@ -135,41 +146,53 @@ def _mean_likelihood(p: Floats, k: Floats, n: Floats) -> Floats:
     return np.asarray(top + np.log(np.exp(each - top[:, None]).mean(axis=1)))
 
 
-def _pairs(visit: Visit) -> set[tuple[str, str]]:
+def _pairs(shape: Shape) -> set[tuple[str, str]]:
     """What followed what, each pair once."""
+    _, _, lines, calls = shape
     found: set[tuple[str, str]] = set()
-    for chain in (visit.lines, visit.calls):
+    for chain in (lines, calls):
         found.update(zip((BEGIN, *chain), (*chain, END), strict=True))
     return found
 
 
-def _counted(visits: Iterable[Visit]) -> tuple[Counter[Place], Counter[tuple[Place, str]]]:
+def _counted(shapes: Sequence[Shape], times: Ints) -> tuple[Counter[Place], Counter[tuple[Place, str]]]:
     """Visits that came to a place, and those that went on from it to the next step."""
     came: Counter[Place] = Counter()
     went: Counter[tuple[Place, str]] = Counter()
-    for visit in visits:
-        pairs = _pairs(visit)
+    for shape, count in zip(shapes, times.tolist(), strict=True):
+        if not count:
+            continue
+        pairs = _pairs(shape)
         for step in {step for step, _ in pairs}:
-            came[visit.service, visit.operation, step] += 1
+            came[shape[0], shape[1], step] += count
         for step, then in pairs:
-            went[(visit.service, visit.operation, step), then] += 1
+            went[(shape[0], shape[1], step), then] += count
     return came, went
 
 
-def _departs(visit: Visit, known: Iterable[Departure]) -> bool:
-    pairs = _pairs(visit)
+def _departing(shapes: Sequence[Shape], found: Iterable[Departure]) -> Bools:
+    """Which shapes depart."""
+    known: dict[tuple[str, str], list[Departure]] = {}
+    for departure in found:
+        known.setdefault((departure.service, departure.operation), []).append(departure)
+    return np.array([_departs(shape, known.get((shape[0], shape[1]), ())) for shape in shapes], dtype=bool)
+
+
+def _departs(shape: Shape, known: Iterable[Departure]) -> bool:
+    if not known:
+        return False
+    pairs = _pairs(shape)
     steps = {step for step, _ in pairs}
     return any(d.step in steps and ((d.step, d.then) in pairs) != d.lost for d in known)
 
 
-def _origins(everything: Sequence[Visit], side: Iterable[Visit], found: Iterable[Departure]) -> Counter[str]:
-    """Requests that depart, by the service that is the deepest to do so; a request counts once per service."""
-    known: dict[tuple[str, str], list[Departure]] = {}
-    for departure in found:
-        known.setdefault((departure.service, departure.operation), []).append(departure)
-    odd = [v for v in side if _departs(v, known.get((v.service, v.operation), ()))]
-    explained = {id(above) for visit in odd for above in _callers(everything, visit)}
-    return Counter(service for service, _ in {(v.service, v.trace_id) for v in odd if id(v) not in explained})
+def _origins(everything: Sequence[Visit], odd: Ints) -> Counter[str]:
+    """Requests that depart, by the service that is the deepest to do so; a request counts once per service. ``odd`` are the
+    places of the visits that depart."""
+    departing = [everything[place] for place in odd.tolist()]
+    explained = {id(above) for visit in departing for above in _callers(everything, visit)}
+    left = {(v.service, v.trace_id) for v in departing if id(v) not in explained}
+    return Counter(service for service, _ in left)
 
 
 def _callers(everything: Sequence[Visit], visit: Visit) -> Iterator[Visit]:
