@@ -1,10 +1,10 @@
 """How often do the detectors cry on healthy data, and how soon on a rise? Writes Markdown tables (``--out FILE`` keeps the
-raw numbers as JSON). The shift is called as the loop calls it: with its floor, and sustained.
+raw numbers as JSON). Every detector is called as the loop calls it.
 
-    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--seed 1] [--out docs/results/null_rates.json]
+    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--days 14] [--seed 1] [--out docs/results/null_rates.json]
 
 A look is one series at one tick; looks that fire within a minute of each other are one false alarm, as they are one finding.
-The month is 518,400 ticks of 5 s.
+The month is 518,400 ticks of 5 s. Habits look once a minute and are told by the week.
 """
 
 from __future__ import annotations
@@ -16,68 +16,103 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from null_data import DAY_MINUTES, failures, levels, rates, reports, used
 
+from midwatch.core.detect import bursts as logs
+from midwatch.core.detect import shapes as traces
+from midwatch.core.detect.dead import silent
 from midwatch.core.detect.drop import drops
+from midwatch.core.detect.habits import THRESHOLD as UNUSUAL
+from midwatch.core.detect.habits import THRESHOLD_AT_FIRST
+from midwatch.core.detect.novelty import LEARN, blank, step
 from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
 from midwatch.core.detect.symptoms import MIN_RISE, MIN_RISE_INSIDE
+from midwatch.core.detect.trend import HORIZON_SECONDS, WINDOW, trends
 
-Arrays = tuple[np.ndarray, np.ndarray]
+Fires = Callable[..., np.ndarray]
 TICKS_PER_MONTH = 518_400
+MINUTES_PER_WEEK = 10_080
 MINUTE = 12  # ticks
 
 
-def ar1(rng: np.random.Generator, rows: int, steps: int, phi: float) -> np.ndarray:
-    level = np.zeros((rows, steps))
-    for step in range(1, steps):
-        level[:, step] = phi * level[:, step - 1] + rng.normal(0, np.sqrt(1 - phi * phi), rows)
-    return level
-
-
-def counts(rng: np.random.Generator, rate: np.ndarray, share: np.ndarray) -> Arrays:
-    total = rng.poisson(rate).astype(float)
-    return rng.binomial(total.astype(int), np.clip(share, 0, 0.5)).astype(float), total
-
-
-def worlds(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str, Arrays]]:
-    ones = np.ones((rows, steps))
-    yield "white, 50/step, 0.2 % fail", counts(rng, 50 * ones, 0.002 * ones)
-    yield "white, 50/step, 2 % fail", counts(rng, 50 * ones, 0.02 * ones)
-    yield "AR(.5) share around 1 %", counts(rng, 50 * ones, 0.01 * np.exp(0.3 * ar1(rng, rows, steps, 0.5)))
-    yield "AR(.9) share around 1 %", counts(rng, 50 * ones, 0.01 * np.exp(0.3 * ar1(rng, rows, steps, 0.9)))
-    yield "log-normal traffic, 0.5 % fail", counts(rng, 50 * rng.lognormal(0, 0.5, (rows, steps)), 0.005 * ones)
-    day = 1 + 0.5 * np.sin(np.arange(steps) / 200)
-    yield "seasonal traffic, 0.5 % fail", counts(rng, 50 * ones * day, 0.005 * ones)
-    yield "low counts, 2/step, 0.5 % fail", counts(rng, 2 * ones, 0.005 * ones)
-    yield "low counts, 0.3/step, 2 % fail", counts(rng, 0.3 * ones, 0.02 * ones)
-
-
-def alarms(data: Arrays, fires: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> tuple[int, int]:
-    bad, total = data
-    last = np.full(total.shape[0], -MINUTE - 1)
+def alarms(data: tuple[np.ndarray, ...], fires: Fires, window: int = HISTORY, every: int = 1) -> tuple[int, int]:
+    """(false alarms, looks) of a detector that sees the newest ``window`` steps, asked at ``every`` tick."""
+    rows, steps = data[0].shape
+    last = np.full(rows, -MINUTE - 1)
     false, looks = 0, 0
-    for end in range(20, total.shape[1] + 1):
-        first = max(0, end - HISTORY)
-        now = fires(bad[:, first:end], total[:, first:end])
+    for end in range(min(20, steps) if window == HISTORY else window, steps + 1, every):
+        now = fires(*(part[:, max(0, end - window) : end] for part in data))
         false += int((now & (last < end - MINUTE)).sum())
         last[now] = end
-        looks += total.shape[0]
+        looks += rows
     return false, looks
 
 
-def rises(floor: float, sure: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def hit(rows: int, found: np.ndarray) -> np.ndarray:
+    flags = np.zeros(rows, dtype=bool)
+    flags[found] = True
+    return flags
+
+
+def rises(floor: float, sure: float) -> Fires:
     def fires(bad: np.ndarray, total: np.ndarray) -> np.ndarray:
         found = shift(bad, total, floor=floor, sustained=True)
-        hit = np.zeros(total.shape[0], dtype=bool)
-        hit[found.fired(np.maximum(floor, 0.5 * found.before), sure)] = True
-        return hit
+        return hit(len(total), found.fired(np.maximum(floor, 0.5 * found.before), sure))
 
     return fires
 
 
 def falls(bad: np.ndarray, total: np.ndarray) -> np.ndarray:
-    hit = np.zeros(total.shape[0], dtype=bool)
-    hit[drops(total)[0]] = True
-    return hit
+    return hit(len(total), drops(total)[0])
+
+
+def complains(lines: np.ndarray) -> np.ndarray:
+    return hit(len(lines), logs.bursts(lines).rows)
+
+
+def reshapes(calls: np.ndarray, requests: np.ndarray) -> np.ndarray:
+    return hit(len(calls), traces.shapes(calls, requests).rows)
+
+
+def fills(share: np.ndarray) -> np.ndarray:
+    return hit(len(share), trends(share, HORIZON_SECONDS / 5).rows)
+
+
+def dies(values: np.ndarray) -> np.ndarray:
+    return hit(len(values), silent(values, np.arange(len(values)) // 4))
+
+
+def fast(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str, str, int, int]]:
+    """(data, detector, false alarms, looks) of everything that is asked at every tick."""
+    for name, data in failures(rng, rows, steps):
+        yield name, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
+        yield name, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
+        yield name, "traffic drop", *alarms(data, falls)
+    for name, factor in rates(rng, rows, steps):
+        lines = rng.poisson(2 * factor).astype(float)
+        yield name, "log burst", *alarms((lines,), complains, logs.WIDTH + logs.HISTORY)
+        requests = rng.poisson(50, factor.shape).astype(float)
+        calls = rng.poisson(requests * factor).astype(float)
+        yield name, "shape", *alarms((calls, requests), reshapes, traces.WIDTH + traces.HISTORY)
+    for name, share in used(rng, rows, steps):
+        yield name, "trend", *alarms((share,), fills, WINDOW, every=4)
+    for name, values in reports(rng, rows, steps):
+        yield f"reported {name}", "lost signal", *alarms((values,), dies, WINDOW)
+
+
+def habits(values: np.ndarray) -> list[tuple[float, list[int]]]:
+    """(threshold, false alarms in each whole week): the first holds the hours in which it says nothing."""
+    state, weeks = blank(len(values)), range(values.shape[1] // MINUTES_PER_WEEK)
+    begins = np.zeros_like(values)
+    for column in range(values.shape[1]):
+        state, _, begins[:, column] = step(state, values[:, column], 60.0 * column)
+    first_day = np.arange(values.shape[1]) < DAY_MINUTES
+    found = []
+    for threshold in (1.0, 2.0, UNUSUAL):
+        alarm = begins >= np.where(first_day, THRESHOLD_AT_FIRST, threshold)
+        each = [int(alarm[:, w * MINUTES_PER_WEEK :][:, :MINUTES_PER_WEEK].sum()) for w in weeks]
+        found.append((threshold, each))
+    return found
 
 
 def delays(
@@ -89,9 +124,9 @@ def delays(
         share = np.where(np.arange(HISTORY + 40) < HISTORY, 0.002, to)
         bad = rng.binomial(total.astype(int), share).astype(float)
         first = np.full(rows, np.inf)
-        for step in range(1, 41):
-            fired = fires(bad[:, step : HISTORY + step], total[:, step : HISTORY + step])
-            first = np.where(fired & np.isinf(first), step, first)
+        for tick in range(1, 41):
+            fired = fires(bad[:, tick : HISTORY + tick], total[:, tick : HISTORY + tick])
+            first = np.where(fired & np.isinf(first), tick, first)
         half, most = (float(np.quantile(first, q, method="higher")) for q in (0.5, 0.9))
         yield {
             "rate_per_second": rate / 5,
@@ -105,39 +140,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=2000)
     parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--days", type=int, default=14)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--out", type=pathlib.Path)
     options = parser.parse_args()
-    detectors = {
-        "error shift at an entry (1 %)": rises(MIN_RISE, THRESHOLD),
-        "error shift inside (3 %)": rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE),
-        "traffic drop": falls,
-    }
     raw = []
     print("| healthy data | detector | looks | false alarms | per series and month |\n|---|---|---|---|---|")
-    for name, data in worlds(np.random.default_rng(options.seed), options.rows, options.steps):
-        for detector, fires in detectors.items():
-            started = time.perf_counter()
-            false, looks = alarms(data, fires)
-            monthly = false / looks * TICKS_PER_MONTH
-            bound = f"{monthly:.3g}" if false else f"< {3 / looks * TICKS_PER_MONTH:.2g} (95 %)"
-            print(f"| {name} | {detector} | {looks:,} | {false} | {bound} |", flush=True)
-            raw.append(
-                {
-                    "data": name,
-                    "detector": detector,
-                    "looks": looks,
-                    "false": false,
-                    "seconds": time.perf_counter() - started,
-                }
-            )
+    started = time.perf_counter()
+    for name, detector, false, looks in fast(np.random.default_rng(options.seed), options.rows, options.steps):
+        monthly = false / looks * TICKS_PER_MONTH
+        bound = f"{monthly:.3g}" if false else f"< {3 / looks * TICKS_PER_MONTH:.2g} (95 %)"
+        print(f"| {name} | {detector} | {looks:,} | {false} | {bound} |", flush=True)
+        raw.append({"data": name, "detector": detector, "looks": looks, "false": false})
+    seconds = time.perf_counter() - started
+    print(
+        f"\n| healthy data, a value a minute, from minute {LEARN} on | deviations | false alarms by week | per series-week |"
+    )
+    print("|---|---|---|---|")
+    weekly = []
+    for name, minutes in levels(np.random.default_rng(options.seed), options.rows, options.days * 1440):
+        for threshold, each in habits(minutes):
+            share = each[-1] / options.rows
+            bound = f"{share:.3g}" if each[-1] else f"< {3 / options.rows:.2g} (95 %)"
+            print(f"| {name} | {threshold:g} | {', '.join(map(str, each))} of {options.rows:,} | {bound} |", flush=True)
+            weekly.append({"data": name, "threshold": threshold, "false_by_week": each, "series": options.rows})
     print("\n| requests/s | failing, from 0.2 % | seen after steps (median) | 90 % |\n|---|---|---|---|")
-    onset = list(delays(np.random.default_rng(options.seed), 1000, detectors["error shift at an entry (1 %)"]))
+    onset = list(delays(np.random.default_rng(options.seed), 1000, rises(MIN_RISE, THRESHOLD)))
     for row in onset:
         half, most = (f"{row[k]:.0f}" if row[k] else "not within 40" for k in ("median_steps", "p90_steps"))
         print(f"| {row['rate_per_second']:g} | {row['to']:.0%} | {half} | {most} |", flush=True)
     if options.out:
-        options.out.write_text(json.dumps({"seed": options.seed, "rows": raw, "onset": onset}, indent=1))
+        kept = {"seed": options.seed, "seconds": seconds, "rows": raw, "habits": weekly, "onset": onset}
+        options.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

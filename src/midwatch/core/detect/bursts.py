@@ -3,7 +3,7 @@
 The newest ``WIDTH`` steps are held against up to ``HISTORY`` before them: log-likelihood ratio of "its own rate" against
 "the rate of the history", divided by the history's index of dispersion, because complaints come in bursts. A row that was
 never written before counts as half a line in the whole history. It must be ``FACTOR`` times as often, ``MIN_LINES`` lines,
-written in two steps at least and still going on.
+more than ever in three of the steps, and still going on.
 
 What is found opens no incident: a new error line is a lead, and after a deploy an ordinary one.
 
@@ -59,8 +59,9 @@ def bursts(counts: Floats) -> Bursts:
     with np.errstate(divide="ignore", invalid="ignore"):
         spread = np.clip(np.nan_to_num(history.var(axis=1) / before, nan=1.0), 1.0, None)
         likelihood = WIDTH * (now * np.log(np.maximum(now, 1e-9) / rate) - now + rate) / spread
-    going = (newest[:, -2:] > 0).any(axis=1) & ((newest > 0).sum(axis=1) >= 2)
-    loud = (newest.sum(axis=1) >= MIN_LINES) & (now >= FACTOR * rate) & (now > history.max(axis=1))
+    going = (newest[:, -2:] > 0).any(axis=1)
+    above = (newest > history.max(axis=1)[:, None]).sum(axis=1) >= 3
+    loud = (newest.sum(axis=1) >= MIN_LINES) & (now >= FACTOR * rate) & above
     rows = np.flatnonzero(going & loud & (likelihood >= THRESHOLD))
     return Bursts(rows, now[rows], before[rows], likelihood[rows])
 

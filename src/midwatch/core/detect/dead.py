@@ -28,7 +28,7 @@ from midwatch.model.entity import kind_of, name_of
 from midwatch.model.findings import Finding
 from midwatch.model.world import Floats, Ints
 
-LONGER: Final = 3.0
+LONGER: Final = 4.0
 MIN_SILENT: Final = 12
 MIN_SEEN: Final = 6
 MOST: Final = 20  # findings at once

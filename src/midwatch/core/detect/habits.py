@@ -2,8 +2,9 @@
 
 Minute by minute the loop remembers of every service, store, queue and host how much it was asked, how long it took and what
 it used (``novelty.py``: all values seen, their recent means, the time of day). A series is out of its habits when it is
-``THRESHOLD`` standard deviations from all of that, and until it is less than half of it, or has been there so long that it
-is a habit. Nothing is said in the first hours. While an incident is open nothing is learned: an outage is no habit.
+``THRESHOLD`` standard deviations from all of that (more on the first day), and until it is less than half of it, or has
+been there so long that it is a habit. Nothing is said in the first hours. While an incident is open nothing is learned: an
+outage is no habit.
 
 The memory lives with the process: a restart forgets it, and then nothing is said for hours again. What is found opens no
 incident: twice the traffic is news and no harm.
@@ -32,6 +33,8 @@ MINUTE: Final = 60.0
 MAX_MINUTES: Final = 2  # looked at in one turn: after a pause it catches up over the next ones
 MAX_ROWS: Final = 40_000
 THRESHOLD: Final = 3.0
+THRESHOLD_AT_FIRST: Final = 5.0  # until a whole day was seen
+DAY: Final = 86400.0
 MOST: Final = 20  # findings at once, the oddest
 MEAN_MS: Final = "mean_ms"
 KINDS: Final = frozenset({"service", "database", "cache", "queue", "host", "proxy", "external"})
@@ -47,6 +50,8 @@ JUDGED: Final = (
     signals.QUEUE_DEPTH,
     signals.SESSIONS_BLOCKED,
 )
+# What is multiplied rather than added to: twice as much is as far from half as much.
+SCALED: Final = frozenset({signals.REQUESTS, MEAN_MS, signals.MEMORY_BYTES, signals.QUEUE_DEPTH})
 WORDS: Final = {signals.REQUESTS: "requests/s", MEAN_MS: "ms per request"}
 
 
@@ -83,7 +88,7 @@ def out_of_habit(turn: Turn) -> Iterator[Finding]:
             entity=subject,
             since_at=float(habits.since_at[row]),
             value=value,
-            baseline=float(habits.novelty.values.mean[row]),
+            baseline=_unscaled(signal, float(habits.novelty.values.mean[row])),
             unit=signals.UNITS.get(signal, "ms") if signal != signals.REQUESTS else "requests/s",
             detail=f"{value:.4g} {word} at {name_of(subject)}: {odd:.1f} deviations from anything in {hours:.0f} hours",
         )
@@ -91,20 +96,29 @@ def out_of_habit(turn: Turn) -> Iterator[Finding]:
 
 def _learned(habits: Habits, world: World, at: float) -> Habits:
     values = _minute(habits.keys, world, at)
-    novelty, found, begins = step(habits.novelty, values, at)
+    novelty, found, begins = step(habits.novelty, _scaled(habits.keys, values), at)
     return _judged(replace(habits, novelty=novelty, seen_until=at + MINUTE), values, found, begins, at)
 
 
 def _looked(habits: Habits, world: World, at: float) -> Habits:
     values = _minute(habits.keys, world, at)
-    found = score(habits.novelty, values, at)
+    found = score(habits.novelty, _scaled(habits.keys, values), at)
     return _judged(replace(habits, seen_until=at + MINUTE), values, found, found, at)
 
 
 def _judged(habits: Habits, values: Floats, found: Floats, begins: Floats, at: float) -> Habits:
-    odd = np.where((begins >= THRESHOLD) | ((habits.odd > 0) & (found >= THRESHOLD / 2)), found, 0.0)
+    young = ~(at - habits.novelty.daily.first_at >= DAY)
+    odd = np.where(
+        (begins >= np.where(young, THRESHOLD_AT_FIRST, THRESHOLD)) | ((habits.odd > 0) & (found >= THRESHOLD / 2)),
+        found,
+        0.0,
+    )
     since = np.where((odd > 0) & (habits.odd <= 0), at, habits.since_at)
     return replace(habits, odd=odd, since_at=since, value=values)
+
+
+def _unscaled(signal: str, value: float) -> float:
+    return math.expm1(value) / MINUTE if signal in SCALED else value
 
 
 def _minute(keys: tuple[tuple[str, str], ...], world: World, at: float) -> Floats:
@@ -130,6 +144,12 @@ def _minute(keys: tuple[tuple[str, str], ...], world: World, at: float) -> Float
         if row is not None:
             found[number] = sums[row] / MINUTE if signal == signals.REQUESTS else means[row]
     return found
+
+
+def _scaled(keys: tuple[tuple[str, str], ...], values: Floats) -> Floats:
+    scaled = np.array([signal in SCALED for _, signal in keys], dtype=bool)
+    with np.errstate(invalid="ignore"):
+        return np.where(scaled, np.log1p(np.maximum(values, 0.0) * MINUTE), values)
 
 
 def _with_room(habits: Habits | None, world: World) -> Habits:

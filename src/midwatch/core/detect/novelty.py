@@ -20,7 +20,7 @@ value: it is neither new nor remembered.
 >>> values = np.tile(np.sin(np.arange(400)), (1, 1)); values[0, 300:] += 3
 >>> score = novelty(values, np.arange(400) * 60.0)
 >>> bool((score[0, LEARN:300] < 0.3).all()), round(float(score[0, 300:340].max()), 1)
-(True, 3.4)
+(True, 3.1)
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from midwatch.core.detect.spans import distance, nothing_seen, see
 from midwatch.core.habits import Moments, Novelty, Spans, each_array
 from midwatch.model.world import Floats, Ints
 
-DELAY: Final = 36
-HOLD: Final = 100
-STRONGER: Final = 1.3
+DELAY: Final = 24
+HOLD: Final = 125
+STRONGER: Final = 1.75
 LEARN: Final = 150
 MOST: Final = 100.0  # deviations: a series that never moved, and then does
 

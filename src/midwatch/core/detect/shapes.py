@@ -3,8 +3,8 @@
 The newest ``WIDTH`` steps are held against up to ``HISTORY`` before them: a caller that asks three times where it asked
 once (an N+1 query, retries), that no longer asks at all (a branch that is skipped, a cache that now answers), or that asks
 somebody new. The score is the Poisson log-likelihood ratio of the calls, given the caller's requests, divided by the index
-of dispersion of the history around its own ratio: routes of different shapes mix differently from step to step. Two thirds
-of the newest steps must lie on the same side of ``FACTOR``.
+of dispersion of as wide blocks of the history: routes of different shapes mix differently from minute to minute. And either
+half of the newest steps must lie ``FACTOR`` times beyond all blocks of the history.
 
 What is found opens no incident: it is what a deploy may do on purpose.
 
@@ -13,6 +13,7 @@ Null rates: docs/detectors.md.
 >>> requests = np.full((2, 90), 50.0); calls = requests.copy(); calls[0, -12:] *= 3
 >>> [int(row) for row in shapes(calls, requests).rows]
 [0]
+
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from midwatch.model.world import Floats, Ints
 WIDTH: Final = 12
 HISTORY: Final = 120
 MIN_HISTORY: Final = 48
-FACTOR: Final = 1.5
+FACTOR: Final = 2.0
 MIN_CALLS: Final = 30.0  # expected or seen in the newest steps
 THRESHOLD: Final = 18.0  # nats
 MOST: Final = 20  # findings at once, the surest
@@ -53,21 +54,30 @@ def shapes(calls: Floats, requests: Floats) -> Shapes:
     steps = calls.shape[1]
     if steps < WIDTH + MIN_HISTORY:
         return Shapes(np.empty(0, dtype=np.intp), np.empty(0), np.empty(0), np.empty(0))
-    past, new = slice(max(0, steps - WIDTH - HISTORY), steps - WIDTH), slice(steps - WIDTH, steps)
-    asked, served = calls[:, past].sum(axis=1), requests[:, past].sum(axis=1)
+    blocks = (min(steps, WIDTH + HISTORY) // WIDTH) * WIDTH
+    asked, served = (part[:, steps - blocks :].reshape(len(part), -1, WIDTH).sum(axis=2) for part in (calls, requests))
+    seen, usual, mine = asked[:, -1], asked[:, :-1].sum(axis=1), served[:, :-1].sum(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = np.maximum(asked, 0.5) / served
-        usual = ratio[:, None] * requests[:, past]
-        spread = np.clip(((calls[:, past] - usual) ** 2).sum(axis=1) / np.maximum(usual.sum(axis=1), 1e-9), 1.0, None)
-        seen, expected = calls[:, new].sum(axis=1), ratio * requests[:, new].sum(axis=1)
+        ratio = np.maximum(usual, 0.5) / mine
+        expected = ratio * served[:, -1]
+        apart = (asked[:, :-1] - ratio[:, None] * served[:, :-1]) ** 2
+        spread = np.clip(apart.sum(axis=1) / np.maximum(ratio * mine, 1e-9), 1.0, None)
         likelihood = (seen * np.log(np.maximum(seen, 1e-9) / expected) - seen + expected) / spread
-        each = calls[:, new] / (ratio[:, None] * requests[:, new])
-    enough = (served > 0) & (np.maximum(seen, expected) >= MIN_CALLS) & (requests[:, past] > 0).any(axis=1)
-    more = (seen >= FACTOR * expected) & ((each >= FACTOR).sum(axis=1) * 3 >= 2 * WIDTH)
-    fewer = (seen * FACTOR <= expected) & ((each * FACTOR <= 1).sum(axis=1) * 3 >= 2 * WIDTH)
+        each = np.where(served > 0, asked / served, np.nan)
+        most, least = np.fmax.reduce(each[:, :-1], axis=1), np.fmin.reduce(each[:, :-1], axis=1)
+        half = _halves(calls[:, -WIDTH:], requests[:, -WIDTH:])
+        more = (half >= FACTOR * np.maximum(most, ratio)[:, None]).all(axis=1)
+        fewer = (half * FACTOR <= np.minimum(least, ratio)[:, None]).all(axis=1)
+    enough = (mine > 0) & (np.maximum(seen, expected) >= MIN_CALLS)
     rows = np.flatnonzero(enough & (more | fewer) & (np.nan_to_num(likelihood) >= THRESHOLD))
-    now = seen[rows] / np.maximum(requests[rows][:, new].sum(axis=1), 1.0)
-    return Shapes(rows, now, asked[rows] / served[rows], likelihood[rows])
+    return Shapes(rows, seen[rows] / served[rows, -1], usual[rows] / mine[rows], likelihood[rows])
+
+
+def _halves(calls: Floats, requests: Floats) -> Floats:
+    """Calls per request in either half of the steps, shape (rows, 2); NaN where nothing was asked for."""
+    halves = (part.reshape(len(part), 2, -1).sum(axis=2) for part in (calls, requests))
+    made, asked = halves
+    return np.where(asked > 0, made / np.maximum(asked, 1e-9), np.nan)
 
 
 def trace_shapes(turn: Turn) -> Iterator[Finding]:
