@@ -21,6 +21,7 @@ from midwatch.core.slo.tiers import GUARDED
 
 PARTS = {
     "false_pages": (cases.false_pages, 30),
+    "habits": (cases.habits, 40),
     "outages": (cases.outages, 300),
     "formulas": (cases.against_formulas, 300),
     "sequential_finds": (cases.sequential_finds, 2000),
@@ -87,7 +88,16 @@ def page(found: dict[str, list[Row]]) -> str:
     out += ["## What a tier will do, by arithmetic", "", FORMULAS_HEAD, "", *_formula_table(), ""]
     out += ["## False pages", "", FALSE_HEAD, "", "![false pages over traffic](slo/false_pages.svg)", ""]
     out += _table(
-        ("requests/min", "errors", "policy", "months", "pages", "per 30 days (95 %)", "tickets per 30 days"),
+        (
+            "requests/min",
+            "errors",
+            "policy",
+            "months",
+            "pages",
+            "per 30 days (95 %)",
+            "in the first 30 days",
+            "tickets per 30 days",
+        ),
         [
             (
                 f"{r['per_minute']:,g}",
@@ -96,9 +106,29 @@ def page(found: dict[str, list[Row]]) -> str:
                 r["months"],
                 r["pages"],
                 f"{r['per_30_days']:.2f} ({r['low']:.2f} to {r['high']:.2f})",
+                f"{r['first_month']:.2f}",
                 f"{r['tickets_per_30_days']:.2f}",
             )
             for r in found["false_pages"]
+        ],
+    )
+    out += ["## What a habit of clumps costs", "", HABITS_HEAD, ""]
+    out += _table(
+        (
+            "requests/min",
+            "errors",
+            "one by one: median, 90 %",
+            "in clumps: median, 90 %",
+            "failures that come together",
+        ),
+        [
+            (
+                f"{one['per_minute']:,g}",
+                f"{one['error_ratio']:.0%}",
+                *(f"{_number(r['median_minutes'])}, {_number(r['minutes_90'])}" for r in (one, two)),
+                f"{two['habit']:,.0f}",
+            )
+            for one, two in zip(found["habits"][::2], found["habits"][1::2], strict=True)
         ],
     )
     out += ["## A total outage", "", OUTAGE_HEAD, "", "![failures until a page](slo/outages.svg)", ""]
@@ -157,9 +187,10 @@ def page(found: dict[str, list[Row]]) -> str:
     )
     out += ["## The sequential test", "", SEQUENTIAL_HEAD, ""]
     out += _table(
-        ("errors", "runs", "median, min", "90 %, min", "under 15 min", "within 2 h"),
+        ("errors before", "errors", "runs", "median, min", "90 %, min", "under 15 min", "within 2 h"),
         [
             (
+                r["errors"],
                 f"{r['error_ratio']:.1%}",
                 r["runs"],
                 _number(r["median_minutes"]),
@@ -172,12 +203,13 @@ def page(found: dict[str, list[Row]]) -> str:
     )
     out += [QUIET_HEAD, ""]
     out += _table(
-        ("healthy data", "weeks", "dispersion", "false wake-ups per week (95 %)", "without the dispersion"),
+        ("healthy data", "weeks", "dispersion", "together", "false wake-ups per week (95 %)", "without both"),
         [
             (
                 r["data"],
                 r["weeks"],
                 f"{r['dispersion']:.2f}",
+                f"{r['habit']:.1f}",
                 f"{r['per_week']:.3f} ({r['per_week_low']:.3f} to {r['per_week_high']:.3f})",
                 f"{r['per_week_untempered']:.3f}",
             )
@@ -245,26 +277,31 @@ HEAD = """# Alerts, the sequential test and forecasts, measured
 `python benchmarks/slo_alerts.py --out docs/results` writes this page, its plots and the raw numbers in [slo/](slo/).
 Everything is simulated: Poisson traffic, a promise of 99.9 % over 30 days. How the alerts work: [alerts.md](../alerts.md).
 
-- *guarded*: midwatch's default. Four tiers, at least 5 failures in the long window, tickets 2.33 standard errors above
-  their threshold, and the outage rule.
+- *guarded*: midwatch's default. Four tiers, at least 5 failures in the long window (or 5 clumps of them), tickets 2.33
+  standard errors above their threshold, and the outage rule.
 - *textbook*: the same four tiers and nothing else (Site Reliability Workbook, chapter 5).
 - *averaged ratios*: the textbook with every window as the mean of 5-minute ratios, as some generators record long windows.
 """
 FORMULAS_HEAD = """At 100 requests a minute, with the guards; `midwatch slo alerts NAME` prints it for a promise and its own
 traffic. Time to fire, to fall silent after the errors stop, and the share of the period's budget spent at firing."""
 FALSE_HEAD = """Errors at half of what the budget bears, so that nobody should be woken; looked at every minute. Allowed: one
-page in 30 days. *In clumps*: 5 % of the requests fail for 5 minutes on average, and nothing fails between: the mean is
-within the budget, but a clump of 20 minutes does spend the 2 % of it that the fast tier is there to tell. The guards
-answer chance, not such clumps: where a service has them, a tier that is switched off or a `for` does."""
+page in 30 days. *In clumps*: 5 % of the requests fail for 5 minutes on average, twenty times a week, and nothing fails
+between: the mean is within the budget, but a clump of 20 minutes does spend the 2 % of it that the fast tier is there to
+tell. A month of history goes before what is counted here; what that first month brought, while a service's clumps are not
+known for a week and then better every day, stands beside it."""
+HABITS_HEAD = """What it costs that failures which usually come together count as one: minutes until a real incident
+pages, at a service with a month of such clumps behind it and at one without. An outage in which half of the requests fail
+or more pages by the outage rule as soon as ever."""
 OUTAGE_HEAD = """From one moment on everything fails, after 6.5 hours at half the budget's errors; counted in steps of 10 s
 and looked at as often. Failures cannot be told apart within a step, so from about 30 requests a minute on the fifth and the
 seventh arrive together: "within 6 failures" then means "at the first look after the fifth". An outage that begins within a
 step shows as a part of it; less than half of a step is not called an outage before the next one."""
-SEQUENTIAL_HEAD = """100 requests a minute, steps of 10 s, from no suspicion. It wakes the agent and never people. The
-recipe for people needs 3.6 hours for 1 % of errors (slow tier, above)."""
+SEQUENTIAL_HEAD = """100 requests a minute, steps of 10 s, from no suspicion, after a month at half the budget's errors: one
+by one, or in the clumps described above. It wakes the agent and never people. The recipe for people needs 3.6 hours for
+1 % of errors (slow tier, above)."""
 QUIET_HEAD = """Not wanted on healthy data; at most one a week is allowed. *Dispersion* is what the test measured on the
-three days before, and divides its evidence by. The last row is no null: each clump is some 25 failures in 5 minutes, and
-about half of them are looked into; who has such a habit switches the test off (`alerts: {wake: false}`)."""
+three days before, and divides its evidence by; *together* is how many failures came together in one hour of fifty of the
+month before, and count as one. The last row is the clumps described above."""
 FORECAST_HEAD = """Sixty days of history, the question asked at day 60, promises around the edge of their budget (0.5 to 1.5
 times what it bears; those already spent left out). "Not within the period" is an answer, and right when it comes so: where
 nearly every future gives that answer the interval holds it nearly always, which is why the second column breaks ties

@@ -9,8 +9,9 @@ from typing import Any, Final
 from midwatch.core.memory import Ledger, Memory
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.budget import Budget, budgets
+from midwatch.core.slo.clumps import habit_of
 from midwatch.core.slo.formulas import gone_seconds, table
-from midwatch.core.slo.tiers import AlertPolicy, in_force
+from midwatch.core.slo.tiers import AlertPolicy, counts_events, in_force
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import SLOW_BURN, Finding
 from midwatch.model.slo import Slo
@@ -49,23 +50,30 @@ def promise(state: State, memory: Memory, now: float, name: str) -> dict[str, An
             if any(state.findings[f].slo == slo.name for f in i.findings if f in state.findings)
         ],
         "per_minute": usual,
-        "alerts": alerts(slo, policy, usual),
+        "alerts": alerts(slo, policy, usual, habit(slo, ledger, now)),
     }
 
 
-def alerts(slo: Slo, policy: AlertPolicy, usual: float | None) -> dict[str, Any]:
-    """The table of detection, reset and budget spent. ``usual``: requests a minute, None when nobody knows."""
-    rows = table(slo, policy, usual)
+def alerts(slo: Slo, policy: AlertPolicy, usual: float | None, habit: float = 0.0) -> dict[str, Any]:
+    """The table of detection, reset and budget spent. ``usual``: requests a minute, None when nobody knows; ``habit``: how
+    many failures come together."""
+    rows = table(slo, policy, usual, habit=habit)
     ratios = dict.fromkeys(row.error_ratio for row in rows)
     return {
         "slo": slo.name,
         "target": slo.target,
         "period_seconds": slo.period_seconds,
         "per_minute": usual,
+        "habit": habit,
         "policy": policy.name,
         "gone_seconds": [{"error_ratio": ratio, "seconds": gone_seconds(slo, ratio)} for ratio in ratios],
         "rows": [plain(row) for row in rows],
     }
+
+
+def habit(slo: Slo, ledger: Ledger | None, now: float) -> float:
+    """How many failures come together, one hour in fifty (``clumps.py``); 0 where failures are no measure."""
+    return habit_of(ledger, now) if ledger is not None and counts_events(slo) else 0.0
 
 
 def per_minute(ledger: Ledger | None, now: float) -> float | None:

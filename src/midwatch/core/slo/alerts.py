@@ -3,10 +3,11 @@ of the running ledgers.
 
 Multi-window multi-burn-rate (Site Reliability Workbook, chapter 5) with a guard against noise, and one rule beside it:
 
-- A tier fires when both windows burn faster than its factor, and its long window holds ``min_failures`` bad events. The
-  short window needs no such number: at one request in ten minutes it never holds five. A tier that writes a ticket also
-  wants the ratio above its threshold by ``ticket_z`` standard errors, which is the same as a Wilson lower bound above it
-  (Wilson 1927: the interval is the score test turned around).
+- A tier fires when both windows burn faster than its factor, and its long window holds ``min_failures`` bad events, or as
+  many clumps of them where failures come in clumps (``clumps.py``), though never more than three times what its factor
+  asks for. The short window needs no such number: at one request in ten minutes it never holds five. A tier that writes a
+  ticket also wants the ratio above its threshold by ``ticket_z`` standard errors, which is the same as a Wilson lower bound
+  above it (Wilson 1927: the interval is the score test turned around).
 - An *outage* is the shortest run of newest steps with ``min_failures`` bad events when at least half of its events failed
   and chance at the budget's ratio would do that less than once in 1e9. It pages after five failures where a window takes a
   hundred.
@@ -30,6 +31,7 @@ from msgspec import structs
 from midwatch.core.memory import Ledger
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.budget import stale_seconds
+from midwatch.core.slo.clumps import habit_of
 from midwatch.core.slo.composite import journey, weighted
 from midwatch.core.slo.corrected import corrected, left_out_seconds, touching, why
 from midwatch.core.slo.tiers import counts_events, guards, stretched, tiers_of
@@ -41,6 +43,7 @@ from midwatch.model.slo import AlertRules, BurnTier, Slo
 from midwatch.model.world import Floats
 
 RELEARN_SECONDS: Final = 60.0  # a ledger that begins anew says nothing about what was burning before
+WIDEST: Final = 3.0  # times the failures that a tier's factor asks for: no habit may hide more
 OUTAGE: Final = "outage"
 OUTAGE_SHARE: Final = 0.5
 OUTAGE_NATS: Final = math.log(1e9)
@@ -59,8 +62,22 @@ def needed(total: Any, tier: BurnTier, budget: float, rules: AlertRules) -> Any:
     return total * threshold + z * np.sqrt(total * threshold * max(0.0, 1 - threshold))
 
 
+def least(total: Any, tier: BurnTier, budget: float, rules: AlertRules, habit: Any = 0.0) -> Any:
+    """How many failures the long window must hold whatever their ratio: ``min_failures``, where ``habit`` failures that come
+    together (``clumps.habit``) count as one."""
+    wide = np.minimum(rules.min_failures * (1 + habit), WIDEST * total * tier.factor * budget)
+    return np.maximum(rules.min_failures, wide)
+
+
 def fires(
-    long_bad: Any, long_total: Any, short_bad: Any, short_total: Any, tier: BurnTier, budget: float, rules: AlertRules
+    long_bad: Any,
+    long_total: Any,
+    short_bad: Any,
+    short_total: Any,
+    tier: BurnTier,
+    budget: float,
+    rules: AlertRules,
+    habit: Any = 0.0,
 ) -> Any:
     """Whether the tier fires on these counts (numbers, or arrays of one shape). ``budget`` is 1 - target, ``long_total``
     the expected events of a window that history does not cover yet. No traffic never fires, nor does a dead tier."""
@@ -69,7 +86,7 @@ def fires(
         return np.zeros(np.shape(long_bad), dtype=bool)
     return (
         (long_bad > needed(long_total, tier, budget, rules))
-        & (long_bad >= rules.min_failures)
+        & (long_bad >= least(long_total, tier, budget, rules, habit))
         & (short_bad > short_total * threshold)
     )
 
@@ -197,7 +214,10 @@ def _burns(
         if failures(ledger, tier.long_seconds, now) < rules.min_failures:
             return None
         rules = structs.replace(rules, min_failures=0.0)
-    if not fires(bad, expected, short - good_short, short, tier, budget, rules):
+    counts = (bad, expected, short - good_short, short)
+    if not fires(*counts, tier, budget, rules):
+        return None
+    if rules.min_failures and not ledger.rule and not fires(*counts, tier, budget, rules, habit_of(ledger, now)):
         return None
     return bad / expected / budget
 

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
-from midwatch.core.slo.alerts import OUTAGE, OUTAGE_NATS, OUTAGE_SECONDS, OUTAGE_SHARE, needed, outage_tier, span
+from midwatch.core.slo.alerts import OUTAGE, OUTAGE_NATS, OUTAGE_SECONDS, OUTAGE_SHARE, least, needed, outage_tier, span
 from midwatch.core.slo.tiers import AlertPolicy, counts_events
 from midwatch.model.slo import AlertRules, BurnTier, Slo
 
@@ -46,14 +46,20 @@ class Row(Struct, frozen=True):
 
 
 def table(
-    slo: Slo, policy: AlertPolicy, per_minute: float | None = None, ratios: tuple[float, ...] = RATIOS
+    slo: Slo,
+    policy: AlertPolicy,
+    per_minute: float | None = None,
+    ratios: tuple[float, ...] = RATIOS,
+    habit: float = 0.0,
 ) -> tuple[Row, ...]:
     """A row for each error ratio and each tier of the policy, the outage rule first. ``per_minute`` is the usual traffic;
-    without it the guards cannot be counted in, and the outage rule's time is not known."""
+    without it the guards cannot be counted in, and the outage rule's time is not known. ``habit``: how many failures come
+    together (``clumps.py``)."""
     tiers = policy.tiers_for(slo)
     if policy.rules.outage and counts_events(slo):
         tiers = (outage_tier(slo), *tiers)
-    return tuple(row(slo, tier, policy.rules_for(slo), ratio, per_minute) for ratio in ratios for tier in tiers)
+    rules = policy.rules_for(slo)
+    return tuple(row(slo, tier, rules, ratio, per_minute, habit) for ratio in ratios for tier in tiers)
 
 
 def gone_seconds(slo: Slo, error_ratio: float) -> float:
@@ -61,7 +67,9 @@ def gone_seconds(slo: Slo, error_ratio: float) -> float:
     return (1 - slo.target) * slo.period_seconds / error_ratio if error_ratio > 0 else math.inf
 
 
-def row(slo: Slo, tier: BurnTier, rules: AlertRules, error_ratio: float, per_minute: float | None) -> Row:
+def row(
+    slo: Slo, tier: BurnTier, rules: AlertRules, error_ratio: float, per_minute: float | None, habit: float = 0.0
+) -> Row:
     """One cell of the table."""
     budget = 1 - slo.target
     threshold = tier.factor * budget
@@ -77,10 +85,11 @@ def row(slo: Slo, tier: BurnTier, rules: AlertRules, error_ratio: float, per_min
     else:
         if error_ratio <= threshold:
             return Row(*about, "never", f"{error_ratio:.3g} is no more than {threshold:.3g}, which the tier allows")
-        events = None if per_second is None else per_second * tier.long_seconds
-        failures = (
-            None if events is None else max(rules.min_failures, math.floor(needed(events, tier, budget, rules)) + 1)
-        )
+        failures = None
+        if per_second is not None:
+            events = per_second * tier.long_seconds
+            enough = math.ceil(least(events, tier, budget, rules, habit))
+            failures = max(enough, math.floor(needed(events, tier, budget, rules)) + 1)
         reset = tier.short_seconds * (1 - threshold / error_ratio)
     if failures is None or per_second is None:
         waited = None if tier.name == OUTAGE else threshold * tier.long_seconds / error_ratio

@@ -6,8 +6,9 @@ averaged, are an e-detector (Shin, Ramdas, Rinaldo 2022: "E-detectors"): as long
 runs on average at least ``exp(ALARM_NATS)`` steps, a week, to a false alarm, whatever the traffic and however it varies. At
 half the budget's errors it cries far less than that (``docs/results/slo.md``).
 
-Real failures come in clumps. The ratio is divided by the dispersion of the history (quasi-likelihood, McCullagh and Nelder
-1989): how much more half-hour counts of failures vary than independent ones would.
+Real failures come in clumps. The ratio is divided by the dispersion of the last three days (quasi-likelihood, McCullagh and
+Nelder 1989): how much more half-hour counts of failures vary than independent ones would. And five failures are as many
+clumps of them where the last month says so (``clumps.py``).
 
 Everything works on many promises at once: arrays of shape (rows,) and (rows, burn rates).
 """
@@ -116,10 +117,12 @@ def begun(now: Suspicion) -> Floats:
     return np.where(now.up[row, best] > 0, now.since_at[row, best], np.inf)
 
 
-def alarms(now: Suspicion) -> Bools:
-    """Which rows are to be looked into, shape (rows,): sure enough, and at least ``MIN_FAILURES`` bad events."""
+def alarms(now: Suspicion, habit: Floats) -> Bools:
+    """Which rows are to be looked into, shape (rows,): sure enough, and at least ``MIN_FAILURES`` bad events, where
+    ``habit`` of them that come together count as one (``clumps.habit``, shape (rows,))."""
     row = np.arange(len(now.down))
-    return np.asarray((nats(now) >= ALARM_NATS) & (now.bad[row, now.up.argmax(axis=1)] >= MIN_FAILURES))
+    enough = now.bad[row, now.up.argmax(axis=1)] >= MIN_FAILURES * (1 + habit)
+    return np.asarray((nats(now) >= ALARM_NATS) & enough)
 
 
 def forget(now: Suspicion, rows: Bools, at: float) -> Suspicion:

@@ -15,7 +15,8 @@ from typing import Final
 import numpy as np
 from msgspec import structs
 
-from midwatch.core.slo.alerts import OUTAGE, OUTAGE_SECONDS, Bools, fires, outage, outage_tier
+from midwatch.core.slo import clumps
+from midwatch.core.slo.alerts import OUTAGE, OUTAGE_SECONDS, Bools, fires, least, outage, outage_tier
 from midwatch.core.slo.tiers import AlertPolicy, counts_events
 from midwatch.model.slo import AlertRules, BurnTier, Slo
 from midwatch.model.world import Floats, Ints, SliCounts
@@ -125,16 +126,39 @@ def _asked(
         return _averaged(series, sums, looks, tier, budget)
     long, short = (max(1, round(s / series.step_seconds)) for s in (tier.long_seconds, tier.short_seconds))
     young = np.maximum(1.0, long / (looks + 1))
+    expected = _window(total, looks, long) * young
     asked = fires(
         _window(bad, looks, long),
-        _window(total, looks, long) * young,
+        expected,
         _window(bad, looks, short),
         _window(total, looks, short),
         tier,
         budget,
         policy.rules,
     )
+    if policy.rules.min_failures and asked.any():
+        enough = least(expected, tier, budget, policy.rules, _habit(series, looks, asked))
+        asked &= _window(bad, looks, long) >= enough
     return np.asarray(asked)
+
+
+def _habit(series: Series, looks: Ints, asked: Bools) -> Floats:
+    """How many failures come together (``clumps.py``), from the hours before each look at which it is asked; shape of
+    ``asked``."""
+    width = round(clumps.STEP_SECONDS / series.step_seconds)
+    found = np.zeros(asked.shape)
+    if width * series.step_seconds != clumps.STEP_SECONDS:
+        return found
+    whole = series.steps // width * width
+    bad, total = (of[..., :whole].reshape(-1, whole // width, width).sum(axis=2) for of in (series.bad, series.total))
+    wanted, rows = asked.reshape(-1, looks.size), found.reshape(-1, looks.size)
+    before = np.floor(((looks + 1) * series.step_seconds - clumps.RECENT_SECONDS) / clumps.STEP_SECONDS).astype(int)
+    for hours in np.unique(before[wanted.any(axis=0)]).tolist():
+        if hours >= clumps.MIN_HOURS:
+            at = before == hours
+            some = np.flatnonzero(wanted[:, at].any(axis=1))
+            rows[np.ix_(some, np.flatnonzero(at))] = clumps.habit(bad[some, :hours], total[some, :hours])[:, None]
+    return found
 
 
 def _running(values: Floats) -> Floats:

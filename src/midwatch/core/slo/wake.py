@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from midwatch.core.memory import Ledger, Sentinel, Suspicion
+from midwatch.core.slo import clumps, sequential
 from midwatch.core.slo import ledger as books
-from midwatch.core.slo import sequential
 from midwatch.core.slo.alerts import RELEARN_SECONDS, ledgers_of
 from midwatch.core.slo.corrected import corrected, pieces, touching, why
 from midwatch.core.slo.tiers import counts_events
@@ -31,6 +31,7 @@ HISTORY_SECONDS: Final = 3600.0 + sequential.MIN_BLOCKS * sequential.BLOCK_SECON
 WEIGH_SECONDS: Final = 300.0
 JUDGED_SECONDS: Final = 3600.0  # what is being judged is no yardstick for itself
 MAX_NEW_PER_TURN: Final = 20
+HABITS_AT_ONCE: Final = 500  # ledgers, a month of hours each
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,16 @@ def wake(turn: Turn) -> Turn:
     if turn.now - sentinel.weighed_at >= WEIGH_SECONDS:
         fresh = math.isinf(sentinel.weighed_at)  # nothing is suspected yet: look once without weighing
         seen = _caught_up(sentinel, rows, budget, raised) if fresh else sentinel
-        sentinel = replace(sentinel, dispersion=_dispersion(rows, seen.suspicion), weighed_at=turn.now)
+        sentinel = replace(
+            sentinel,
+            dispersion=_dispersion(rows, seen.suspicion),
+            habit=_habit(rows, turn.now),
+            weighed_at=turn.now,
+        )
     sentinel = _caught_up(sentinel, rows, budget, raised)
-    turn, suspicion = _corrected_away(turn, rows, budget, raised, sentinel.suspicion)
+    turn, suspicion = _corrected_away(turn, rows, budget, raised, sentinel)
     turn, suspicion = _closed(turn, rows, np.where(_open(turn, rows), raised, np.nan), suspicion)
-    turn = _opened(turn, rows, suspicion)
+    turn = _opened(turn, rows, suspicion, sentinel.habit)
     told = _open(turn, rows)
     return turn.remember(sentinel=replace(sentinel, suspicion=suspicion, told=told))
 
@@ -91,6 +97,7 @@ def _same_rows(before: Sentinel | None, rows: list[_Row], now: float) -> Sentine
         suspicion=sequential.nothing(len(rows), now),
         told=np.zeros(len(rows), dtype=bool),
         dispersion=np.ones(len(rows)),
+        habit=np.zeros(len(rows)),
         weighed_at=-math.inf,
     )
     if before is None:
@@ -124,6 +131,15 @@ def _dispersion(rows: list[_Row], suspicion: Suspicion) -> Floats:
     usual_until = np.minimum(sequential.begun(suspicion), head - JUDGED_SECONDS)
     counts = counts * (ends_at <= usual_until[:, None])[:, None, :]
     return sequential.dispersion(counts[:, 1] - counts[:, 0], counts[:, 1], round(sequential.BLOCK_SECONDS / step))
+
+
+def _habit(rows: list[_Row], now: float) -> Floats:
+    """How many failures come together at each, from the hours of the last month."""
+    found = np.zeros(len(rows))
+    for first in range(0, len(rows), HABITS_AT_ONCE):
+        hours = [clumps.hours_of(corrected(row.ledger, row.left), now) for row in rows[first : first + HABITS_AT_ONCE]]
+        found[first : first + len(hours)] = clumps.habit(*(np.concatenate(part) for part in zip(*hours, strict=True)))
+    return found
 
 
 def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Floats) -> Sentinel:
@@ -169,11 +185,11 @@ def _caught_up(sentinel: Sentinel, rows: list[_Row], budget: Floats, raised: Flo
 
 
 def _corrected_away(
-    turn: Turn, rows: list[_Row], budget: Floats, raised: Floats, suspicion: Suspicion
+    turn: Turn, rows: list[_Row], budget: Floats, raised: Floats, sentinel: Sentinel
 ) -> tuple[Turn, Suspicion]:
     """A correction that was said afterwards settles what was suspected, or told, because of what it takes away."""
-    gone = np.zeros(len(rows), dtype=bool)
-    for i in np.flatnonzero(sequential.alarms(suspicion) | np.isfinite(raised)).tolist():
+    suspicion, gone = sentinel.suspicion, np.zeros(len(rows), dtype=bool)
+    for i in np.flatnonzero(sequential.alarms(suspicion, sentinel.habit) | np.isfinite(raised)).tolist():
         row, finding = rows[i], turn.state.findings.get(rows[i].ident)
         since = finding.since_at if finding is not None else float(sequential.begun(suspicion)[i])
         left = touching(row.left, row.slo.name, since, turn.now)
@@ -196,11 +212,11 @@ def _closed(turn: Turn, rows: list[_Row], raised: Floats, suspicion: Suspicion) 
     return turn, sequential.forget(suspicion, over, turn.now)
 
 
-def _opened(turn: Turn, rows: list[_Row], suspicion: Suspicion) -> Turn:
+def _opened(turn: Turn, rows: list[_Row], suspicion: Suspicion, habit: Floats) -> Turn:
     """Say what is sure, where nothing harmful is open yet and history is long enough to know what is usual."""
     awake = {finding.entity for finding in turn.state.findings.values() if finding.kind in HARMFUL}
     found: list[FindingOpened] = []
-    for i in np.flatnonzero(sequential.alarms(suspicion)):
+    for i in np.flatnonzero(sequential.alarms(suspicion, habit)):
         row = rows[i]
         young = turn.now - row.ledger.first_at < HISTORY_SECONDS
         if not young and row.slo.entity not in awake and len(found) < MAX_NEW_PER_TURN:

@@ -79,9 +79,10 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
         """When each tier would fire and fall silent, and what is spent by then; ``per_minute`` in the usual traffic's
         place."""
         slo = slo_views.find(watch.state.slos, name)
-        usual = slo_views.per_minute(watch.memory.ledgers.get(slo.name), watch.now())
+        ledger, now = watch.memory.ledgers.get(slo.name), watch.now()
+        usual = slo_views.per_minute(ledger, now) if per_minute is None else per_minute
         policy = in_force(slo, watch.state.policy)
-        return slo_views.alerts(slo, policy, usual if per_minute is None else per_minute)
+        return slo_views.alerts(slo, policy, usual, slo_views.habit(slo, ledger, now))
 
     @routes.get("/api/v1/slos/{name:path}", dependencies=read)
     async def slo(name: str) -> dict[str, Any]:

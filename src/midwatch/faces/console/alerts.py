@@ -8,7 +8,8 @@ import numpy as np
 from msgspec import Struct
 
 from midwatch.core.memory import Ledger
-from midwatch.core.slo.alerts import fires, needed
+from midwatch.core.slo.alerts import fires, least, needed
+from midwatch.core.slo.clumps import habit_of
 from midwatch.core.slo.ledger import sums
 from midwatch.core.slo.tiers import guards, tiers_of
 from midwatch.faces.console import words
@@ -106,11 +107,16 @@ def _tier(
     covered = max(now - ledger.first_at, 10.0)
     expected = long_total * max(1.0, tier.long_seconds / covered)
     long_bad, short_bad = long_total - long_good, short_total - short_good
-    if bool(np.all(fires(long_bad, expected, short_bad, short_total, tier, budget, rules))):
+    habit = habit_of(ledger, now) if rules.min_failures and not ledger.rule else 0.0
+    if bool(np.all(fires(long_bad, expected, short_bad, short_total, tier, budget, rules, habit))):
         return alert("waiting", "its condition holds; it has not lasted long enough, or has calmed in the last minute")
     if long > tier.factor and short > tier.factor:
+        wanted = math.ceil(float(least(expected, tier, budget, rules, habit)))
         if long_bad < rules.min_failures:
-            return alert("quiet", f"only {long_bad:.0f} failed; it wants {rules.min_failures:.0f} before it speaks")
+            return alert("quiet", f"only {long_bad:.0f} failed; it wants {wanted} before it speaks")
+        if long_bad < wanted:
+            clump = f"about {1 + habit:.0f} fail together here, one hour in fifty"
+            return alert("quiet", f"{long_bad:.0f} failed; it wants {wanted}, because {clump}")
         if long_bad <= float(needed(expected, tier, budget, rules)):
             return alert("quiet", "above its factor, by no more than chance would do")
     if long > tier.factor:

@@ -30,6 +30,7 @@ from midwatch.model.world import World
 from midwatch.shell import plots
 from midwatch.shell.plots import Mark
 from midwatch.shell.slo_report import ADJUSTED
+from midwatch.shell.slo_views import habit
 
 LEDGER_DAYS: Final = 31
 MAX_GROUPS_SHOWN: Final = 200
@@ -68,14 +69,15 @@ class Detected(Struct, frozen=True):
     cells: tuple[Detection, ...]
 
 
-def detection(state: State, budget: Budget) -> list[Detected]:
-    """How fast each tier would notice, at the traffic that is usual here (``core/slo/formulas.py``)."""
+def detection(state: State, budget: Budget, ledger: Ledger | None, now: float) -> list[Detected]:
+    """How fast each tier would notice, at the traffic and the clumps of failures that are usual here
+    (``core/slo/formulas.py``)."""
     slo, fact = budget.slo, budget.fact
     if slo.target >= 1:
         return []
     per_minute = fact.expected / fact.period_seconds * 60 if fact.expected else None
     found: dict[float, list[Detection]] = {}
-    for row in table(slo, in_force(slo, state.policy), per_minute):
+    for row in table(slo, in_force(slo, state.policy), per_minute, habit=habit(slo, ledger, now)):
         found.setdefault(row.error_ratio, []).append(row)
     return [Detected(ratio, gone_seconds(slo, ratio), tuple(rows)) for ratio, rows in found.items()]
 
@@ -132,7 +134,7 @@ def budget_page(
         "days_tall": Markup(day_plot(budget, days, 360, "p-tall")),
         "adjustments": adjustments[::-1][:MAX_MARKS],
         "adjusted_words": ADJUSTED,
-        "detection": detection(state, budget),
+        "detection": detection(state, budget, ledger, now),
         "groups": groups[:MAX_GROUPS_SHOWN],
         "groups_more": max(0, len(groups) - MAX_GROUPS_SHOWN),
         "incidents": incidents[:MAX_INCIDENTS],

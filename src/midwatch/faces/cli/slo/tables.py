@@ -67,6 +67,9 @@ def print_alerts(found: dict[str, Any]) -> None:
     period = span(found["period_seconds"])
     head = f"{found['slo']}: {percent(found['target'])} over {period}, {traffic}, policy {found['policy']}"
     out.print(Text(head, style="bold"), soft_wrap=True)
+    if found["habit"]:
+        clump = f"one hour in fifty brings {number(found['habit'])} failures more than independent ones would"
+        out.print(Text(f"{clump}: counted in below, as failures that come together", style="dim"), soft_wrap=True)
     for gone in found["gone_seconds"]:
         ratio = gone["error_ratio"]
         out.print(f"\n{percent(ratio)} of requests fail: the budget is gone in {span(gone['seconds'])}")
