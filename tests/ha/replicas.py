@@ -131,6 +131,11 @@ class Replica:
             return self._client.post(self.api + "/v2/enqueue", json=said).status_code == 202
         return False
 
+    def acknowledge_all(self) -> None:
+        for incident in self.get("/api/v1/incidents").json():
+            said = {"verb": "ack", "by": "ann", "target": incident["id"]}
+            self._client.post(self.api + "/api/v1/commands", json=said, headers=self.token())
+
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()

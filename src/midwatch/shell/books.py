@@ -208,6 +208,9 @@ class Books:
         try:
             if self._journal is not None:
                 await self._on_thread(self._journal.renew)
+                tight = await self._on_thread(self._journal.tight)
+                if self._health.trouble("disk", tight) and tight:
+                    log.error("%s", tight)
             self._health.trouble("lease", "")
         except Deposed as error:
             log.error("another process took the watch: %s", error)

@@ -86,6 +86,10 @@ class Duty:
         where = f" ({leader.address})" if leader.address else ""
         return f"{self.name} stands by and takes no orders: {leader.name} is on watch{where}"
 
+    def roll(self) -> dict[str, str]:
+        """Who is there, in words."""
+        return {one.name: f"{one.role}, heard of {one.age_seconds:.0f} s ago, at entry {one.seq}" for one in self.seen}
+
     def leaves_paging(self) -> bool:
         """While the journal cannot be written: whether another replica may well be paging now."""
         return self.replicated and not self._books.held(0.0) and self._books.held(-BLIND_SECONDS)

@@ -112,6 +112,7 @@ class Effects:
         hands_off_file: Path,
         halted_by: Callable[[], str] = lambda: "",
         unwanted: Callable[[PageOrdered], str] = lambda _: "",
+        trouble: Callable[[str, str], object] = lambda _part, _why: None,
         held: Held = lambda _: True,
         renew: Callable[[], Awaitable[object]] | None = None,
         limits: Limits | None = None,
@@ -120,6 +121,7 @@ class Effects:
         self._hands, self._channels = hands, dict(channels)
         self._record, self._state = record, state
         self._hands_off_file, self._halted_by, self._unwanted = hands_off_file, halted_by, unwanted
+        self._trouble = trouble
         self._held, self._renew = held, renew
         self.limits = limits or Limits()
         self._crash_point = crash_point
@@ -313,17 +315,20 @@ class Effects:
                 return PageEnded(order.page, "withdrawn", stale, attempt - 1)
             try:
                 place = await asyncio.wait_for(self._tell(channel, order), self.limits.page_timeout_seconds)
+                self._trouble(f"channel {order.channel}", "")
                 return PageEnded(order.page, "delivered", "", attempt, place)
             except TimeoutError:
                 why = f"no answer within {self.limits.page_timeout_seconds:g} s"
             except ChannelError as error:
                 why = redact(str(error))
                 if error.retry_after_seconds is None:
+                    self._trouble(f"channel {order.channel}", f"the channel {order.channel} refuses a page: {why}")
                     return PageEnded(order.page, "failed", why, attempt)
                 wait = max(error.retry_after_seconds, 0.0)
             except Exception as error:
                 log.exception("the channel %s broke", order.channel)
                 why = f"the channel broke: {type(error).__name__}"
+            self._trouble(f"channel {order.channel}", f"the channel {order.channel} takes no page: {why}")
             if attempt < self.limits.page_attempts:
                 self.counters["page_retries"] += 1
                 await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))

@@ -102,7 +102,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
         "store": watch.intake.store_words(),
         "backup": "off" if watch.copying is None else f"up to entry {watch.copying.seq}",
         "leading": watch.duty.leading,
-        "replicas": [vars(one) for one in watch.duty.seen],
+        **({"replicas": watch.duty.roll()} if watch.duty.replicated else {}),
         "dead_man": "off"
         if pulse is None
         else "ok"

@@ -107,7 +107,7 @@ def door(watched: Any, token: str) -> Any:
 
 
 async def _body(receive: Any) -> bytes | None:
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         if message["type"] != "http.request":
@@ -116,7 +116,7 @@ async def _body(receive: Any) -> bytes | None:
         if len(body) > MAX_BODY_BYTES:
             return None
         if not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 async def _answer(send: Any, status: int, body: bytes) -> None:

@@ -168,7 +168,7 @@ def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> d
     found = budgets.read_budgets(view.state, watch.memory, view.fleet, view.now, view.world)
     fleet_map: FleetMap = draw(view.fleet, *hot_path(view.state, view.world))
     last = max((d.at for d in deeds(view.state) if d.record.status in words.TOUCHED), default=None)
-    resolved = [i for i in view.state.incidents.values() if i.phase == "resolved" and i.resolved_at]
+    resolved = [i for i in view.state.incidents.values() if i.resolved_at and not i.merged_into]
     return {
         "deeds": just_did(view),
         "last_touch": last,
@@ -204,7 +204,7 @@ def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
     return {
         "open": [brief(i, projection) for i in by_urgency(view.state)],
         "closed": [brief(i, projection) for i in closed],
-        "postmortems": {i.id for i in closed},  # written in the turn that resolves an incident
+        "postmortems": {i.id for i in closed if not i.merged_into},  # written in the turn that resolves an incident
     }
 
 
@@ -248,7 +248,8 @@ def actions_page(view: View) -> dict[str, Any]:
 
 def postmortems_page(view: View) -> dict[str, Any]:
     """Of every incident that is over and that state remembers: its post-mortem is written in the turn that resolves it."""
-    over = [(i.id, i.resolved_at, i) for i in view.state.incidents.values() if i.resolved_at is not None]
+    ended = (i for i in view.state.incidents.values() if not i.merged_into)
+    over = [(i.id, i.resolved_at, i) for i in ended if i.resolved_at is not None]
     return {"written": sorted(over, key=lambda row: -row[1])}
 
 
@@ -263,7 +264,7 @@ def health_page(view: View, watch: WatchView) -> dict[str, Any]:
             sections[name] = {str(k): v for k, v in list(value.items())[:60]}
         else:
             plain[name] = value
-    head = watch.journal.head()
+    head = watch.head
     gaps: list[tuple[str, str, float | None]] = [(g.subject, g.reason, g.since_at) for g in view.world.gaps]
     listed = {g[0] for g in gaps}
     gaps += [(subject, reason, None) for subject, reason in view.state.gaps.items() if subject not in listed]

@@ -59,7 +59,8 @@ class JournalProjection:
             if self._first is None:
                 self._begin(max(0, head_seq - TAIL), state)
             while self.seq < head_seq:
-                some = list(islice(self._journal.read(self.seq), SLICE))
+                # Off the loop: the journal may be a database behind a network that is slow or dark.
+                some = await asyncio.to_thread(lambda: list(islice(self._journal.read(self.seq), SLICE)))
                 if not some:
                     return
                 for recorded in some:
@@ -81,7 +82,7 @@ class JournalProjection:
         Call ``catch_up`` before. Raises JournalError."""
         if not self._first:
             return self
-        before = self._journal.seq_before(incident.onset_at - LEAD_SECONDS)
+        before = await asyncio.to_thread(self._journal.seq_before, incident.onset_at - LEAD_SECONDS)
         if before >= self._first:
             return self
         known = self._recalled.get(incident.id)
@@ -92,7 +93,8 @@ class JournalProjection:
                 self._recalled.popitem(last=False)
         last = self.seq
         if incident.resolved_at is not None:
-            last = min(last, self._journal.seq_before(incident.resolved_at + AFTER_SECONDS))
+            over_at = incident.resolved_at + AFTER_SECONDS
+            last = min(last, await asyncio.to_thread(self._journal.seq_before, over_at))
         await known.catch_up(last)
         return known
 

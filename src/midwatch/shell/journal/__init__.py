@@ -86,6 +86,10 @@ class Journal(JournalReader, Protocol):
         or JournalError; then nothing was written."""
         ...
 
+    def tight(self) -> str:
+        """What is to be said of the room that is left to write in; "" while there is enough."""
+        ...
+
     @property
     def snapshot_due(self) -> bool:
         """SNAPSHOT_EVERY events have passed since the last snapshot."""

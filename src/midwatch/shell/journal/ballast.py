@@ -31,7 +31,7 @@ class Ballast:
         if self.size_bytes <= 0 or self.held:
             return self.held
         try:
-            if shutil.disk_usage(self.path.parent).free < 3 * self.size_bytes:
+            if self.free_bytes() < 3 * self.size_bytes:
                 return False
             block = os.urandom(65536)  # neither sparse nor compressible, whatever the file system does
             with self.path.open("wb") as file:
@@ -43,6 +43,13 @@ class Ballast:
         except OSError:
             self.free()
         return self.held
+
+    def free_bytes(self) -> int:
+        """What is left on its disk; 0 when that cannot be told."""
+        try:
+            return shutil.disk_usage(self.path.parent).free
+        except OSError:
+            return 0
 
     def free(self) -> bool:
         """Give the room back. True when there was any."""

@@ -30,6 +30,9 @@ class MemoryJournal:
     def renew(self) -> None:
         return None
 
+    def tight(self) -> str:
+        return ""
+
     def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
         if self._closed:
             raise JournalError("the journal is closed")

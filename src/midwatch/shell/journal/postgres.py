@@ -34,7 +34,7 @@ from midwatch.shell.journal.tables import chain, lease, snapshots
 from midwatch.shell.leader import Holder, Lease, in_the_way
 
 LEASE_SECONDS: Final = 3.5
-CONNECT_SECONDS: Final = 2
+CONNECT_SECONDS: Final = 3
 TRANSACTION_SECONDS: Final = 4.0
 MAX_LETTERS: Final = 20_000
 LETTERS_AT_ONCE: Final = 200
@@ -151,6 +151,9 @@ class PostgresJournal(PostgresReader, SqlWriter):
     def renew(self) -> None:
         if self.lease.renewal_due:
             self.lease.renew()
+
+    def tight(self) -> str:
+        return ""  # the database's disk is the database's: a full one fails the append, and that is said
 
     def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
         """As the port says, with one more case: an append in doubt that turns out to have been made raises JournalError at

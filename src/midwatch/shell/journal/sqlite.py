@@ -130,6 +130,12 @@ class SqliteJournal(SqliteReader, SqlWriter):
             self.lease.renew()
             self.ballast.take()
 
+    def tight(self) -> str:
+        if not self.ballast.size_bytes or self.ballast.held:
+            return ""
+        free = self.ballast.free_bytes() // (1024 * 1024)
+        return f"the disk of the journal is full: its ballast is used up, {free} MB are left to write down what happens"
+
     def close(self) -> None:
         with self._lock:
             try:
