@@ -17,7 +17,9 @@ from midwatch.faces.cli import oncall as oncall_commands
 from midwatch.faces.cli import replay as replay_command
 from midwatch.faces.cli import up as up_command
 from midwatch.faces.cli.common import INTERRUPTED, err
+from midwatch.faces.cli.items import items
 from midwatch.faces.cli.journal import journal
+from midwatch.faces.cli.review import review
 from midwatch.faces.cli.slo import slo
 
 app = typer.Typer(
@@ -57,6 +59,8 @@ app.add_typer(alerts_commands.alerts, name="alerts")
 app.add_typer(alerts_commands.silence, name="silence")
 app.add_typer(slo, name="slo")
 app.add_typer(importing.imports, name="import")
+app.add_typer(items, name="items")
+app.add_typer(review, name="review")
 app.add_typer(journal, name="journal")
 app.add_typer(gym_commands.gym, name="gym")
 
