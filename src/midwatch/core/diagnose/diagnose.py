@@ -26,6 +26,7 @@ from midwatch.core.diagnose.evidence.processes import processes
 from midwatch.core.diagnose.evidence.queues import queues
 from midwatch.core.diagnose.evidence.stores import stores
 from midwatch.core.diagnose.evidence.traffic import traffic
+from midwatch.core.diagnose.neighbourhood import neighbourhood
 from midwatch.core.diagnose.settle import settle
 from midwatch.model.findings import Finding, Hypothesis
 from midwatch.model.world import Change, World
@@ -78,7 +79,8 @@ def diagnose(
     ``symptoms`` are the entity keys at which it is felt, ``priors`` log-priors by fault kind, ``trouble_until_at`` the end
     of the last trouble before this one.
     """
-    case = make_case(world, onset_at, tuple(symptoms), findings, changed, trouble_until_at)
+    symptoms = tuple(symptoms)
+    case = make_case(neighbourhood(world, symptoms), onset_at, symptoms, findings, changed, trouble_until_at)
     if case is None:
         return None
     whose = settle(case, blame(case))
