@@ -153,7 +153,9 @@ def metrics_text(watch: Watch) -> str:
         **watch.intake.gauges(),
         **watch.poller.gauges(),
     }
-    counters = {f"effects_{name}": float(count) for name, count in watch.effects.counters.items()}
+    done = {**watch.effects.counters, **watch.effects.following.counters}
+    counters = {f"effects_{name}": float(count) for name, count in done.items()}
+    counters |= {f"items_{name}": float(count) for name, count in watch.tracking.counters.items()}
     return prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters(), **watch.poller.counters})
 
 

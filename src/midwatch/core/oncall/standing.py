@@ -8,11 +8,14 @@ from midwatch.core.decide.sight import place
 from midwatch.core.oncall.words import at_target, to_do, update
 from midwatch.model.actions import Action
 from midwatch.model.events import (
+    AcknowledgementExpired,
     ActionApproved,
     ActionDropped,
     ActionJudged,
+    EscalationAdvanced,
     Event,
     IncidentAcknowledged,
+    IncidentMerged,
     IncidentRated,
     IncidentResolved,
     UpdateWritten,
@@ -25,7 +28,8 @@ from midwatch.model.state import State
 def subject(incident: Incident) -> str:
     """``SEV2 INC-7: payment fails``."""
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
-    head = f"{'Resolved' if incident.phase == 'resolved' else f'SEV{incident.severity}'} {incident.id}"
+    over = f"Part of {incident.merged_into}:" if incident.merged_into else "Resolved"
+    head = f"{over if incident.phase == 'resolved' else f'SEV{incident.severity}'} {incident.id}"
     return f"{head}: {incident.title or where or 'incident'}"
 
 
@@ -63,6 +67,12 @@ def _told(state: State, event: Event) -> tuple[str, str]:
             return event.incident, event.text
         case IncidentAcknowledged():
             return event.incident, f"{event.by} acknowledged it."
+        case AcknowledgementExpired():
+            return event.incident, f"The acknowledgement of {event.by} expired: {event.why}."
+        case EscalationAdvanced():
+            return event.incident, f"Level {event.level} is woken: {event.why}."
+        case IncidentMerged():
+            return event.absorbed, f"It became part of {event.incident}."
         case IncidentResolved():
             return event.incident, f"Resolved: {event.why}."
         case IncidentRated():

@@ -1,4 +1,4 @@
-"""``midwatch review``: how the watch did over a while; ``midwatch review lint``: what a post-mortem says without showing it."""
+"""``midwatch review``: how the watch did over a while; ``review lint``: what a post-mortem says without showing it."""
 
 from __future__ import annotations
 

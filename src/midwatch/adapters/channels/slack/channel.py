@@ -17,7 +17,7 @@ import httpx
 from midwatch.adapters.channels.http import post
 from midwatch.adapters.channels.pace import Pace
 from midwatch.adapters.channels.slack.blocks import NEWS, escape, reply, root, said, short
-from midwatch.model.errors import ChannelError
+from midwatch.model.errors import ChannelError, RateLimited
 from midwatch.model.events import PageOrdered
 from midwatch.model.standing import Standing
 
@@ -120,7 +120,7 @@ class SlackChannel:
 def _failed(method: str, error: str) -> ChannelError:
     text = f"Slack refused {method}: {error}"
     if error in LIMITED:
-        return ChannelError(text, retry_after_seconds=EVERY_SECONDS * 5)
+        return RateLimited(text, retry_after_seconds=EVERY_SECONDS * 5)
     return ChannelError(text, retry_after_seconds=2.0 if error in PASSING else None, hint=HINTS.get(error, ""))
 
 
