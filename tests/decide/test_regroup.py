@@ -34,6 +34,7 @@ from midwatch.model.events import (
     AlertsReceived,
     CommandGiven,
     CommandRefused,
+    EscalationStarted,
     Event,
     FindingClosed,
     FindingOpened,
@@ -235,6 +236,17 @@ def test_what_is_well_again_is_no_incident() -> None:
     state = act(one(CART), START + 20, FindingClosed(f"error_shift|{CART}|"))
     (event,) = say(state, "split", "INC-1", "cart")
     assert isinstance(event, CommandRefused) and "nothing of that is wrong any more" in event.why
+
+
+def test_the_escalation_goes_along_so_that_nobody_is_woken_twice() -> None:
+    started = EscalationStarted("INC-1", "shop", "team", "sev2", 1, 0)
+    woken = act(two(), START + 5, started)
+    merged = after(woken, "merge", "INC-2", "INC-1")
+    assert merged.escalations["INC-2"] == woken.escalations["INC-1"]
+    both = act(two(), START + 5, started, EscalationStarted("INC-2", "other", "team", "sev3", 1, 0))
+    assert after(both, "merge", "INC-2", "INC-1").escalations["INC-2"].policy == "other"
+    apart = act(one(CART), START + 6, started)
+    assert after(apart, "split", "INC-1", "cart").escalations["INC-2"] == apart.escalations["INC-1"]
 
 
 # -- pages, words, the timeline --

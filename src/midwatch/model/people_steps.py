@@ -65,3 +65,13 @@ def paged(known: dict[str, Escalation], order: PageOrdered, at: float) -> dict[s
     if told is None or order.repeat > told.repeat:
         told = Told(at, order.repeat)
     return {**known, order.incident: replace(run, topics=topics, told={**run.told, order.person: told})}
+
+
+def carried(known: Mapping[str, Escalation], source: str, into: str) -> Mapping[str, Escalation]:
+    """The escalation of an incident counts for the one that it became part of, or that was taken out of it: who was woken for
+    something is not woken for it again."""
+    run, mine = known.get(source), known.get(into)
+    if run is None:
+        return known
+    topics = (*mine.topics, *(t for t in run.topics if t not in mine.topics)) if mine else ()
+    return {**known, into: replace(mine, topics=topics) if mine else run}

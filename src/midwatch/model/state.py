@@ -6,6 +6,7 @@ something unknown changes nothing. State stays small; samples never come here.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -119,10 +120,28 @@ class State(Struct, frozen=True):
         return self.policy.slos + tuple(s for s in self.discovered_slos.values() if s.entity not in written)
 
     def actions_of(self, incident: str) -> tuple[ActionRecord, ...]:
-        return tuple(r for r in self.actions.values() if r.action.incident == incident)
+        return _by_incident(self.actions, lambda r: r.action.incident).get(incident, ())
 
     def pages_of(self, incident: str) -> tuple[PageRecord, ...]:
-        return tuple(r for r in self.pages.values() if r.ordered.incident == incident)
+        return _by_incident(self.pages, lambda r: r.ordered.incident).get(incident, ())
+
+
+_R = TypeVar("_R")
+_GROUPED: deque[tuple[Any, Any]] = deque(maxlen=6)
+
+
+def _by_incident(records: dict[str, _R], incident_of: Callable[[_R], str]) -> dict[str, tuple[_R, ...]]:
+    """``records`` by incident. A turn asks for each of a thousand incidents, so the last few answers are kept by the very
+    mapping that was asked about: what is in a state never changes."""
+    for known, grouped in tuple(_GROUPED):
+        if known is records:
+            return grouped  # type: ignore[no-any-return]
+    found: dict[str, list[_R]] = {}
+    for record in records.values():
+        found.setdefault(incident_of(record), []).append(record)
+    told = {incident: tuple(some) for incident, some in found.items()}
+    _GROUPED.append((records, told))
+    return told
 
 
 def fold(state: State, recorded: e.Recorded) -> State:
@@ -256,7 +275,12 @@ def _incident_opened(state: State, event: e.IncidentOpened, at: float) -> State:
         regrouped_at=at if event.split_from else None,
     )
     kept = _without_oldest_resolved(state)
-    return replace(kept, incidents={**kept.incidents, incident.id: incident}, next_incident=state.next_incident + 1)
+    return replace(
+        kept,
+        incidents={**kept.incidents, incident.id: incident},
+        next_incident=state.next_incident + 1,
+        escalations=people_steps.carried(kept.escalations, event.split_from, incident.id),
+    )
 
 
 def _without_oldest_resolved(state: State) -> State:
@@ -352,7 +376,8 @@ def _incident_merged(state: State, event: e.IncidentMerged, at: float) -> State:
     both = {kept.id: regroup_steps.keeper(kept, absorbed, at), absorbed.id: regroup_steps.gone(absorbed, kept.id, at)}
     actions = {ident: _carried(record, absorbed.id, kept.id) for ident, record in state.actions.items()}
     alerts = alert_steps.moved(state.alerts, absorbed.id, kept.id, frozenset(absorbed.findings))
-    return replace(state, incidents={**state.incidents, **both}, actions=actions, alerts=alerts)
+    runs = people_steps.carried(state.escalations, absorbed.id, kept.id)
+    return replace(state, incidents={**state.incidents, **both}, actions=actions, alerts=alerts, escalations=runs)
 
 
 def _carried(record: ActionRecord, source: str, into: str) -> ActionRecord:

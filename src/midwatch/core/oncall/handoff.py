@@ -61,7 +61,8 @@ def _text(state: State, schedule: Schedule, before: OnCall, now: float) -> Itera
     for record in state.actions.values():
         if record.status in ("asked", "in_doubt"):
             yield f"{record.action.id} waits for a person: {record.action.verb} ({record.status.replace('_', ' ')})."
-    over = [i for i in state.incidents.values() if (i.resolved_at or 0.0) >= before.since_at and i.phase == RESOLVED]
+    ended = (i for i in state.incidents.values() if i.phase == RESOLVED and not i.merged_into)
+    over = [i for i in ended if (i.resolved_at or 0.0) >= before.since_at]
     paged = {p.ordered.page for p in state.pages.values() if p.ordered.run and p.ordered_at >= before.since_at}
     yield f"The shift before: {len(paged)} pages, {len(over)} incidents that are over."
     if state.hands_off:

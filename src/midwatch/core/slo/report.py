@@ -346,7 +346,8 @@ def _unknown(account: Account, month: Month, start: float, end: float, now: floa
 
 
 def _during(incident: Incident, start: float, end: float, now: float) -> bool:
-    return incident.onset_at < end and (incident.resolved_at or now) > start
+    """What became part of another incident is told of there."""
+    return not incident.merged_into and incident.onset_at < end and (incident.resolved_at or now) > start
 
 
 def _order(kept: Kept) -> tuple[int, float, str]:

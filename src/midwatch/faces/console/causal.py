@@ -1,5 +1,5 @@
-"""The way from the likeliest cause to where users feel it, on the map: the fleet as it was when the cause was named, or as it
-is while the incident is open. Of a large fleet only the neighbourhood of that way."""
+"""The way from the likeliest cause to where users feel it, on the map: the fleet as it was when the cause was named, or as
+it is while the incident is open. Of a large fleet only the neighbourhood of that way."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from midwatch.model.world import World
 
 WHOLE: Final = 20  # so many entities are drawn as a whole
 MOST: Final = 24
+MOST_TALL: Final = 9  # a phone has room for three rows beside everything else
 LEAST_SECONDS: Final = 30.0  # of telemetry before the moment that is drawn
 NAMED_SECONDS: Final = 60.0  # after it was opened, where nobody noted when the cause was named
 
@@ -38,7 +39,7 @@ class CausalMap(Struct, frozen=True):
 
 
 def causal_map(state: State, world: World, fleet: Fleet, incident: Incident) -> CausalMap | None:
-    """None when no cause is named, or when the World no longer holds the moment."""
+    """None when no cause is named, or when the World does not hold the moment, or what is on the way (any more)."""
     if not incident.hypotheses or not world.entities:
         return None
     at = None
@@ -53,15 +54,15 @@ def causal_map(state: State, world: World, fleet: Fleet, incident: Incident) -> 
     if way:
         roles[way[0]] = "cause"
     seen = {key: replace(pulse, role=roles.get(key, "")) for key, pulse in fleet.pulses.items()}
-    kept = neighbourhood(fleet, (*way, *(r for r in roles if r not in way)))
-    part = Fleet(
-        {key: seen[key] for key in seen if key in kept},
-        tuple(f for f in fleet.flows if f.caller in kept and f.callee in kept),
-        tuple(e for e in fleet.entries if e in kept),
-        fleet.stale_seconds,
-    )
+    centre = (*way, *(r for r in roles if r not in way))
+    whole = Fleet(seen, fleet.flows, fleet.entries, fleet.stale_seconds)
+    part = whole if len(seen) <= WHOLE else neighbourhood(whole, centre, MOST)
     drawn = draw(part, frozenset(way), trail_of(way))
-    return CausalMap(drawn, part, tuple(seen[k] for k in way if k in seen), at, len(seen) - len(kept))
+    narrow = draw(neighbourhood(whole, centre, MOST_TALL), frozenset(way), trail_of(way))
+    steps = tuple(seen[k] for k in way if k in seen)
+    if not steps:
+        return None
+    return CausalMap(replace(drawn, tall=narrow.tall), part, steps, at, len(seen) - len(part.pulses))
 
 
 def as_of(world: World, at: float) -> World:
@@ -90,12 +91,15 @@ def trail_of(way: Sequence[str]) -> Mapping[frozenset[str], str]:
     return {frozenset(pair): pair[1] for pair in pairwise(way)}
 
 
-def neighbourhood(fleet: Fleet, centre: Sequence[str]) -> frozenset[str]:
-    """The whole of a small fleet; else ``centre`` and who calls it or is called by it, the worst first."""
-    if len(fleet.pulses) <= WHOLE:
-        return frozenset(fleet.pulses)
-    kept = [key for key in centre if key in fleet.pulses][:MOST]
-    core = set(kept)
+def neighbourhood(fleet: Fleet, centre: Sequence[str], most: int) -> Fleet:
+    """``centre``, and of those who call it or are called by it the worst, ``most`` in all."""
+    core = [key for key in centre if key in fleet.pulses][:most]
     near = {f.callee for f in fleet.flows if f.caller in core} | {f.caller for f in fleet.flows if f.callee in core}
-    around = sorted((fleet.pulses[k] for k in near - core if k in fleet.pulses), key=lambda p: p.order)
-    return frozenset([*kept, *(p.key for p in around[: MOST - len(kept)])])
+    around = sorted((fleet.pulses[k] for k in near.difference(core) if k in fleet.pulses), key=lambda p: p.order)
+    kept = {*core, *(p.key for p in around[: most - len(core)])}
+    return Fleet(
+        {key: pulse for key, pulse in fleet.pulses.items() if key in kept},
+        tuple(f for f in fleet.flows if f.caller in kept and f.callee in kept),
+        tuple(e for e in fleet.entries if e in kept),
+        fleet.stale_seconds,
+    )

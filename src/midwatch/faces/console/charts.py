@@ -164,10 +164,10 @@ def moment_svg(
     for at, text in marks:
         if not start <= at <= end:
             continue
-        x, size = frame.x(at), 6.6 * len(text)
+        x, size = frame.x(at), 7.8 * len(text)
         parts.append(f'<path class="p-change" d="M{x:.1f} {frame.top_pad - 4}V{foot}"/>')
         left = x - size - 4 if x + size + 4 > width else x + 4
-        if all(left >= b or left + size <= a for a, b in taken):
+        if all(left >= b + 6 or left + size <= a for a, b in taken):
             parts.append(f'<text class="p-label p-change-label" x="{left:.1f}" y="11">{escape(text)}</text>')
             taken.append((left, left + size))
     for at, anchor, x in ((start, "start", frame.left_pad), (end, "end", width - frame.right_pad)):

@@ -43,6 +43,7 @@ def plots_of(world: World, incident: Incident, hypothesis: Hypothesis) -> dict[i
     """Plots by the place of the evidence in ``hypothesis.evidence``. Evidence of which the World holds no series (any more)
     has none, and what two pieces were read from is drawn once."""
     found: dict[int, EvidencePlot] = {}
+    marks = _marks(incident, hypothesis)
     drawn: set[str] = set()
     for number, one in enumerate(hypothesis.evidence):
         if len(found) >= MAX_PLOTS:
@@ -50,14 +51,27 @@ def plots_of(world: World, incident: Incident, hypothesis: Hypothesis) -> dict[i
         trace = trace_of(world, one, incident.onset_at)
         if trace is None or trace.name in drawn:
             continue
-        plot = _plot(world, trace, incident, one)
+        plot = _plot(world, trace, incident, marks)
         if plot is not None:
             drawn.add(trace.name)
             found[number] = plot
     return found
 
 
-def _plot(world: World, trace: Trace, incident: Incident, evidence: Evidence) -> EvidencePlot | None:
+def _marks(incident: Incident, hypothesis: Hypothesis) -> list[tuple[float, str]]:
+    """The moments that every plot shows, the onset first: it keeps its words where there is little room."""
+    found = [(incident.onset_at, "onset")]
+    before = [
+        e.value for e in hypothesis.evidence if e.kind == "change" and e.unit == "seconds" and math.isfinite(e.value)
+    ]
+    if before:
+        found.append((incident.onset_at - before[0], "change"))
+    if incident.mitigated_at is not None:
+        found.append((incident.mitigated_at, "mitigated"))
+    return found
+
+
+def _plot(world: World, trace: Trace, incident: Incident, marks: list[tuple[float, str]]) -> EvidencePlot | None:
     grid = world.series
     first, last = (
         int(np.clip(round((at - grid.start_at) / grid.step_seconds), 0, grid.steps))
@@ -69,11 +83,6 @@ def _plot(world: World, trace: Trace, incident: Incident, evidence: Evidence) ->
         return None
     before, after = _level(values[~since]), _level(values[since])
     told = f"{words.measured(before, trace.unit)} before, {words.measured(after, trace.unit)} since"
-    marks = [(incident.onset_at, "onset")]
-    if evidence.kind == "change" and math.isfinite(evidence.value):
-        marks.insert(0, (incident.onset_at - evidence.value, "change"))
-    if incident.mitigated_at is not None and incident.mitigated_at < incident.onset_at + AFTER_SECONDS:
-        marks.append((incident.mitigated_at, "mitigated"))
     peak = words.measured(float(np.nanmax(values)), trace.unit)
     alternative = f"{trace.name}: {told}; the onset was at {words.clock(incident.onset_at)} UTC"
     drawing = moment_svg(times, values, grid.step_seconds, marks, peak=peak, words=alternative)

@@ -251,7 +251,13 @@ def _hypotheses() -> tuple[Hypothesis, ...]:
                     "ratio",
                 ),
                 Evidence(
-                    "change", "service:payment", "config change by maria 2 min before the onset: pool 20 to 5", 3.2
+                    "change",
+                    "service:payment",
+                    "config change by maria 3 min before the onset: pool 20 to 5",
+                    3.2,
+                    170.0,
+                    nan,
+                    "seconds",
                 ),
                 Evidence("logs", "service:payment", "new error: PoolTimeout after <*> ms", 2.8, 412, 0, "count"),
                 Evidence(

@@ -273,7 +273,7 @@ def _tall(
     for key in sorted(pulses):
         layered[depth[key]].append(key)
     layered = _ordered(layered, [(f.caller, f.callee) for f in flows if depth[f.callee] == depth[f.caller] + 1])
-    rows = [layer[i : i + TALL_PER_ROW] for layer in layered for i in range(0, len(layer), TALL_PER_ROW)]
+    rows = [row for layer in layered for row in _rows(layer, hot)]
     spots: dict[str, tuple[float, float]] = {}
     for n, row in enumerate(rows):
         span = len(row) * (TALL_W + TALL_GAP_X) - TALL_GAP_X
@@ -291,6 +291,14 @@ def _tall(
         lines.append(Line(flow, path, min(2.4, _weight(flow, peak)), bool(toward), toward=toward))
     nodes = tuple(Node(pulses[k], *spots[k], TALL_W, TALL_H, k in hot) for k in spots)
     return Drawing(TALL_WIDTH, 12 + len(rows) * (TALL_H + TALL_GAP_Y) - TALL_GAP_Y, nodes, _cold_first(lines))
+
+
+def _rows(layer: list[str], hot: frozenset[str]) -> list[list[str]]:
+    """A layer in rows; what is hot comes into the first, next to its callers, so that nothing lies over the way."""
+    first = sorted(layer, key=lambda key: key not in hot)
+    return [
+        sorted(first[i : i + TALL_PER_ROW], key=layer.index) for i in range(0, len(layer), TALL_PER_ROW)
+    ]  # fmt: skip
 
 
 def _cold_first(lines: list[Line]) -> tuple[Line, ...]:

@@ -1,0 +1,263 @@
+"""The page of one incident: its way on the map, plotted evidence, the runner-up, the record, and merging and splitting."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from msgspec.structs import replace as with_
+from tests.console.test_pages import NOW, browser, check_document, csrf_of, get, text_of, watch_in
+
+from midwatch.faces.console import causal, charts, evidence
+from midwatch.faces.console.fakes import STEP, FakeWatch
+from midwatch.faces.console.pulse import read_fleet
+from midwatch.model import events as e
+from midwatch.model import signals as s
+from midwatch.model.entity import Entity
+from midwatch.model.findings import Evidence, Hypothesis, Incident
+from midwatch.model.world import SeriesIndex, SeriesSet, World
+
+PAYMENT, CHECKOUT, GATEWAY = "service:payment", "service:checkout", "service:gateway"
+ONSET = NOW - 240
+
+
+def page(watch: FakeWatch, ident: str = "INC-7") -> str:
+    return get(watch, f"/incidents/{ident}").text
+
+
+def drawn(watch: FakeWatch, ident: str = "INC-7") -> causal.CausalMap | None:
+    fleet = read_fleet(watch.state, watch.world, watch.now)
+    return causal.causal_map(watch.state, watch.world, fleet, watch.state.incidents[ident])
+
+
+# -- the way --
+
+
+def test_the_way_leads_from_the_cause_against_the_calls() -> None:
+    shown = drawn(watch_in("incident"))
+    assert shown is not None and [p.key for p in shown.steps] == [PAYMENT, CHECKOUT, GATEWAY] and shown.at is None
+    for drawing in (shown.map.wide, shown.map.tall):
+        assert drawing is not None
+        hot = {(line.flow.caller, line.flow.callee, line.toward) for line in drawing.lines if line.hot}
+        assert hot == {(CHECKOUT, PAYMENT, "caller"), (GATEWAY, CHECKOUT, "caller")}
+        roles = {n.pulse.key: n.pulse.role for n in drawing.nodes if n.pulse.role}
+        assert roles == {PAYMENT: "cause", CHECKOUT: "symptom", GATEWAY: "symptom"}
+    text = page(watch_in("incident"))
+    assert 'marker-start="url(#harm-wide)"' in text and "The fleet as it is now" in text_of(text)
+
+
+def test_an_incident_that_is_over_is_drawn_as_it_was() -> None:
+    watch = watch_in("resolved")
+    shown = drawn(watch)
+    named = watch.state.incidents["INC-7"].diagnosed_at
+    assert shown is not None and shown.at == named
+    assert next(p for p in shown.steps if p.key == PAYMENT).error_share > 0.1, "payment is well now; it was not then"
+    assert read_fleet(watch.state, watch.world, watch.now).pulses[PAYMENT].error_share < 0.01
+    watch.world = replace(watch.world, series=replace(watch.world.series, start_at=NOW))
+    assert drawn(watch) is None and "The live view does not hold that moment" in text_of(page(watch))
+
+
+def test_of_a_large_fleet_the_neighbourhood_is_drawn() -> None:
+    watch = watch_in("incident", services=60)
+    way = ("service:svc-11", "service:svc-5", "service:svc-2", "service:svc-0")
+    ranked = e.CauseRanked("INC-7", (Hypothesis(way[0], "bad_deploy", 0.9, path=way),), 0.1)
+    watch.say(NOW, ranked)
+    shown = drawn(watch)
+    assert shown is not None and tuple(p.key for p in shown.steps) == way
+    assert shown.map.wide is not None and len(shown.map.wide.nodes) <= causal.MOST
+    assert shown.map.tall is not None and len(shown.map.tall.nodes) <= causal.MOST_TALL
+    assert shown.left_out > 30 and f"{shown.left_out} other entities are left out" in text_of(page(watch))
+
+
+@pytest.mark.parametrize(
+    ("path", "way"),
+    [
+        (("instance:payment-eu-1", CHECKOUT), (PAYMENT, CHECKOUT)),
+        ((f"{CHECKOUT}>{PAYMENT}", GATEWAY), (PAYMENT, CHECKOUT, GATEWAY)),
+        (("region:eu", PAYMENT), (PAYMENT,)),
+        ((), (PAYMENT,)),
+    ],
+)
+def test_what_is_no_node_stands_at_one(path: tuple[str, ...], way: tuple[str, ...]) -> None:
+    watch = watch_in("incident")
+    assert causal.way_of(watch.world, Hypothesis(PAYMENT, "slow_service", 0.5, path=path)) == way
+
+
+def test_a_way_that_nobody_reports_any_more_is_said_in_words() -> None:
+    watch = watch_in("incident")
+    gone = Hypothesis("service:vanished", "bad_deploy", 0.9, path=("service:vanished", "service:ghost"))
+    watch.say(NOW, e.CauseRanked("INC-7", (gone,), 0.1))
+    assert drawn(watch) is None and "vanished → ghost" in text_of(page(watch))
+
+
+# -- evidence --
+
+
+def world_of(**rows: list[float]) -> World:
+    """Series named ``subject|signal`` over steps that end at NOW."""
+    steps = len(next(iter(rows.values())))
+    index = SeriesIndex(*zip(*(key.split("|") for key in rows), strict=True))
+    grid = SeriesSet(index, np.array(list(rows.values()), dtype=float), NOW - steps * STEP, STEP)
+    base = watch_in("healthy").world
+    services = {"instance:payment-eu-1": Entity("instance", "payment-eu-1", {"service": "payment"})}
+    return replace(base, series=grid, entities={**base.entities, **services}, edges={})
+
+
+CALM, ILL = [0.0] * 30, [1.0] * 30
+
+
+@pytest.mark.parametrize(
+    ("kind", "unit", "value", "rows", "name", "before", "since"),
+    [
+        ("saturation", "requests", 18, {f"{PAYMENT}|{s.POOL_WAITING}": [0.0] * 30 + [18.0] * 30}, "wait for", 0, 18),
+        ("resource", "MB", 90, {f"instance:payment-eu-1|{s.MEMORY_BYTES}": [3e7] * 30 + [9e7] * 30}, "memory", 30, 90),
+        ("queue", "seconds", 70, {f"{PAYMENT}|{s.QUEUE_LAG_SECONDS}": [1.0] * 30 + [70.0] * 30}, "oldest message", 1, 70),
+        ("silence", "count", 1, {f"instance:payment-eu-1|{s.UP}": [1.0] * 30 + [np.nan] * 30}, "that report", 1, 0),
+        ("traffic", "requests/s", 9, {f"{PAYMENT}|{s.REQUESTS}": [5.0] * 30 + [45.0] * 30}, "requests to", 1, 9),
+        (
+            "blame_errors", "count", 4,
+            {f"{PAYMENT}|{s.REQUESTS}": [10.0] * 60, f"{PAYMENT}|{s.ERRORS}": [np.nan] * 30 + [4.0] * 30},
+            "failing requests", 0, 0.4,
+        ),
+        (
+            "blame_time", "ms", 90,
+            {f"{PAYMENT}|{s.REQUESTS}": [10.0] * 60, f"{PAYMENT}|{s.TIME_MS}": [100.0] * 30 + [900.0] * 30},
+            "mean time", 10, 90,
+        ),
+    ],
+)  # fmt: skip
+def test_evidence_finds_its_series(
+    kind: str, unit: str, value: float, rows: dict[str, list[float]], name: str, before: float, since: float
+) -> None:
+    one = Evidence(kind, PAYMENT, "so", 2.0, value, 0.0, unit)
+    trace = evidence.trace_of(world_of(**rows), one, NOW - 30 * STEP)
+    assert trace is not None and name in trace.name
+    assert np.median(trace.values[:30]) == pytest.approx(before)
+    assert np.median(trace.values[30:]) == pytest.approx(since)
+
+
+def test_where_several_series_could_be_meant_the_one_that_fits_the_number_is() -> None:
+    rows = {
+        f"{PAYMENT}|{s.CPU_RATIO}": [0.2] * 60,
+        f"{PAYMENT}|{s.CPU_THROTTLED_RATIO}": [0.0] * 30 + [0.7] * 30,
+        f"{PAYMENT}|{s.DISK_RATIO}": [0.4] * 60,
+    }
+    starved = Evidence("saturation", PAYMENT, "starved", 4.5, 0.7, 0.0, "ratio")
+    full = replace_value(starved, 0.41)
+    found = [evidence.trace_of(world_of(**rows), one, NOW - 30 * STEP) for one in (starved, full)]
+    assert [trace.name.partition(",")[0] for trace in found if trace] == ["share of time without CPU", "disk in use"]
+
+
+def replace_value(one: Evidence, value: float) -> Evidence:
+    return with_(one, value=value)
+
+
+def test_what_was_read_from_nothing_that_is_kept_has_no_plot() -> None:
+    world = watch_in("incident").world
+    for kind, entity in (("share", PAYMENT), ("lessons", PAYMENT), ("saturation", "service:nobody"), ("logs", GATEWAY)):
+        assert evidence.trace_of(world, Evidence(kind, entity, "so", 1.0, 3.0, 0.0, "requests"), ONSET) is None
+    old = Incident("INC-1", NOW - 9000, NOW - 9000, 2, "old")
+    hypothesis = watch_in("incident").state.incidents["INC-7"].hypotheses[0]
+    assert evidence.plots_of(world, old, hypothesis) == {}
+
+
+def test_plots_on_the_page_mark_the_onset_and_the_change_and_say_the_same_in_words() -> None:
+    text = page(watch_in("incident"))
+    assert text.count('class="p p-moment"') == 4 and text.count(">onset</text>") == 4 and ">change</text>" in text
+    assert "requests that wait for a connection, payment: 0 requests before, 18 requests since" in text_of(
+        text.replace("\u00a0", " ")
+    )
+    assert 'role="img" aria-label="requests that wait' in text
+
+
+def test_a_gap_in_the_data_stays_a_gap_in_the_line() -> None:
+    values = np.array([1.0, 2.0, np.nan, 4.0])
+    drawing = charts.moment_svg(NOW + STEP * np.arange(4), values, STEP, [], peak="4", words="so")
+    assert drawing.count('class="p-line p-info"') == 2
+    nothing = charts.moment_svg(
+        NOW + STEP * np.arange(2), np.full(2, np.nan), STEP, [(NOW, "<b>")], peak="", words="<i>"
+    )
+    assert "p-line" not in nothing and "<b>" not in nothing and "&lt;i&gt;" in nothing
+
+
+# -- runner-up and record --
+
+
+def test_why_not_the_runner_up_and_how_to_tell() -> None:
+    text = text_of(page(watch_in("incident"))).replace("\u00a0", " ")
+    assert "is 17.2 times as probable as" in text and "nothing of the kind" in text
+    assert "To tell them apart, look at waiters on payment's pool" in text.replace("  ", " ")
+    assert "It is not the second if other callers of shop-db are as fast as ever" in text
+
+
+def test_without_history_it_says_so_and_with_it_how_often_it_was_right() -> None:
+    assert "No history yet: of no verdict about as sure as this one" in text_of(page(watch_in("incident")))
+    busy = watch_in("busy")
+    text = text_of(page(busy)).replace("\u00a0", " ")
+    near = [h for h in busy.state.hindsight if 0.76 <= h.probability <= 0.96]
+    assert f"it was right {sum(h.right for h in near)} times of {len(near)}" in text and "of 21" in text
+
+
+def test_without_a_cause_nothing_is_compared() -> None:
+    text = text_of(page(watch_in("busy"), "INC-8"))
+    assert "Don't know" in text and "runner-up" not in text and "trusted" not in text and "From the cause" not in text
+
+
+# -- merging and splitting --
+
+
+def press(watch: FakeWatch, at: str, **fields: str | list[str]) -> str:
+    """Press a button of an incident's page; the page that comes then."""
+
+    async def go() -> str:
+        async with browser(watch) as client:
+            csrf = csrf_of((await client.get(at)).text)
+            headers = {"origin": "http://localhost"}
+            answer = await client.post("/do", data={"csrf": csrf, "back": at, **fields}, headers=headers)
+            assert answer.status_code == 303, answer.text
+            return text_of((await client.get(answer.headers["location"])).text)
+
+    return asyncio.run(go())
+
+
+def test_a_part_is_split_off_with_a_tick_and_moved_with_a_choice() -> None:
+    watch = watch_in("busy")
+    here = "/incidents/INC-7"
+    for wanted in ('type="checkbox" name="value" value="service:checkout"', 'name="into"', ">Merge it into INC-7<"):
+        assert wanted in page(watch)
+    check_document(page(watch))
+    press(watch, here, verb="move", target="INC-7", into="INC-8", value=[CHECKOUT])
+    assert CHECKOUT in watch.state.incidents["INC-8"].symptoms
+    ident = f"INC-{watch.state.next_incident}"
+    press(watch, "/incidents/INC-8", verb="split", target="INC-8", value=[CHECKOUT, "service:nothing"])
+    assert ident not in watch.state.incidents, "a word that fits nothing splits nothing"
+    told = press(watch, "/incidents/INC-8", verb="split", target="INC-8", value=[CHECKOUT])
+    assert watch.state.incidents[ident].split_from == "INC-8" and "split from INC-8: checkout" in told
+    assert "Taken out of INC-8" in text_of(page(watch, ident))
+
+
+def test_a_merge_leaves_a_page_that_leads_on() -> None:
+    watch = watch_in("busy")
+    told = press(watch, "/incidents/INC-7", verb="merge", target="INC-7", value="INC-8")
+    assert "Includes INC-8" in told and "INC-8 became part of INC-7" in told
+    gone = page(watch, "INC-8")
+    assert "This is part of INC-7 since" in text_of(gone) and 'name="verb" value="split"' not in gone
+    assert "part of INC-7" in text_of(get(watch, "/incidents").text)
+
+
+def test_what_was_taught_is_said_and_so_is_why_it_stands_alone() -> None:
+    text = text_of(page(watch_in("busy"), "INC-8"))
+    assert "anna said on" in text and "checkout and search are separate (INC-120)" in text
+    assert "kept out of INC-7" in text
+
+
+def test_a_form_with_too_many_fields_is_refused() -> None:
+    async def go() -> None:
+        async with browser(watch_in("healthy")) as client:
+            body = "&".join(f"value={n}" for n in range(500))
+            answer = await client.post("/do", content=body, headers={"origin": "http://localhost"})
+            assert answer.status_code == 413
+
+    asyncio.run(go())
