@@ -1,7 +1,8 @@
 """How often do the detectors cry on healthy data, and how soon on a rise? Writes Markdown tables (``--out FILE`` keeps the
 raw numbers as JSON). Every detector is called as the loop calls it.
 
-    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--days 14] [--seed 1] [--out docs/results/null_rates.json]
+    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--days 14] [--seed 1] [--parts shares leads habits onset]
+        [--out docs/results/null_rates.json]
 
 A look is one series at one tick; looks that fire within a minute of each other are one false alarm, as they are one finding.
 The month is 518,400 ticks of 5 s. Habits look once a minute and are told by the week.
@@ -29,6 +30,8 @@ from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shi
 from midwatch.core.detect.symptoms import MIN_RISE, MIN_RISE_INSIDE
 from midwatch.core.detect.trend import HORIZON_SECONDS, WINDOW, trends
 
+Counted = tuple[str, str, int, int]  # data, detector, false alarms, looks
+PARTS = ("shares", "leads", "habits", "onset")
 Fires = Callable[..., np.ndarray]
 TICKS_PER_MONTH = 518_400
 MINUTES_PER_WEEK = 10_080
@@ -82,12 +85,16 @@ def dies(values: np.ndarray) -> np.ndarray:
     return hit(len(values), silent(values, np.arange(len(values)) // 4))
 
 
-def fast(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str, str, int, int]]:
-    """(data, detector, false alarms, looks) of everything that is asked at every tick."""
+def shares(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]:
+    """What users feel."""
     for name, data in failures(rng, rows, steps):
         yield name, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
         yield name, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
         yield name, "traffic drop", *alarms(data, falls)
+
+
+def leads(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]:
+    """What opens no incident."""
     for name, factor in rates(rng, rows, steps):
         lines = rng.poisson(2 * factor).astype(float)
         yield name, "log burst", *alarms((lines,), complains, logs.WIDTH + logs.HISTORY)
@@ -136,42 +143,63 @@ def delays(
         }
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=2000)
-    parser.add_argument("--steps", type=int, default=1200)
-    parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--out", type=pathlib.Path)
-    options = parser.parse_args()
+def by_the_month(found: Iterator[Counted]) -> list[dict]:
     raw = []
     print("| healthy data | detector | looks | false alarms | per series and month |\n|---|---|---|---|---|")
-    started = time.perf_counter()
-    for name, detector, false, looks in fast(np.random.default_rng(options.seed), options.rows, options.steps):
+    for name, detector, false, looks in found:
         monthly = false / looks * TICKS_PER_MONTH
         bound = f"{monthly:.3g}" if false else f"< {3 / looks * TICKS_PER_MONTH:.2g} (95 %)"
         print(f"| {name} | {detector} | {looks:,} | {false} | {bound} |", flush=True)
         raw.append({"data": name, "detector": detector, "looks": looks, "false": false})
-    seconds = time.perf_counter() - started
-    print(
-        f"\n| healthy data, a value a minute, from minute {LEARN} on | deviations | false alarms by week | per series-week |"
-    )
+    return raw
+
+
+def by_the_week(rng: np.random.Generator, rows: int, days: int) -> list[dict]:
+    raw = []
+    print(f"| healthy data, a value a minute, from minute {LEARN} on | deviations | by week | newest, per series |")
     print("|---|---|---|---|")
-    weekly = []
-    for name, minutes in levels(np.random.default_rng(options.seed), options.rows, options.days * 1440):
+    for name, minutes in levels(rng, rows, days * DAY_MINUTES):
         for threshold, each in habits(minutes):
-            share = each[-1] / options.rows
-            bound = f"{share:.3g}" if each[-1] else f"< {3 / options.rows:.2g} (95 %)"
-            print(f"| {name} | {threshold:g} | {', '.join(map(str, each))} of {options.rows:,} | {bound} |", flush=True)
-            weekly.append({"data": name, "threshold": threshold, "false_by_week": each, "series": options.rows})
-    print("\n| requests/s | failing, from 0.2 % | seen after steps (median) | 90 % |\n|---|---|---|---|")
-    onset = list(delays(np.random.default_rng(options.seed), 1000, rises(MIN_RISE, THRESHOLD)))
-    for row in onset:
+            bound = f"{each[-1] / rows:.3g}" if each[-1] else f"< {3 / rows:.2g} (95 %)"
+            print(f"| {name} | {threshold:g} | {', '.join(map(str, each))} of {rows:,} | {bound} |", flush=True)
+            raw.append({"data": name, "threshold": threshold, "false_by_week": each, "series": rows})
+    return raw
+
+
+def by_the_rise(rng: np.random.Generator) -> list[dict]:
+    print("| requests/s | failing, from 0.2 % | seen after steps (median) | 90 % |\n|---|---|---|---|")
+    raw = list(delays(rng, 1000, rises(MIN_RISE, THRESHOLD)))
+    for row in raw:
         half, most = (f"{row[k]:.0f}" if row[k] else "not within 40" for k in ("median_steps", "p90_steps"))
         print(f"| {row['rate_per_second']:g} | {row['to']:.0%} | {half} | {most} |", flush=True)
-    if options.out:
-        kept = {"seed": options.seed, "seconds": seconds, "rows": raw, "habits": weekly, "onset": onset}
-        options.out.write_text(json.dumps(kept, indent=1) + "\n")
+    return raw
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--days", type=int, default=14)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--parts", nargs="*", choices=PARTS, default=PARTS, help="the others stay as they are in --out")
+    parser.add_argument("--out", type=pathlib.Path)
+    options = parser.parse_args()
+    kept = json.loads(options.out.read_text()) if options.out and options.out.exists() else {}
+    for part in options.parts:
+        rng, began = np.random.default_rng(options.seed), time.perf_counter()
+        match part:
+            case "shares":
+                raw = by_the_month(shares(rng, options.rows, options.steps))
+            case "leads":
+                raw = by_the_month(leads(rng, options.rows, options.steps))
+            case "habits":
+                raw = by_the_week(rng, options.rows, options.days)
+            case _:
+                raw = by_the_rise(rng)
+        kept[part] = {"seed": options.seed, "seconds": round(time.perf_counter() - began, 1), "rows": raw}
+        print()
+        if options.out:
+            options.out.write_text(json.dumps(kept, indent=1) + "\n")
 
 
 if __name__ == "__main__":

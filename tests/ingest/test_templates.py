@@ -179,3 +179,9 @@ def test_patterns_that_become_one_keep_their_counts_and_look_like_no_news(otlp: 
         assert pattern.first_seen_at == pytest.approx(otlp.start)
     assert logs.counts.sum(axis=1).tolist() == [6.0, 6.0]
     assert builder.stats["templates"] == 1 and "over_patterns" not in builder.stats
+
+
+def test_a_line_that_goes_on_where_another_ends_is_another() -> None:
+    for one, other in (("lost the lease", "lost the lease early"), ("lost the lease early", "lost the lease")):
+        templates = Templates()
+        assert templates.find(one).id != templates.find(other).id and len(templates) == 2

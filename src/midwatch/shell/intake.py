@@ -14,12 +14,15 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midwatch.core.memory import Ledger, Memory
 from midwatch.model.errors import BadRows, IngestError, StoreError
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
+from midwatch.shell import remembered
 from midwatch.shell.config import Settings
 from midwatch.shell.health import Health
 from midwatch.shell.keeper import Keeper
@@ -34,6 +37,7 @@ log = logging.getLogger("midwatch.intake")
 
 MAX_REMEMBERED_BATCHES = 2000
 STORE_SECONDS = 10.0
+REMEMBER_SECONDS = 600.0
 REQUESTS_AT_ONCE = 128  # a hundred exporters, each waiting for a group commit
 
 
@@ -47,6 +51,9 @@ class Intake:
         self.keeper = Keeper()
         self._reading: LedgerReader | None = None  # ledgers that are still being read back
         self._seen_unstored: OrderedDict[str, None] = OrderedDict()
+        self._folder: Path | None = None
+        self._remembering: asyncio.Future[None] | None = None
+        self._remembered_at = 0.0
         self._partial_until = 0.0  # the window holds less than it should since the start
 
     async def start(self, settings: Settings) -> None:
@@ -54,6 +61,11 @@ class Intake:
         from midwatch.shell.ingest.builder import WorldBuilder
 
         self.builder = WorldBuilder()
+        self._folder = settings.folder
+        try:
+            self.builder.templates.restore(await asyncio.to_thread(remembered.read_templates, settings.folder))
+        except (KeyError, TypeError, ValueError) as error:
+            log.warning("%s holds no templates (%s): they are mined anew", remembered.TEMPLATES, error)
         if settings.store == "none":
             return
         from midwatch.shell.store.store import Store
@@ -78,13 +90,16 @@ class Intake:
             return Memory()
         for change in state.changes:
             builder.add_change(change)
+        memory = Memory()
+        if self._folder is not None:
+            memory = replace(memory, habits=await asyncio.to_thread(remembered.read_habits, self._folder))
         if self.store is None:
-            return Memory()
+            return memory
         found = await warm_up(self.store, builder, state.slos, now)
         if found.notes:
             self._say_partial("; ".join(found.notes))
         self._reading = found.ledgers
-        return await self.caught_up(Memory())
+        return await self.caught_up(memory)
 
     @property
     def reading_back(self) -> bool:
@@ -125,7 +140,24 @@ class Intake:
         if self.store is not None and self._reading is None:
             await self.keeper.flush(self.store, ledgers)
 
+    def remember(self, memory: Memory, now: float) -> None:
+        """Keep what a restart should not forget, when that is due. Returns at once."""
+        if now - self._remembered_at >= REMEMBER_SECONDS and self._folder is not None:
+            first, self._remembered_at = not self._remembered_at, now
+            if not first and (self._remembering is None or self._remembering.done()):
+                self._remembering = asyncio.ensure_future(self.remember_all(memory))
+
+    async def remember_all(self, memory: Memory) -> None:
+        """Keep log templates and habits."""
+        if self._folder is None or self.builder is None:
+            return
+        await asyncio.to_thread(remembered.write_templates, self._folder, self.builder.templates.saved())
+        if memory.habits is not None:
+            await asyncio.to_thread(remembered.write_habits, self._folder, memory.habits)
+
     async def stop(self) -> None:
+        if self._remembering is not None:
+            await self._remembering
         if self._reading is not None:
             await self._reading.stop()
         if self.store is not None:

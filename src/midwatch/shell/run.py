@@ -22,14 +22,16 @@ from midwatch.core.loop import tick as the_loop
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.wake import unwanted
 from midwatch.model.alerts import Alert
-from midwatch.model.errors import ConfigError, Deposed, JournalError
+from midwatch.model.errors import ConfigError, Deposed, Forbidden, JournalError
 from midwatch.model.events import ChangeSeen, CommandGiven, Event, PageOrdered, PolicyLoaded, Recorded, WatchStarted
 from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell import alert_views, duty
+from midwatch.shell.access import Access
 from midwatch.shell.asked import counted_span
+from midwatch.shell.audit import Audit
 from midwatch.shell.books import Books
 from midwatch.shell.config import Settings, folder_token
 from midwatch.shell.copying import Copying
@@ -108,7 +110,10 @@ class Watch:
         self.crash_point = CrashPoints.from_environment()
         self.books = Books(self.vitals, self.now, self.crash_point)
         self.switch = KillSwitch(settings.hands_off_file)
-        self.desk = Desk(self.books, self.switch, self.now, lambda: self.tokens)
+        self.access = Access(settings.access)
+        self.desk = Desk(
+            self.books, self.switch, self.now, lambda: {**self.tokens, **dict.fromkeys(self.access.names, "")}
+        )
         self.effects = Effects(
             hands=self.hands,
             channels=self.channels,
@@ -128,6 +133,7 @@ class Watch:
             state=lambda: self.books.state,
             record=self.books.record,
             trouble=self.vitals.trouble,
+            wanted=lambda: self.duty.leading,
         )
         self._given_policy, self._console, self._clock = policy, console, clock
         self._given_journal, self._tick = journal, tick or the_loop
@@ -145,6 +151,7 @@ class Watch:
             rehearse=self._rehearse,
             deliver=self._deliver,
         )
+        self.audit = Audit(self.books, self.now, lambda: self.duty.leading)
         self.inbox = Inbox(self.books, self.now, self._stirred.set)
         self.integrations = Integrations(Settings())  # none, until ``start`` has looked up their keys
         self._tasks: list[asyncio.Task[None]] = []
@@ -201,8 +208,10 @@ class Watch:
         async with self.books.turn:
             await self.books.append([WatchStarted(product_version(), self.books.journal.epoch, reason)], self.now())
             await self._load_policy()
+            await self.audit.settings(self.settings)
         self.duty.leading = True
         self.effects.reconcile(self.state)
+        self.tracking.reconcile()
 
     async def _take_over(self, found: str) -> None:
         """From another replica, or as the first one. Its actions may not be over yet; its pages may not have been sent."""
@@ -281,6 +290,7 @@ class Watch:
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:
+        self._task(self.audit.run())
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
         self._tasks.append(asyncio.get_running_loop().create_task(self.tracking.run()))
         if (backup := self.settings.journal.backup) is not None:
@@ -346,10 +356,12 @@ class Watch:
         await self.effects.cancel()
         if self.duty.leading:
             await self.intake.keep_all(self.memory.ledgers)
+            await self.intake.remember_all(self.memory)
         await self.intake.stop()
         if self.copying is not None:
             await self.copying.copy()  # the last entries too
             self.copying.close()
+        await self.audit.write()
         await self.duty.sign_off()
         await self.books.close()
         remove_running(self.settings)
@@ -401,6 +413,7 @@ class Watch:
         self.effects.carry_out([one.event for one in recorded])
         self.tracking.hear([one.event for one in recorded])
         self.intake.keep(self.memory.ledgers, now)
+        self.intake.remember(self.memory, now)
         await self.books.snapshot_when_due()
         return tuple(recorded)
 
@@ -456,6 +469,11 @@ class Watch:
         """Journal a command; the next turn obeys it. ``hands_off`` holds at once. Raises UsageError, JournalError."""
         if not self.duty.leading:
             raise JournalError(self.duty.words(), hint="say it on the page of the one that is on watch")
+        try:
+            self.access.check(given, self.state)
+        except Forbidden as error:
+            self.audit.refused(given.credential, given.verb, str(error))
+            raise
         recorded = await self.desk.command(given)
         self.vitals.commands += 1
         self._stirred.set()

@@ -29,6 +29,7 @@ from midwatch.shell.ingest.registry import Registry, Reporter
 from midwatch.shell.ingest.requests import Requests
 from midwatch.shell.ingest.ring import ANYONE, LATE, Ring
 from midwatch.shell.ingest.rows import Batch, Limits, Resource
+from midwatch.shell.ingest.templates import Templates
 from midwatch.shell.ingest.traces import TraceBuffer
 
 # What a container runtime says of a process is no sign that the process lives.
@@ -206,6 +207,11 @@ class WorldBuilder:
         if self._ring.forget(self._ring.head - self._ring.steps):
             self._requests.forget_rows()
         self._patterns.forget(self._registry.services)
+
+    @property
+    def templates(self) -> Templates:
+        """The log templates mined so far."""
+        return self._patterns.templates
 
     def finish(self) -> None:
         """Judge every trace that is still open: the recording is over."""

@@ -21,8 +21,9 @@ _LIKE_VALUES, _IN_CONTEXT, _ALONE, _FOR_STATES = 2, 4, 8, 2
 
 
 def around(tokens: Sequence[str], i: int) -> int:
-    """The same for templates that agree in all but the word at ``i``."""
-    return hash((i, *tokens[:i], *tokens[i + 1 :]))
+    """The same for templates that agree in all but the word at ``i``; -1: that agree in all."""
+    # With the length: else a template would meet those of one word more that begin as it does.
+    return hash((i, len(tokens), *(tokens if i < 0 else (*tokens[:i], *tokens[i + 1 :]))))
 
 
 def enough(seen: Sequence[Sequence[str]], i: int) -> bool:

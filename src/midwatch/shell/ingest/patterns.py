@@ -32,6 +32,10 @@ class Patterns:
     def __len__(self) -> int:
         return len(self._templates)
 
+    @property
+    def templates(self) -> Templates:
+        return self._templates
+
     def add(self, line: LogLine, reporter: Reporter, at: float) -> None:
         """Count ``line`` at time ``at`` (unix seconds)."""
         if line.severity >= WARN:

@@ -285,7 +285,7 @@ def _keys(template: Template) -> list[tuple[int, int]]:
     """(position, key of its hole) for each word that might be a value, and -1 for all that look like values together."""
     return [
         *((i, around(template.tokens, i)) for i, token in enumerate(template.tokens) if token != WILD),
-        (-1, around((*bare(template.tokens), ""), len(template.tokens))),
+        (-1, around(bare(template.tokens), -1)),
     ]
 
 
