@@ -22,10 +22,10 @@ ITEM = ActionItem("AI-1", "INC-1", "make it `last`", "payments", 1_790_000_000.0
 
 
 class Bench:
-    def __init__(self, *trackers: tuple[Tracker, frozenset[str]]) -> None:
+    def __init__(self, *trackers: tuple[Tracker, frozenset[str]], wanted: Callable[[], bool] = lambda: True) -> None:
         self.state, self.recorded, self.troubles = State(), [], {}  # type: ignore[var-annotated]
         self.tracking = Tracking(
-            trackers, state=lambda: self.state, record=self.record, trouble=self.troubles.__setitem__
+            trackers, state=lambda: self.state, record=self.record, trouble=self.troubles.__setitem__, wanted=wanted
         )
 
     async def record(self, event: Event) -> None:
@@ -85,6 +85,7 @@ def test_a_crash_between_the_issue_and_the_journal_files_nothing_twice() -> None
         await first.until(lambda: first.recorded)
         second = Bench(github(fake))
         second.fold(ItemOpened(ITEM))  # the journal knows the item, and not that it was filed
+        second.tracking.reconcile()
         await second.until(lambda: second.recorded)
         assert second.recorded == first.recorded and len(fake.issues) == 1
 
@@ -99,9 +100,11 @@ def test_trouble_is_said_and_waited_out(monkeypatch: pytest.MonkeyPatch) -> None
         fake.answers += [Answer(503, {"message": "unicorns"}, {"Retry-After": "0"})] * 2
         bench = Bench(github(fake))
         bench.said(ItemOpened(ITEM))
-        await bench.until(lambda: "unicorns" in str(bench.troubles))
+        seen: list[str] = []
+        bench.tracking._trouble = lambda part, why: seen.append(why)
         await bench.until(lambda: bench.recorded)
-        assert bench.troubles["trackers"] == "" and len(fake.issues) == 1
+        assert ["unicorns" in why for why in seen] == [True, True, False]
+        assert len(fake.issues) == 1
 
     with FakeGitHub() as fake:
         asyncio.run(go(fake))
@@ -142,3 +145,16 @@ def test_owners_choose_the_tracker(monkeypatch: pytest.MonkeyPatch) -> None:
 
     with FakeGitHub() as hub, FakeGitLab() as lab:
         asyncio.run(go(hub, lab))
+
+
+def test_a_replica_that_stands_by_files_nothing() -> None:
+    async def go(fake: FakeGitHub) -> None:
+        bench = Bench(github(fake), wanted=lambda: False)
+        bench.said(ItemOpened(ITEM))
+        running = asyncio.create_task(bench.tracking.run())
+        await asyncio.sleep(0.1)
+        running.cancel()
+        assert not fake.requests
+
+    with FakeGitHub() as fake:
+        asyncio.run(go(fake))

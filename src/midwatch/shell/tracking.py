@@ -37,7 +37,8 @@ TIMEOUT_SECONDS: Final = 60.0
 
 
 class Tracking:
-    """``run`` works until it is cancelled. ``trackers`` in the order in which they are asked whether an item is theirs."""
+    """``run`` works until it is cancelled, while ``wanted`` (of several replicas only the leader files). ``trackers`` in the
+    order in which they are asked whether an item is theirs."""
 
     def __init__(
         self,
@@ -46,11 +47,13 @@ class Tracking:
         state: Callable[[], State],
         record: Callable[[Event], Awaitable[None]],
         trouble: Callable[[str, str], object],
+        wanted: Callable[[], bool] = lambda: True,
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._trackers = tuple(trackers)
         self._named = {tracker.name: tracker for tracker, _ in trackers}
-        self._state, self._record, self._trouble, self._look_seconds = state, record, trouble, look_seconds
+        self._state, self._record, self._trouble = state, record, trouble
+        self._wanted, self._look_seconds = wanted, look_seconds
         # Each has its own: one that is away holds up none of the others.
         self._queues: dict[str, asyncio.Queue[Event]] = {name: asyncio.Queue(MAX_WAITING) for name in self._named}
         self.counters = {"filed": 0, "said": 0, "failed": 0}
@@ -71,8 +74,11 @@ class Tracking:
                 self.counters["failed"] += 1
                 self._trouble("trackers", f"too much waits for {tracker.name}; the rest is filed after a restart")
 
-    async def run(self) -> None:
+    def reconcile(self) -> None:
+        """File what an earlier process left unfiled."""
         self.hear([ItemOpened(r.item) for r in self._state().items.values() if r.status == "open" and not r.ref])
+
+    async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
             for queue in self._queues.values():
                 group.create_task(self._work(queue))
@@ -81,7 +87,9 @@ class Tracking:
 
     async def _work(self, queue: asyncio.Queue[Event]) -> None:
         while True:
-            await self._do(await queue.get())
+            event = await queue.get()
+            if self._wanted():
+                await self._do(event)
 
     async def _do(self, event: Event) -> None:
         match event:
@@ -157,7 +165,8 @@ class Tracking:
         """Ask once an hour which of the open ones were closed there."""
         while True:
             await asyncio.sleep(self._look_seconds)
-            await self.look_once()
+            if self._wanted():
+                await self.look_once()
 
     async def look_once(self) -> None:
         open_ones = [(i, r) for i, r in self._state().items.items() if r.status == "open" and r.ref]

@@ -58,8 +58,8 @@ class SlackRoutes:
             return
         except IngestError as problem:
             status, answer = problem.status, _json({"error": str(problem)})
-        except JournalError:
-            status, answer = 503, _json({"error": "the journal cannot be written: use midwatch or the page"})
+        except JournalError as error:  # or this replica only stands by: a proxy may ask the next one
+            status, answer = 503, _json({"error": str(error)})
         except Exception:
             log.exception("a request of Slack failed")
             status, answer = 500, _json({"error": "internal error"})
