@@ -19,6 +19,7 @@ import yaml
 from msgspec.structs import replace
 
 from midwatch.adapters.actuators.load import fleet_section
+from midwatch.gym.last_words import last_words
 from midwatch.model.events import Recorded
 from midwatch.model.policy import Policy
 
@@ -88,9 +89,8 @@ class WatchProcess:
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         while not (self.folder / "running.json").exists():
             if self._process.returncode is not None or asyncio.get_running_loop().time() > deadline:
-                words = self.log_path.read_text(errors="replace").strip()[-2000:]
                 await self.stop()
-                raise WatchError(f"midwatch did not start: {words or 'no output'}")
+                raise WatchError(f"midwatch did not start: {last_words(self.log_path)}")
             await asyncio.sleep(0.05)
 
     @property

@@ -17,6 +17,7 @@ import httpx
 from msgspec import Struct
 
 from midwatch.gym.fleet.dark import Dark
+from midwatch.gym.last_words import last_words
 
 
 class FleetError(Exception):
@@ -128,8 +129,8 @@ class Fleet:
             line = b""
         if line.strip() != b"ready":
             await self.stop()
-            words = (self.directory / "supervisor.log").read_text(errors="replace").strip()[-2000:]
-            raise FleetError(f"the fleet in {self.directory} did not start: {words or 'no output'}")
+            words = last_words(self.directory / "supervisor.log")
+            raise FleetError(f"the fleet in {self.directory} did not start: {words}")
         self._info = read_info(self.directory)
         self._http = httpx.AsyncClient(
             base_url=self._info.platform_url, headers={"authorization": f"Bearer {self._info.token}"}, timeout=30.0

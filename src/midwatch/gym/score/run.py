@@ -20,6 +20,7 @@ from midwatch.gym.faults.base import Map
 from midwatch.gym.faults.catalog import CONTROLS, FAULTS, Case, draw_case, named
 from midwatch.gym.fleet import Fleet, FleetError
 from midwatch.gym.fleet.dark import DarkError
+from midwatch.gym.last_words import last_words
 from midwatch.gym.score.judge import Score, judge
 from midwatch.gym.score.report import CaseFile, page, read_cases
 from midwatch.gym.score.reset import put_back
@@ -216,7 +217,7 @@ class Bench:
         while (now := time.time()) < give_up:
             await self.witness.watch(min(5.0, give_up - now))
             if not watch.running:
-                raise WatchError(f"midwatch ended by itself: {watch.log_path.read_text(errors='replace')[-500:]}")
+                raise WatchError(f"midwatch ended by itself: {last_words(watch.log_path)}")
             if not case.truth.harmful or time.time() < injected + RECOVERED_SECONDS:
                 continue
             requests = self.requests(injected)
