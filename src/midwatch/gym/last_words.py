@@ -10,7 +10,7 @@ MAX_CHARACTERS: Final = 400
 
 
 def last_words(log: Path) -> str:
-    """Its last lines in one, at most ``MAX_CHARACTERS``; "no output" when there are none. Never raises for a missing file."""
+    """Its last lines in one, at most ``MAX_CHARACTERS``; "no output" when there are none, or no log."""
     try:
         said = log.read_text(errors="replace")
     except OSError:
