@@ -87,6 +87,7 @@ def test_people_can_read_it_too(folder: Path) -> None:
     assert (
         "18 wait on 5 connections" in shown and "ACT-1: wants to resize the pool of payment (size 20) and asks" in shown
     )
+    assert "No history yet" in shown, "how far the verdict can be trusted"
     assert midwatch("postmortem", "2", "--folder", folder).stdout == "# Post-mortem INC-2\n\nIt was slow.\n"
     assert "The chain holds" in midwatch("journal", "verify", "--folder", folder).stdout
 

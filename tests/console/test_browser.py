@@ -154,6 +154,32 @@ def test_an_update_arrives_by_itself_and_spoils_nothing(chromium: Any) -> None:
         page.context.close()
 
 
+def test_a_part_is_split_off_and_a_tick_outlives_an_update(chromium: Any) -> None:
+    with Served("busy") as served:
+        page, troubles = page_of(chromium, 390)
+        page.goto(served.url + "/incidents/INC-7")
+        until(page, LIVE)
+        page.locator("#regroup input[value='service:checkout']").focus()
+        page.keyboard.press("Space")
+        page.locator("#merge-with").select_option("INC-8")
+        served.watch.say(time.time(), e.UpdateWritten("INC-7", "The pool is wide enough now."))
+        until(page, "document.querySelector('#update').textContent.includes('wide enough now')")
+        assert page.locator("#regroup input[value='service:checkout']").is_checked()
+        assert not page.locator("#regroup input[value='service:gateway']").is_checked()
+        ident = f"INC-{served.watch.state.next_incident}"
+        page.get_by_role("button", name="Make what is ticked an incident of its own").click()
+        page.get_by_text("was ordered").first.wait_for(timeout=15000)
+        until(page, f"document.querySelector('#merge-with').textContent.includes('{ident}')")
+        assert served.watch.state.incidents[ident].symptoms == ("service:checkout",)
+        assert page.locator("#regroup input[type=checkbox]").count() == 0, "nothing is left to take apart"
+        assert page.locator("#merge-with").input_value() == "INC-8", "what was chosen stays chosen"
+        page.get_by_role("button", name="Merge it into INC-7").click()
+        page.get_by_text("Includes").first.wait_for(timeout=15000)
+        assert served.watch.state.incidents["INC-8"].merged_into == "INC-7"
+        assert troubles == []
+        page.context.close()
+
+
 def test_the_stream_opens_however_late_its_script_comes(chromium: Any, incident: Served) -> None:
     page, troubles = page_of(chromium, 390)
     page.route("**/hx-sse.min.js", lambda route: (time.sleep(1.0), route.continue_()))

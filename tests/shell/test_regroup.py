@@ -82,6 +82,7 @@ def test_people_regroup_through_the_api_and_the_command_line(settings: Settings)
             assert twice.status_code == 400 and "INC-3 is part of INC-2 already" in twice.json()["error"]
             told = (await client.get("/api/v1/incidents/2")).json()
             gone = (await client.get("/api/v1/incidents/3")).json()
+        assert told["runner_up"] is None and told["track_record"] is None and "ana said on" in told["taught"][0]
         assert told["absorbed"] == ["INC-3"] and gone["merged_into"] == "INC-2" and gone["split_from"] == "INC-2"
         assert [line["text"] for line in told["timeline"]][-2].startswith("INC-3 became part of INC-2: one cable")
         shown = json.loads((await asyncio.to_thread(midwatch, "show", "3", "--json")).stdout)

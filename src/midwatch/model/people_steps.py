@@ -68,8 +68,8 @@ def paged(known: dict[str, Escalation], order: PageOrdered, at: float) -> dict[s
 
 
 def carried(known: Mapping[str, Escalation], source: str, into: str) -> Mapping[str, Escalation]:
-    """The escalation of an incident counts for the one that it became part of, or that was taken out of it: who was woken for
-    something is not woken for it again."""
+    """The escalation of an incident counts for the one that it became part of, or that was taken out of it: who was woken
+    for something is not woken for it again."""
     run, mine = known.get(source), known.get(into)
     if run is None:
         return known

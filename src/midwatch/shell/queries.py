@@ -11,6 +11,9 @@ from typing import Any
 import msgspec
 
 from midwatch.core.decide.propose import OPEN
+from midwatch.core.detect.together import sentence
+from midwatch.core.diagnose.runner_up import runner_up
+from midwatch.core.learn import hindsight
 from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Incident
@@ -145,6 +148,9 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
         "facts": dict(told.facts) if told else {},
         "findings": [plain(state.findings[f]) if f in state.findings else {"id": f} for f in found.findings],
         "hypotheses": [plain(h) for h in found.hypotheses],
+        "runner_up": _runner_up(found),
+        "track_record": _track_record(state, found),
+        "taught": [sentence(p) for p in state.pairings if {p.first, p.second} & set(found.symptoms)],
         "actions": [action_row(r) for r in state.actions_of(found.id)],
         "pages": [
             {"page": p.ordered.page, "channel": p.ordered.channel, "status": p.status, "at": p.ordered_at, "why": p.why}
@@ -153,6 +159,36 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
         "timeline": [plain(entry) for entry in chronicle.of(found.id)] if chronicle else [],
         "has_postmortem": bool(chronicle and found.id in chronicle.postmortems),
     }
+
+
+def _runner_up(incident: Incident) -> dict[str, Any] | None:
+    """What separates the first two hypotheses, most first: ``speaks_for`` one of them, moving the odds ``times``."""
+    found = runner_up(incident.hypotheses)
+    if found is None:
+        return None
+    return {
+        "times_as_probable": found.times if math.isfinite(found.times) else None,
+        "check": found.check,
+        "differences": [
+            {
+                "kind": d.kind,
+                "speaks_for": "first" if d.nats > 0 else "second",
+                "times": d.times,
+                "first": d.first.text if d.first else "",
+                "second": d.second.text if d.second else "",
+            }
+            for d in found.differences
+        ],
+    }
+
+
+def _track_record(state: State, incident: Incident) -> dict[str, Any] | None:
+    """How often verdicts about as sure as this one were right, of those whose cause was confirmed."""
+    if not incident.hypotheses:
+        return None
+    record = hindsight.similar(state.hindsight, incident.hypotheses[0].probability)
+    interval = {"least": record.least, "most": record.most} if record.cases else {}
+    return {"cases": record.cases, "right": record.right, "said": hindsight.sentence(record), **interval}
 
 
 def postmortem(state: State, ident: str, chronicle: Chronicle) -> str:

@@ -194,6 +194,7 @@ def _print_incident(found: dict[str, Any]) -> None:
             out.print(Text("   path  " + " > ".join(name_of(p) for p in hypothesis["path"])))
     if found["hypotheses"]:
         out.print(f"none of these {found['unknown']:.0%}")
+        _print_trust(found)
     if found["actions"]:
         table = Table(box=None, pad_edge=False, header_style="dim")
         for name in ("action", "what", "verdict", "status", "why"):
@@ -205,6 +206,21 @@ def _print_incident(found: dict[str, Any]) -> None:
         out.print(table)
     for entry in found["timeline"]:
         out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", entry["text"]), soft_wrap=True)
+
+
+def _print_trust(found: dict[str, Any]) -> None:
+    """What separates the first two, and how often so sure a verdict was right."""
+    against = found["runner_up"]
+    if against is not None:
+        for one in against["differences"][:2]:
+            text = one["first"] or one["second"]
+            if one["first"] and one["second"]:
+                text = f"{one['first']} against: {one['second']}"
+            times = f"{one['times']:.3g}" if one["times"] < 1000 else "1,000+"
+            out.print(Text(f"   {one['speaks_for']} rather, odds x {times}: {text}", style="dim"), soft_wrap=True)
+        if against["check"]:
+            out.print(Text(f"   to tell them apart, look at {against['check']}", style="dim"), soft_wrap=True)
+    out.print(Text(found["track_record"]["said"] + ".", style="dim"), soft_wrap=True)
 
 
 def postmortem(
