@@ -88,6 +88,10 @@ class Hands:
         return found
 
 
+class _Unwanted(Exception):
+    """Nobody needs the page any more, and why."""
+
+
 def addressed(order: PageOrdered) -> PageOrdered:
     """The page with its person's address in it, looked up as it is sent: the journal holds the reference. Raises
     ChannelError when it cannot be looked up now."""
@@ -311,12 +315,12 @@ class Effects:
         why = ""
         for attempt in range(1, self.limits.page_attempts + 1):
             wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
-            if stale := self._unwanted(order):
-                return PageEnded(order.page, "withdrawn", stale, attempt - 1)
             try:
                 place = await asyncio.wait_for(self._tell(channel, order), self.limits.page_timeout_seconds)
                 self._trouble(f"channel {order.channel}", "")
                 return PageEnded(order.page, "delivered", "", attempt, place)
+            except _Unwanted as stale:
+                return PageEnded(order.page, "withdrawn", str(stale), attempt - 1)
             except TimeoutError:
                 why = f"no answer within {self.limits.page_timeout_seconds:g} s"
             except ChannelError as error:
@@ -335,7 +339,10 @@ class Effects:
         return PageEnded(order.page, "failed", why, self.limits.page_attempts)
 
     async def _tell(self, channel: Channel, order: PageOrdered) -> str:
-        """The place that the channel keeps for the incident, "" for one that keeps none."""
+        """The place that the channel keeps for the incident, "" for one that keeps none. The last look whether anybody needs
+        it lies right before it leaves: nothing of this process comes in between."""
+        if stale := self._unwanted(order):
+            raise _Unwanted(stale)
         if not isinstance(channel, Follower):
             await channel.send(addressed(order))
             return ""
