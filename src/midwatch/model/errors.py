@@ -15,10 +15,13 @@ MidwatchError
  +-- TrackerError       an action item could not be filed, or not be looked at
  +-- UsageError         a command makes no sense as it was given
  |    +-- NotFound      there is no such incident, action or post-mortem
+ |    +-- Forbidden     whoever asks may not
  +-- Unreachable        no watch runs on this folder, or it does not answer
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class MidwatchError(Exception):
@@ -62,11 +65,15 @@ class SourceError(MidwatchError):
 
 
 class IngestError(MidwatchError):
-    """A payload that cannot be accepted. ``status`` is the HTTP status that the protocol wants."""
+    """A payload that cannot be accepted. ``status`` is the HTTP status that the protocol wants; ``fields`` says what is
+    wrong field by field, where the protocol has room for that."""
 
-    def __init__(self, message: str, *, status: int = 400, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, status: int = 400, hint: str = "", fields: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.fields = dict(fields or {})
 
 
 class ActuatorError(MidwatchError):
@@ -103,6 +110,10 @@ class UsageError(MidwatchError):
 
 class NotFound(UsageError):
     """There is no such incident, action or post-mortem."""
+
+
+class Forbidden(UsageError):
+    """Whoever asks is known, and may not."""
 
 
 class Unreachable(MidwatchError):

@@ -108,6 +108,8 @@ class State(Struct, frozen=True):
     next_override: int = 1
     swaps: tuple[Swap, ...] = ()
     next_swap: int = 1
+    settings: dict[str, str] = field(default_factory=dict)  # part of the settings -> its digest
+
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -669,3 +671,8 @@ def _item_late(state: State, event: e.ItemLate, at: float) -> State:
 def _item_closed(state: State, event: e.ItemClosed, at: float) -> State:
     changes = {"status": "closed", "closed_at": at, "closed_by": event.by, "why": event.why}
     return replace(state, items=item_steps.changed(state.items, event.item, **changes))
+
+
+@_on(e.SettingsRead)
+def _settings_read(state: State, event: e.SettingsRead, at: float) -> State:
+    return replace(state, settings=event.parts)

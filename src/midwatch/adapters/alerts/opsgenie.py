@@ -8,6 +8,7 @@ journaled here, and what became of a request can be asked for by its id.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -55,16 +56,13 @@ class _Said(msgspec.Struct):
     note: str | None = None
 
 
-class Unprocessable(IngestError):
+def unprocessable(errors: Mapping[str, str]) -> IngestError:
     """422: the JSON is sound and says what cannot be done. ``errors`` by field."""
-
-    def __init__(self, errors: dict[str, str]) -> None:
-        super().__init__("Request body is not processable. Please check the errors.", status=422)
-        self.errors = errors
+    return IngestError("Request body is not processable. Please check the errors.", status=422, fields=errors)
 
 
 def decode_create(body: bytes, headers: Headers, rules: Rules, now: float) -> Decoded:
-    """``now`` is unix seconds. Raises IngestError 400 for what is no JSON, Unprocessable for what it lacks."""
+    """``now`` is unix seconds. Raises IngestError 400 for what is no JSON, 422 for what it lacks."""
     said = read(body, _Created, "an alert")
     errors = {}
     if not said.message.strip():
@@ -74,7 +72,7 @@ def decode_create(body: bytes, headers: Headers, rules: Rules, now: float) -> De
     if said.priority is not None and said.priority not in PRIORITIES:
         errors["priority"] = "Priority should be one of [ P1, P2, P3, P4, P5 ]"
     if errors:
-        raise Unprocessable(errors)
+        raise unprocessable(errors)
     one = _alert(said, rules, now)
     return Decoded((one,), notes=_notes(one.key, said.user or said.source, said.note))
 
@@ -109,7 +107,7 @@ def decode_told(state: str, alias: str, body: bytes, rules: Rules, now: float) -
     by = clip(said.user or said.source or rules.source, 200)
     key = f"{rules.source}:{alias}"
     if not state and not (said.note or "").strip():
-        raise Unprocessable({"note": "Note can not be empty."})
+        raise unprocessable({"note": "Note can not be empty."})
     alerts = (alert(rules, alias, state, now, by=by),) if state else ()
     return Decoded(alerts, notes=_notes(key, by, said.note))
 
@@ -130,8 +128,8 @@ def refused(problem: IngestError) -> Answer:
     match problem.status:
         case 401:
             return answer(401, {"message": "Could not authenticate"})
-        case 422 if isinstance(problem, Unprocessable):
-            return answer(422, {"message": str(problem), "errors": problem.errors})
+        case 422:
+            return answer(422, {"message": str(problem), "errors": problem.fields})
         case 429:
             return answer(429, {"message": "You are making too many requests!"}, wait=wait)
     return answer(problem.status, {"message": str(problem)}, wait=wait)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from midwatch.adapters.alerts.opsgenie import PRIORITIES, Unprocessable
+from midwatch.adapters.alerts.opsgenie import PRIORITIES, unprocessable
 from midwatch.model.alerts import AlertRecord
 
 MAX_LIMIT: Final = 100
@@ -65,7 +65,7 @@ def notes(record: AlertRecord) -> list[dict[str, Any]]:
 
 
 def page(records: Iterable[AlertRecord], query: dict[str, str]) -> list[dict[str, Any]]:
-    """The alerts that ``query`` (query, sort, order, offset, limit) asks for. Raises Unprocessable."""
+    """The alerts that ``query`` (query, sort, order, offset, limit) asks for. Raises IngestError 422."""
     errors = {}
     sort, order = query.get("sort", "createdAt"), query.get("order", "desc")
     if sort not in _TIMES:
@@ -78,7 +78,7 @@ def page(records: Iterable[AlertRecord], query: dict[str, str]) -> list[dict[str
     if offset is None:
         errors["offset"] = f"Offset should be between 0 and {MAX_OFFSET}"
     if errors or limit is None or offset is None:
-        raise Unprocessable(errors)
+        raise unprocessable(errors)
     wanted = _wanted(query.get("query", ""))
     pick = heapq.nlargest if order == "desc" else heapq.nsmallest
     found = pick(offset + limit, (r for r in records if all(holds(r) for holds in wanted)), key=_TIMES[sort])
@@ -86,7 +86,7 @@ def page(records: Iterable[AlertRecord], query: dict[str, str]) -> list[dict[str
 
 
 def _wanted(query: str) -> list[Callable[[AlertRecord], bool]]:
-    """``status: open AND priority: P1``; a word alone is looked for in the message. Raises Unprocessable."""
+    """``status: open AND priority: P1``; a word alone is looked for in the message. Raises IngestError 422."""
     found: list[Callable[[AlertRecord], bool]] = []
     text = query.replace(" AND ", " ").replace(" and ", " ")
     for sign in (":", "="):
@@ -115,7 +115,7 @@ def _one(name: str, value: str) -> Callable[[AlertRecord], bool]:
             return lambda r: r.alert.labels.get("entity", "") == value
         case "message":
             return _says(value.lower())
-    raise Unprocessable({"query": f"{name[:40]!r} cannot be asked for: status, priority, alias, tag, entity, message"})
+    raise unprocessable({"query": f"{name[:40]!r} cannot be asked for: status, priority, alias, tag, entity, message"})
 
 
 def _says(word: str) -> Callable[[AlertRecord], bool]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.owners import by_people
 from midwatch.core.oncall.words import clock, did, phone, to_do
@@ -27,14 +29,16 @@ STUCK_SECONDS: Final = 60.0  # beyond its timeout, an ordered action without an 
 
 def page(turn: Turn) -> Turn:
     """Order the pages that are due to channels now: about what nobody of the people files can be woken for."""
-    for incident in tuple(turn.state.incidents.values()):
-        if incident.phase != RESOLVED and by_people(turn.state, incident, turn.now):
+    state = turn.state  # what one incident pages about changes nothing for another
+    orders: list[PageOrdered] = []
+    for incident in state.incidents.values():
+        if incident.phase != RESOLVED and by_people(state, incident, turn.now):
             continue
-        for channel in turn.state.policy.paging.channels:
-            order = due(turn.state, incident, channel, turn.now)
+        for channel in state.policy.paging.channels:
+            order = due(state, incident, channel, turn.now)
             if order is not None:
-                turn = turn.emit(order)
-    return turn
+                orders.append(replace(order, page=f"PAGE-{state.next_page + len(orders)}"))
+    return turn.emit(*orders)
 
 
 def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
