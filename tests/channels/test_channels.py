@@ -85,6 +85,16 @@ def test_apprise_delivers_through_a_real_service() -> None:
         asyncio.run(check_channel_delivers(channel, sample_page(), lambda: receiver.bodies))
 
 
+def test_apprise_finds_a_person_at_their_address() -> None:
+    with Receiver() as receiver:
+        url = receiver.url.replace("http://", "json://") + "/{to}"
+        channel = AppriseChannel("sms", lambda: url)
+        asyncio.run(channel.send(sample_page(person="ana", to="+49 170/1")))
+        assert receiver.received[0].path.startswith("/hook/+49%20170%2F1")
+        asyncio.run(check_channel_failure(channel, sample_page(), retryable=False))
+        assert len(receiver.received) == 1
+
+
 def test_apprise_failures() -> None:
     with Receiver(answers=[(500, {})] * 5) as receiver:
         url = receiver.url.replace("http://", "json://user:hunter2@")

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from tests.alerts.conftest import recorded_bodies, until
 from tests.shell.conftest import RecordingHands, make_settings
 
@@ -18,6 +19,7 @@ from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.faces.cli.up import console_factory
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.events import ActionJudged, CommandGiven, IncidentAcknowledged, PageEnded
+from midwatch.model.people import Contact, EscalationPolicy, Level, People, Person, Target, Team
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.shell.channels import build_channels
 from midwatch.shell.config import IntegrationSettings, Settings
@@ -45,12 +47,12 @@ def settings_of(folder: Path, fake: FakeSlack, monkeypatch: pytest.MonkeyPatch) 
 
 
 @asynccontextmanager
-async def on_watch(settings: Settings) -> AsyncIterator[tuple[Watch, httpx.AsyncClient]]:
+async def on_watch(settings: Settings, policy: Policy = POLICY) -> AsyncIterator[tuple[Watch, httpx.AsyncClient]]:
     watch = Watch(
         settings,
         channels=build_channels(settings),
         actuators=[RecordingHands()],
-        policy=POLICY,
+        policy=policy,
         console=console_factory(),
     )
     await watch.start()
@@ -161,6 +163,38 @@ def test_who_may_press_what(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             body, headers = fake.signed(b"payload=%7B", watch.now())
             assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 400
             assert (await client.get("/in/slack/team")).status_code == 405
+
+    with FakeSlack() as fake:
+        asyncio.run(go(fake, settings_of(tmp_path, fake, monkeypatch)))
+
+
+def test_levels_are_woken_in_their_own_direct_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    people = People(
+        (Person("ana", contacts=(Contact("team", "U0ANA"),)), Person("bo", contacts=(Contact("team", "U0BO"),))),
+        (Team("shop", ("ana", "bo"), escalation="shop"),),
+        escalations=(
+            EscalationPolicy(
+                "shop", (Level((Target("person", "ana"),), 3600.0), Level((Target("person", "bo"),), 3600.0))
+            ),
+        ),
+        catch_all="shop",
+    )
+
+    async def go(fake: FakeSlack, settings: Settings) -> None:
+        async with on_watch(settings, replace(POLICY, people=people)) as (watch, client):
+            await alert(client, 1)
+            await until(lambda: [m["channel"] for m in fake.roots] == ["D0ANA"], what="the first level")
+            await until(lambda: watch.state.pages_of("INC-1")[0].place)
+            body, headers = fake.press("Escalate", watch.now())
+            assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 200
+            await until(lambda: [m["channel"] for m in fake.roots] == ["D0ANA", "D0BO"], what="the second level")
+            await until(lambda: all(p.place for p in watch.state.pages_of("INC-1")))
+            body, headers = fake.press("Acknowledge", watch.now(), "U0BO", fake.roots[1])
+            assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 200
+            await until(
+                lambda: all("acknowledged by u0bo" in json.dumps(m) for m in fake.roots), what="both see who took it"
+            )
+            assert len(fake.roots) == 2
 
     with FakeSlack() as fake:
         asyncio.run(go(fake, settings_of(tmp_path, fake, monkeypatch)))

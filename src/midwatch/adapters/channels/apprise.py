@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from urllib.parse import quote
 
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.errors import ChannelError
@@ -16,7 +17,8 @@ from midwatch.model.events import PageOrdered
 
 
 class AppriseChannel:
-    """``url`` is a function, asked at each send: an Apprise URL is a secret, and none is kept here."""
+    """``url`` is a function, asked at each send: an Apprise URL is a secret, and none is kept here. ``{to}`` in it stands
+    for the address of the person whom a page is for: one SMS account, everybody's numbers."""
 
     def __init__(self, name: str, url: Callable[[], str], *, timeout_seconds: float = 10.0) -> None:
         self._name, self._url, self._timeout = name, url, timeout_seconds
@@ -31,6 +33,14 @@ class AppriseChannel:
         # Apprise logs what it sends, URLs included, at levels that a user may have turned on.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
         url = self._url()
+        if "{to}" in url:
+            if not page.to:
+                raise ChannelError(
+                    "the Apprise URL has {to} in it, and the page names no address",
+                    retry_after_seconds=None,
+                    hint="give the person's contact a `to`",
+                )
+            url = url.replace("{to}", quote(page.to, safe="+@"))
         target = apprise.Apprise()
         if not target.add(url):
             raise ChannelError("Apprise does not understand the URL", retry_after_seconds=None)

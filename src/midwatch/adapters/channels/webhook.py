@@ -8,7 +8,8 @@ What a receiver gets::
     X-Midwatch-Timestamp: <unix seconds>
     X-Midwatch-Signature: v1=<hex>           HMAC-SHA256(secret, "<timestamp>." + body)
 
-    {"version": 1, "key", "page", "incident", "severity", "repeat", "subject", "text", "topics", "sent_at"}
+    {"version": 1, "key", "page", "incident", "severity", "repeat", "subject", "text", "topics", "person", "to", "level",
+     "sent_at"}
 
 To verify: recompute the signature over the raw body, compare in constant time (``verify`` below does), and refuse a
 timestamp more than five minutes off. Answer 2xx when the page is taken. 408, 425, 429 and 5xx are tried again
@@ -82,6 +83,9 @@ class WebhookChannel:
                 "subject": page.subject,
                 "text": page.text,
                 "topics": list(page.topics),
+                "person": page.person,
+                "to": page.to,
+                "level": page.level,
                 "sent_at": now,
             },
             ensure_ascii=False,

@@ -17,7 +17,8 @@ BLOCKS: Final = frozenset({"header", "section", "context", "actions", "divider"}
 
 
 class FakeSlack(FakeApi):
-    """``messages`` by ts, in order, each as it was last updated; ``told`` is what went to a ``response_url``."""
+    """``messages`` by ts, in order, each as it was last updated; ``told`` is what went to a ``response_url``. A message to a
+    person (U...) is in their direct messages (D...)."""
 
     def __init__(
         self, token: str = "xoxb-fake", signing_secret: str = "shhh", conversation: str = "C0INCIDENTS"
@@ -36,7 +37,8 @@ class FakeSlack(FakeApi):
         body = asked.read
         if not isinstance(body, dict) or not asked.headers.get("content-type", "").startswith("application/json"):
             return _no("invalid_json")
-        if body.get("channel") != self.conversation:
+        there = str(body.get("channel", ""))
+        if there != self.conversation and there[:1] not in "UD":
             return _no("channel_not_found")
         if error := _wrong(body):
             return _no(error)
@@ -50,15 +52,16 @@ class FakeSlack(FakeApi):
         if (thread := body.get("thread_ts")) is not None and thread not in self.messages:
             return _no("thread_not_found")
         ts = f"1790000000.{len(self.messages) + 1:06d}"
-        self.messages[ts] = body
-        return Answer(200, {"ok": True, "channel": self.conversation, "ts": ts, "message": body})
+        there = body["channel"].replace("U", "D", 1) if body["channel"].startswith("U") else body["channel"]
+        self.messages[ts] = {**body, "channel": there}
+        return Answer(200, {"ok": True, "channel": there, "ts": ts, "message": body})
 
     def _update(self, body: dict[str, Any]) -> Answer:
         ts = body.get("ts")
-        if ts not in self.messages:
+        if ts not in self.messages or self.messages[ts]["channel"] != body["channel"]:
             return _no("message_not_found")
         self.messages[ts] = {**self.messages[ts], **body}
-        return Answer(200, {"ok": True, "channel": self.conversation, "ts": ts, "text": body.get("text", "")})
+        return Answer(200, {"ok": True, "channel": body["channel"], "ts": ts, "text": body.get("text", "")})
 
     @property
     def roots(self) -> list[dict[str, Any]]:
