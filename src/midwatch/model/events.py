@@ -569,6 +569,43 @@ class ItemClosed(Base, frozen=True, tag="item_closed"):
     v: int = 1
 
 
+# -- access: what an audit asks for besides commands --
+
+
+class SignedIn(Base, frozen=True, tag="signed_in"):
+    """``how``: token, oidc or proxy. ``role`` is the one outside of any team; "" for none there."""
+
+    by: str
+    how: str
+    role: str = ""
+    v: int = 1
+
+
+class AccessRefused(Base, frozen=True, tag="access_refused"):
+    """``by`` is "" when nobody knows who it was; ``times`` within the minute before."""
+
+    by: str
+    what: str
+    why: str
+    times: int = 1
+    v: int = 1
+
+
+class SecretsRead(Base, frozen=True, tag="secrets_read"):
+    """``reads``: reference -> how often it was read, and how often it could not be, since the last such entry."""
+
+    reads: dict[str, tuple[int, int]]
+    v: int = 1
+
+
+class SettingsRead(Base, frozen=True, tag="settings_read"):
+    """The settings that hold from now on: a digest of each part, and which parts differ from the last ones."""
+
+    parts: dict[str, str]
+    changed: tuple[str, ...] = ()
+    v: int = 1
+
+
 Event = (
     WatchStarted
     | PolicyLoaded
@@ -626,6 +663,10 @@ Event = (
     | ItemSeenAgain
     | ItemLate
     | ItemClosed
+    | SignedIn
+    | AccessRefused
+    | SecretsRead
+    | SettingsRead
 )
 
 

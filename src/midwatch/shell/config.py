@@ -29,12 +29,16 @@ import yaml
 from pydantic import (
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 
 from midwatch.model.errors import ConfigError
+from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.channel_settings import ChannelSettings
-from midwatch.shell.setting_kinds import Part, Person, Secret, Sender, Text
+from midwatch.shell.secret_command import from_command
+from midwatch.shell.secret_reads import READS
+from midwatch.shell.setting_kinds import Part, Person, Secret, Sender, Text, is_reference
 from midwatch.shell.tracker_settings import TrackerSettings
 
 if TYPE_CHECKING:
@@ -45,6 +49,7 @@ TOKEN_VARIABLE = "MIDWATCH_TOKEN"  # a token of one's own, for the CLI
 DEFAULT_FOLDER = ".midwatch"
 HANDS_OFF_FILE = "HANDS-OFF"
 TOKEN_FILE = "token"
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SETTINGS_FILE = "settings.yaml"
 
 
@@ -69,7 +74,7 @@ class SourceSettings(Part):
     @field_validator("url")
     @classmethod
     def _bare(cls, value: str) -> str:
-        if not value.startswith(("env:", "file:")):
+        if not is_reference(value):
             parts = urlsplit(value)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("must be an http or https address, such as http://prometheus:9090")
@@ -140,21 +145,35 @@ class Settings(Part):
     heartbeat_url: Text = ""
     heartbeat_seconds: float = Field(default=60.0, ge=0.05)
     channels: dict[str, ChannelSettings] = Field(default_factory=dict)
-    trackers: dict[str, TrackerSettings] = Field(default_factory=dict)  # where action items are filed; see docs/items.md
+    trackers: dict[str, TrackerSettings] = Field(
+        default_factory=dict
+    )  # where action items are filed; see docs/items.md
     actuators: dict[str, Any] = Field(default_factory=dict)  # read by adapters/actuators/load.py
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     tokens: dict[Person, Secret] = Field(default_factory=dict)  # each person's own; see shell/tokens.py
+    access: AccessSettings = Field(default=AccessSettings(), validate_default=True)
     journal: JournalSettings = JournalSettings()
     deadman: DeadmanSettings = DeadmanSettings()
     integrations: dict[Sender, IntegrationSettings] = Field(
         default_factory=dict
     )  # who sends alerts; see docs/oncall.md
 
-    @field_validator("otlp_host", "console_host")
+    @field_validator("otlp_host")
     @classmethod
     def _loopback(cls, value: str) -> str:
-        if value not in ("127.0.0.1", "::1", "localhost"):
-            raise ValueError("only loopback for now: put a proxy with TLS and a login in front of it")
+        if value not in LOOPBACK:
+            raise ValueError("only loopback: put a collector or a proxy with TLS in front of it")
+        return value
+
+    @field_validator("access")
+    @classmethod
+    def _open_to_others_only_with_tls_and_a_sign_in(cls, value: AccessSettings, info: ValidationInfo) -> AccessSettings:
+        signs_in = bool(info.data.get("tokens") or value.oidc)
+        if info.data.get("console_host", LOOPBACK[0]) not in LOOPBACK and not (value.tls and signs_in):
+            raise ValueError(
+                "other machines reach console_host only with access.tls and a sign-in (tokens or access.oidc): else leave"
+                " it on loopback, with a proxy in front"
+            )
         return value
 
     @property
@@ -239,26 +258,37 @@ def read_settings(
 
 
 def resolve(reference: str) -> str:
-    """The secret that ``env:NAME``, ``file:/path`` or ``file:/path#key`` refers to; other text stands for itself.
+    """The secret that ``env:NAME``, ``file:/path``, ``file:/path#key`` or ``command:PROGRAM ...`` refers to; other text
+    stands for itself. Each reading is counted for the audit. Raises ConfigError, which never shows the secret."""
+    if not is_reference(reference):
+        return reference
+    try:
+        secret = _looked_up(reference)
+    except ConfigError:
+        READS.note(reference, ok=False)
+        raise
+    READS.note(reference, ok=True)
+    return secret
 
-    Raises ConfigError, which never shows the secret."""
+
+def _looked_up(reference: str) -> str:
+    if reference.startswith("command:"):
+        return from_command(reference.removeprefix("command:"))
     if reference.startswith("env:"):
         name = reference.removeprefix("env:")
         value = os.environ.get(name)
         if not value:
             raise ConfigError(f"the environment variable {name} is not set", hint=f"export {name}=...")
         return value
-    if reference.startswith("file:"):
-        name, _, key = reference.removeprefix("file:").partition("#")
-        path = Path(name).expanduser()
-        try:
-            text = path.read_text("utf-8").strip()
-            return str(json.loads(text)[key]) if key else text
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"holds no key {key!r}", path=str(path)) from error
-        except OSError as error:
-            raise ConfigError(f"cannot read the secret: {error.strerror}", path=str(path)) from error
-    return reference
+    name, _, key = reference.removeprefix("file:").partition("#")
+    path = Path(name).expanduser()
+    try:
+        text = path.read_text("utf-8").strip()
+        return str(json.loads(text)[key]) if key else text
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"holds no key {key!r}", path=str(path)) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the secret: {error.strerror}", path=str(path)) from error
 
 
 def folder_token(folder: Path, *, create: bool) -> str:

@@ -6,23 +6,29 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
+REFERENCES = ("env", "file", "command")
+
+
+def is_reference(value: str) -> bool:
+    return value.partition(":")[0] in REFERENCES and ":" in value
+
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _written(value: object) -> object:
-    """``{env: NAME}`` and ``{file: PATH}`` as the short text that is kept of them."""
+    """``{env: NAME}``, ``{file: PATH}`` and ``{command: PROGRAM}`` as the short text that is kept of them."""
     if isinstance(value, dict) and len(value) == 1:
         (kind, where), *_ = value.items()
-        if kind in ("env", "file") and isinstance(where, str):
+        if kind in REFERENCES and isinstance(where, str):
             return f"{kind}:{where}"
     return value
 
 
 def _reference(value: str) -> str:
-    if value and not value.startswith(("env:", "file:")):
-        raise ValueError("write a reference, env:NAME or file:/path, never the secret itself")
+    if value and not is_reference(value):
+        raise ValueError("write a reference, env:NAME, file:/path or command:PROGRAM, never the secret itself")
     return value
 
 

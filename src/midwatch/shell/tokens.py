@@ -19,7 +19,7 @@ MIN_CHARS = 16
 
 @dataclass(frozen=True)
 class Tokens:
-    """``named``: person -> secret; ``shared``: secrets that carry no name."""
+    """``named``: person or program -> secret; ``shared``: secrets that carry no name."""
 
     named: Mapping[str, str] = field(default_factory=dict)
     shared: tuple[str, ...] = ()
@@ -33,11 +33,15 @@ class Tokens:
 
 
 def named_tokens(settings: Settings, others: Iterable[str] = ()) -> dict[str, str]:
-    """Person -> secret, looked up. Raises ConfigError for one that is missing, short, or another's as well (``others``: the
-    folder's): two names with one secret would be one person."""
+    """Person or program -> secret, looked up. Raises ConfigError for one that is missing, short, or another's as
+    well (``others``: the folder's): two names with one secret would be one person."""
+    machines = settings.access.machines
+    if both := settings.tokens.keys() & machines.keys():
+        raise ConfigError(f"{min(both)} is a person and a machine", key="access.machines", hint="two names")
+    references = {**settings.tokens, **{name: one.token for name, one in machines.items()}}
     found: dict[str, str] = {}
     taken = {secret: "the folder" for secret in others if secret}
-    for name, reference in settings.tokens.items():
+    for name, reference in references.items():
         secret = resolve(reference).strip()
         if len(secret) < MIN_CHARS:
             raise ConfigError(f"the token of {name} is shorter than {MIN_CHARS} characters", key=f"tokens.{name}")

@@ -1,0 +1,183 @@
+"""Who may do what, and what an audit finds in the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from tests.shell.conftest import make_settings
+
+from midwatch.model import events as e
+from midwatch.model.errors import ConfigError, Forbidden
+from midwatch.model.findings import Impact
+from midwatch.model.people import People, Team
+from midwatch.model.policy import Policy
+from midwatch.model.state import State, fold
+from midwatch.shell import secret_command
+from midwatch.shell.access import NEEDS, Access
+from midwatch.shell.access_settings import AccessSettings
+from midwatch.shell.config import Settings, load_settings, resolve
+from midwatch.shell.run import Watch
+from midwatch.shell.secret_reads import READS
+
+POLICY = Policy(
+    people=People(teams=(Team("shop", services=("service:payment",)), Team("data", services=("service:etl",))))
+)
+
+
+def access(**given: Any) -> Access:
+    return Access(AccessSettings.model_validate(given))
+
+
+def state_with_incidents() -> State:
+    state = State()
+    for seq, (ident, entity) in enumerate(
+        (("INC-1", "service:payment"), ("INC-2", "service:etl"), ("INC-3", "service:x")), 1
+    ):
+        impact = Impact(entity, 0.0, 0.0, 1.0)
+        opened = e.IncidentOpened(ident, "it", 1.0, 2, "", (), (entity,), impact)
+        state = fold(state, e.Recorded(seq, 1.0, opened))
+    return fold(state, e.Recorded(9, 1.0, e.PolicyLoaded(POLICY)))
+
+
+def allowed(one: Access, who: str, verb: str, target: str = "") -> bool:
+    try:
+        one.check(e.CommandGiven(verb, who, target, credential=who), state_with_incidents())
+    except Forbidden:
+        return False
+    return True
+
+
+def test_without_settings_whoever_is_let_in_may_do_everything() -> None:
+    one = access()
+    assert all(allowed(one, who, verb) for who in ("", "ana") for verb in get_args(e.CommandVerb))
+
+
+def test_every_verb_has_a_role_and_each_role_what_the_one_below_has() -> None:
+    assert set(NEEDS) == set(get_args(e.CommandVerb))
+    one = access(people={"vi": "viewer", "re": "responder", "op": "operator", "ad": "admin"})
+    may = {who: {v for v in NEEDS if allowed(one, who, v)} for who in ("vi", "re", "op", "ad")}
+    assert may["vi"] == set() and may["re"] < may["op"] == may["ad"] == set(NEEDS)
+    assert "hands_off" in may["re"] and not {"hands_on", "approve", "undo", "autonomy"} & may["re"]
+
+
+def test_roles_are_per_team() -> None:
+    one = access(people={"bo": {"shop": "operator", "*": "viewer"}, "cy": {"data": "responder"}})
+    assert [allowed(one, "bo", "resolve", i) for i in ("INC-1", "INC-2", "INC-3")] == [True, False, False]
+    assert [allowed(one, "cy", "ack", i) for i in ("INC-1", "INC-2", "INC-3")] == [False, True, False]
+    assert one.role("bo", "shop") == "operator" and one.role("bo") == "viewer" and one.role("cy") == ""
+    assert not allowed(one, "bo", "hands_on") and not allowed(one, "bo", "no_such_verb")
+
+
+def test_who_is_not_named_only_looks_and_the_folder_s_own_token_owns_the_watch() -> None:
+    one = access(people={"ana": "admin"})
+    assert one.role("zed") == "viewer" and one.sees("zed") and not allowed(one, "zed", "ack")
+    assert allowed(one, "", "hands_on")
+
+
+def test_a_program_s_token_is_for_its_scopes() -> None:
+    given = {"token": "env:X", "scopes": ["read", "changes"]}
+    one = access(machines={"ci": given, "bot": {"token": "env:Y", "scopes": ["commands"], "role": "responder"}})
+    assert [one.scope("ci", s) for s in ("read", "changes", "commands")] == [True, True, False]
+    assert not allowed(one, "ci", "ack") and allowed(one, "bot", "ack") and not allowed(one, "bot", "approve")
+    assert not one.scope("bot", "read")
+
+
+def test_groups_of_a_provider_give_roles() -> None:
+    oidc = {"issuer": "https://id.example", "client_id": "x", "url": "https://midwatch.example",
+            "roles": {"sre": "operator", "shop-dev": {"shop": "responder"}}, "default": "none"}  # fmt: skip
+    one = access(oidc=oidc, people={"ana": "admin"})
+    one.remember("bo@example.com", ("shop-dev", "cooks"))
+    one.remember("cy@example.com", ("sre", "shop-dev"))
+    one.remember("zed@example.com", ("cooks",))
+    one.remember("ana", ())
+    assert one.role("bo@example.com", "shop") == "responder" and one.role("bo@example.com") == ""
+    assert one.role("cy@example.com", "shop") == one.role("cy@example.com") == "operator"
+    assert not one.sees("zed@example.com") and one.role("ana") == "admin"
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ("access: {people: {ana: king}}", "viewer"),
+        ("access: {people: {ana: admin}, machines: {ana: {token: env:X}}}", "one name"),
+        ("access: {machines: {ci: {token: abc}}}", "reference"),
+        ("access: {oidc: {issuer: 'http://id.example', client_id: x, url: 'https://m.example'}}", "https"),
+        ("console_host: 0.0.0.0", "access.tls"),
+        ("console_host: 0.0.0.0\naccess: {tls: {certificate: c, key: k}}", "sign-in"),
+        ("access: {proxy: {addresses: []}}", "at least 1"),
+    ],
+)
+def test_settings_that_cannot_hold(tmp_path: Path, settings: str, why: str) -> None:
+    (tmp_path / "settings.yaml").write_text(settings)
+    with pytest.raises(ConfigError, match=why):
+        load_settings(tmp_path)
+
+
+def test_commands_are_refused_and_the_refusal_is_in_the_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("BO", "b" * 20)
+    READS.take()
+
+    async def go() -> None:
+        watch = Watch(
+            make_settings(tmp_path, tokens={"bo": "env:BO"}, access={"people": {"bo": "viewer"}}), policy=Policy()
+        )
+        await watch.start()
+        for _ in range(3):
+            with pytest.raises(Forbidden, match="hands_on takes the role operator; bo has viewer"):
+                await watch.command(e.CommandGiven("hands_on", "bo", credential="bo"))
+        watch.audit.signed_in("bo", "token", "viewer")
+        with pytest.raises(ConfigError):
+            resolve("env:NOT_THERE")
+        await watch.audit.write()
+        await watch.audit.write()
+        found = [one.event for one in watch.journal.read()]
+        assert [one for one in found if isinstance(one, e.SignedIn)] == [e.SignedIn("bo", "token", "viewer")]
+        (refused,) = [one for one in found if isinstance(one, e.AccessRefused)]
+        assert (refused.by, refused.what, refused.times) == ("bo", "hands_on", 3)
+        (reads,) = [one for one in found if isinstance(one, e.SecretsRead)]
+        assert reads.reads["env:BO"] == (1, 0) and reads.reads["env:NOT_THERE"] == (0, 1)
+        assert not any(isinstance(one, e.CommandGiven) for one in found)
+        assert all("b" * 20 not in repr(one) for one in found), "no secret in the journal"
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_changed_settings_are_in_the_journal(tmp_path: Path) -> None:
+    async def start(**changes: Any) -> list[e.SettingsRead]:
+        watch = Watch(make_settings(tmp_path, **changes), policy=Policy())
+        await watch.start()
+        found = [one.event for one in watch.journal.read() if isinstance(one.event, e.SettingsRead)]
+        await watch.stop()
+        return found
+
+    assert [one.changed for one in asyncio.run(start())] == [()]
+    assert len(asyncio.run(start())) == 1, "the same settings are no change"
+    changed = asyncio.run(start(heartbeat_url="env:DEADMAN_URL", access={"people": {"ana": "admin"}}))
+    assert changed[-1].changed == ("access", "heartbeat_url")
+
+
+def test_a_secret_from_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_command, "_kept", {})
+    program = tmp_path / "vault"
+    counts = f"open('{tmp_path}/calls', 'a').write('x')"
+    program.write_text(f"#!{sys.executable}\nimport sys\n{counts}\nprint('s3cret', *sys.argv[1:])\n")
+    program.chmod(0o700)
+    assert resolve(f"command:{program} 'a b' ; true") == "s3cret a b ; true", "no shell takes it apart"
+    assert resolve(f"command:{program} 'a b' ; true") == "s3cret a b ; true"
+    assert (tmp_path / "calls").read_text() == "x", "it is kept for a while"
+    monkeypatch.setattr(secret_command, "TIMEOUT_SECONDS", 0.2)
+    for command, why in (
+        ("/no/such/program hush-hush", "cannot be run"), ("false hush-hush", "ended with code 1"),
+        ("true hush-hush", "gave nothing"), ("sleep 9", "did not end"), ("", "cannot be run"), ("'", "cannot be run"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=why) as caught:
+            resolve(f"command:{command}")
+        assert "hush-hush" not in str(caught.value)
+    assert Settings(tokens={"ana": {"command": "pass ana"}}).tokens == {"ana": "command:pass ana"}
