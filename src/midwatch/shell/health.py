@@ -98,6 +98,13 @@ def health_report(watch: Watch) -> dict[str, Any]:
             **{f"batches_{signal}": count for signal, count in sorted(vitals.batches.items())},
             **watch.intake.counters(),
         },
+        "alerts": {
+            "open": sum(record.firing for record in watch.state.alerts.values()),
+            "known": len(watch.state.alerts),
+            "waiting": watch.inbox.waiting,
+            "taken": sum(watch.inbox.accepted.values()),
+            "not taken": sum(watch.inbox.dropped.values()),
+        },
         "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
         "store": watch.intake.store_words(),
         "backup": "off" if watch.copying is None else f"up to entry {watch.copying.seq}",
@@ -150,13 +157,28 @@ def metrics_text(watch: Watch) -> str:
         "entities": float(len(world.entities)),
         "series": float(len(world.series.index)),
         "heartbeat_ok": float(watch.heartbeat.pulse.ok is True) if watch.heartbeat else math.nan,
+        "alerts_known": float(len(state.alerts)),
+        "alerts_waiting": float(watch.inbox.waiting),
+        "silences": float(len(state.silences)),
         **watch.intake.gauges(),
         **watch.poller.gauges(),
     }
     done = {**watch.effects.counters, **watch.effects.following.counters}
     counters = {f"effects_{name}": float(count) for name, count in done.items()}
     counters |= {f"items_{name}": float(count) for name, count in watch.tracking.counters.items()}
-    return prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters(), **watch.poller.counters})
+    text = prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters(), **watch.poller.counters})
+    return text + "".join(_alert_counters(watch))
+
+
+def _alert_counters(watch: Watch) -> list[str]:
+    """Per sender. Names of integrations are small letters and digits, reasons are sentences of ours: nothing to escape."""
+    lines = ["# HELP midwatch_alerts_taken_total Alerts journaled.\n# TYPE midwatch_alerts_taken_total counter\n"]
+    lines += [f'midwatch_alerts_taken_total{{source="{s}"}} {n}\n' for s, n in sorted(watch.inbox.accepted.items())]
+    lines.append("# HELP midwatch_alerts_dropped_total Alerts and requests not taken.\n")
+    lines.append("# TYPE midwatch_alerts_dropped_total counter\n")
+    dropped = sorted(watch.inbox.dropped.items())
+    lines += [f'midwatch_alerts_dropped_total{{source="{s}",why="{why}"}} {n}\n' for (s, why), n in dropped]
+    return lines
 
 
 def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mapping[str, float]) -> str:

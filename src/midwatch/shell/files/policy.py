@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import Any, Final, Literal
 
 from msgspec.structs import replace
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from midwatch.core.slo.alerts import OUTAGE
 from midwatch.core.slo.tiers import REFERENCE_SECONDS, chosen
 from midwatch.model.adjustments import BudgetRule
+from midwatch.model.alerts import Inhibition, parse_matchers
 from midwatch.model.policy import FreezeWindow, GuardLimits, PagePolicy, Policy, SeverityRule
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier
 from midwatch.shell.files.parts import EntityKey, Moment, Part, Ratio, Seconds
@@ -130,6 +131,21 @@ class _Alerts(Part):
         return AlertRules(self.min_failures, self.ticket_z, self.outage, self.for_, self.interval, self.wake)
 
 
+class _Inhibition(Part):
+    """``while`` an alert that fits this fires, those that fit ``hold`` and have the same values of ``equal`` wake nobody.
+    Both as matchers: ``alertname="Down", zone="eu"``."""
+
+    while_: str = Field(alias="while")
+    hold: str
+    equal: list[str] = Field(default_factory=list, max_length=10)
+
+    @field_validator("while_", "hold")
+    @classmethod
+    def _read(cls, value: str) -> str:
+        parse_matchers(value)
+        return value
+
+
 class PolicyFile(Part):
     """The keys of ``midwatch.yaml``."""
 
@@ -143,6 +159,7 @@ class PolicyFile(Part):
     alerts: _Alerts | None = None
     budget_policies: list[_BudgetRule] | None = None
     severities: list[_Severity] | None = Field(None, min_length=1)
+    inhibitions: list[_Inhibition] | None = Field(None, max_length=100)
 
 
 KEYS: Final = frozenset(PolicyFile.model_fields)
@@ -171,6 +188,11 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
             SeverityRule(s.severity, s.min_affected_ratio, s.min_burn, s.reason) for s in file.severities
         )
         if file.severities
+        else None,
+        "inhibitions": tuple(
+            Inhibition(parse_matchers(one.while_), parse_matchers(one.hold), tuple(one.equal)) for one in file.inhibitions
+        )
+        if file.inhibitions is not None
         else None,
     }
     return replace(policy, **{key: value for key, value in changes.items() if value is not None})
