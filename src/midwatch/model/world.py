@@ -53,6 +53,17 @@ class SeriesIndex:
         """Subjects per signal, in the order of ``rows_by_signal``."""
         return {s: tuple(self.subjects[r] for r in rows.tolist()) for s, rows in self.rows_by_signal.items()}
 
+    @cached_property
+    def rows_by_owner(self) -> Mapping[str, tuple[int, ...]]:
+        """Row numbers per entity, ascending: its own, those of its calls and, under ``endpoint:NAME``, of its endpoints."""
+        rows: dict[str, list[int]] = {}
+        for row, subject in enumerate(self.subjects):
+            owner = subject.partition(">")[0]
+            if owner.startswith("endpoint:"):
+                owner = owner.partition("/")[0]
+            rows.setdefault(owner, []).append(row)
+        return {owner: tuple(numbers) for owner, numbers in rows.items()}
+
     def __len__(self) -> int:
         return len(self.subjects)
 

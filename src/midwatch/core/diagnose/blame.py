@@ -64,7 +64,10 @@ def blame(case: Case) -> Blame:
     total_errors, total_time = sum(errors.values()), sum(time_ms.values())
     told = totals_only(case)  # such books hold only what stands out from its usual wandering
     left = courses(case)
-    if total_errors < MIN_EXCESS_ERRORS and not told:
+    # What chance makes of the failures that are usual is no harm: three standard deviations of two Poisson counts.
+    failing = sum(case.sum(e, signals.ERRORS, case.normal) for e in entries)
+    least = max(MIN_EXCESS_ERRORS, 3 * math.sqrt(per * (1 + per) * max(failing, 0.0)))
+    if total_errors < least and not told:
         # Nobody marks requests as failed, or too few: those that left their course failed without saying so.
         errors = _positive(left.origin)
         total_errors = sum(errors.values())
@@ -114,7 +117,7 @@ def _error_blame(case: Case, per: float) -> dict[str, float]:
     somewhere and are swallowed on the way (a fallback answered for them)."""
     found: dict[str, float] = {}
     for entry, entity in _pairs(case, signals.ROOT_ERRORS):
-        excess = case.excess(edge_key(entry, entity), signals.ROOT_ERRORS, per)
+        excess = case.excess_count(edge_key(entry, entity), signals.ROOT_ERRORS, per)
         found[entity] = found.get(entity, 0.0) + excess
     origin = _origin_errors(case, per)
     if sum(v for v in found.values() if v > 0) < MIN_EXCESS_ERRORS:
@@ -131,13 +134,13 @@ def _origin_errors(case: Case, per: float) -> dict[str, float]:
     if totals_only(case):
         return harm_by_entity(case, signals.ERRORS)
     subjects = case.world.series.index.subjects_by_signal.get(signals.ORIGIN_ERRORS, ())
-    found = {s: case.excess(s, signals.ORIGIN_ERRORS, per) for s in subjects if kind_of(s) in BLAMEABLE}
+    found = {s: case.excess_count(s, signals.ORIGIN_ERRORS, per) for s in subjects if kind_of(s) in BLAMEABLE}
     if found:
         for subject in case.world.series.index.subjects_by_signal.get(signals.UNANSWERED_ERRORS, ()):
             caller, callee = split_edge(subject)
             if kind_of(caller) == "service":
                 # The tracer blames a callee that never answered; make sure that it is not counted twice.
-                found[callee] = max(found.get(callee, 0.0), case.excess(subject, signals.UNANSWERED_ERRORS, per))
+                found[callee] = max(found.get(callee, 0.0), case.excess_count(subject, signals.UNANSWERED_ERRORS, per))
         return found
     for entity in case.world.entities:
         if kind_of(entity) not in BLAMEABLE:
@@ -146,9 +149,10 @@ def _origin_errors(case: Case, per: float) -> dict[str, float]:
         callers = [edge_key(caller, entity) for caller in case.world.callers.get(entity, ())]
         calls = [edge_key(entity, callee) for callee in case.world.callees.get(entity, ())]
         seen, passed_on = (
-            sum(max(0.0, case.excess(edge, signals.CALL_ERRORS, per)) for edge in edges) for edges in (callers, calls)
+            sum(max(0.0, case.excess_count(edge, signals.CALL_ERRORS, per)) for edge in edges)
+            for edges in (callers, calls)
         )
-        found[entity] = max(case.excess(entity, signals.ERRORS, per), seen) - passed_on
+        found[entity] = max(case.excess_count(entity, signals.ERRORS, per), seen) - passed_on
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -68,6 +68,14 @@ class Case:
         factor = self.scale if math.isnan(per) else per
         return self.sum(subject, signal, self.bad) - factor * self.sum(subject, signal, self.normal)
 
+    def excess_count(self, subject: str, signal: str, per: float = math.nan) -> float:
+        """``excess`` of something that is counted, 0 where chance alone makes as much of what is usual (two standard
+        deviations of the difference of two Poisson counts)."""
+        factor = self.scale if math.isnan(per) else per
+        usual = self.sum(subject, signal, self.normal)
+        more = self.sum(subject, signal, self.bad) - factor * usual
+        return 0.0 if abs(more) < 2 * math.sqrt(factor * (1 + factor) * max(usual, 0.0)) else more
+
     def per(self, subject: str, part: str, whole: str, which: slice) -> float:
         """``part / whole`` over the window, NaN without any ``whole``."""
         count = self.sum(subject, whole, which)
@@ -114,6 +122,9 @@ def make_case(
     ``trouble_until_at`` is when the last trouble before this one was over: normal time starts after it, unless too little
     would be left.
     """
+    if np.isinf(world.series.values).any():  # a ratio over nothing, or a broken exporter: nobody knows
+        known = np.where(np.isinf(world.series.values), np.nan, world.series.values)
+        world = replace(world, series=replace(world.series, values=known))
     grid = world.series
     onset = math.floor((onset_at - grid.start_at) / grid.step_seconds + 1e-9)
     end_normal = onset - round(GUARD_SECONDS / grid.step_seconds)
