@@ -91,7 +91,7 @@ NOTES: Final = (
     "them (how long a mean is, how long an alarm stands, how much stronger another must be, what a daily shape is) were "
     "chosen on the tuned half by the mean score over the other three; differences of half a point are chance there, so "
     "the cheapest was taken. The constants before that had been set with the whole corpus in sight (70.9).",
-    f"The live loop asks for {THRESHOLD:g} deviations, so that healthy series are quiet for months; NAB's best threshold is a "
+    f"The live loop asks for {THRESHOLD:g} deviations, so that healthy series are quiet for months; NAB's best is a "
     "tenth of that.",
     "ruptures and Otava see the whole series before they say where it changed: they look ahead, and are here for "
     "comparison only.",

@@ -62,12 +62,17 @@ def ruptures() -> Scorer:
 
 
 def otava() -> Scorer:
-    """Offline. Otava's change points under its default settings; a row scores less the logarithm of its p-value."""
+    """Offline. Otava's change points under its default settings; a row scores less the logarithm of its p-value. A series on
+    which it raises (it does on some constant stretches) counts as silent."""
     analysis: Any = importlib.import_module("otava.analysis")
 
     def score(series: Labelled) -> Floats:
         found = np.zeros(len(series.values))
-        for point in analysis.compute_change_points(_filled(series.values))[0]:
+        try:
+            points = analysis.compute_change_points(_filled(series.values))[0]
+        except ValueError:
+            return found
+        for point in points:
             found[point.index] = -np.log(max(float(point.stats.pvalue), 1e-300))
         return found
 
