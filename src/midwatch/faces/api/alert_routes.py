@@ -38,6 +38,8 @@ ROUTES: Final[dict[str, Format]] = {
     "/in/email": mail.FORMAT,
 }
 """POST path -> the wire format that is spoken there. Opsgenie's paths are in ``opsgenie_routes``."""
+MAX_READ: Final = 16 * 1024 * 1024
+"""Bytes that are read of a body that is too large, so that its sender hears why."""
 MAX_AT_ONCE: Final = 400
 """Requests of senders under way; the rest of the server's places are people's."""
 
@@ -80,7 +82,7 @@ class AlertRoutes:
                 raise IngestError("only POST is understood here", status=405)
             if self._at_once > MAX_AT_ONCE:
                 raise IngestError("too many requests at once", status=429, hint="try again in a few seconds")
-            body = await read_body(headers, receive, spoken.max_bytes)
+            body = await read_body(headers, receive, spoken.max_bytes, patience=MAX_READ)
             body = inflate(body, headers.get("content-encoding", ""), spoken.max_bytes)
             sender = self._sender(spoken, headers, body)
             source = sender.name

@@ -18,11 +18,18 @@ class Gone(Exception):
     """The sender closed the connection before its body was complete."""
 
 
-async def read_body(headers: Mapping[str, str], receive: Receive, limit: int, seconds: float = BODY_SECONDS) -> bytes:
-    """The whole body, at most ``limit`` bytes (IngestError 413), within ``seconds`` (408). Raises Gone."""
+async def read_body(
+    headers: Mapping[str, str], receive: Receive, limit: int, *, patience: int = 0, seconds: float = BODY_SECONDS
+) -> bytes:
+    """The whole body, at most ``limit`` bytes (IngestError 413), within ``seconds`` (408). Raises Gone.
+
+    Of one that is too large so many bytes are read and thrown away (``patience``, or four times the limit) that its sender
+    gets to read why; beyond that it is cut off.
+    """
     length = headers.get("content-length", "")
+    most = max(patience, _DISCARDED_BODIES * limit)
     too_large = IngestError(f"the body has more than {limit} bytes", status=413)
-    if length.isdigit() and int(length) > _DISCARDED_BODIES * limit:
+    if length.isascii() and length.isdigit() and int(length) > most:
         raise too_large
     pieces: list[bytes] = []
     size = 0
@@ -38,7 +45,7 @@ async def read_body(headers: Mapping[str, str], receive: Receive, limit: int, se
                     pieces.append(piece)
                 else:  # read on without keeping it: a sender that is cut off in the middle never sees why
                     pieces.clear()
-                    if size > _DISCARDED_BODIES * limit:
+                    if size > most:
                         raise too_large
                 if not message.get("more_body", False):
                     if size > limit:
