@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from midwatch.core.oncall.lint import flaws
 from midwatch.model.errors import ConfigError
 from midwatch.model.people import Contact, Target, Window
+from midwatch.model.state import State
 from midwatch.shell import files
 from midwatch.shell.files.people.times import minute, windows
 
@@ -195,3 +199,14 @@ def test_parts_of_a_week() -> None:
         Window(6 * 1440, 0),
         Window(0, 1440),
     )
+
+
+def test_the_documents_example_is_whole(tmp_path: Path) -> None:
+    """What docs/oncall-people.md shows is read as it stands, and nothing would go wrong with it."""
+    text = (Path(__file__).parents[2] / "docs" / "oncall-people.md").read_text("utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (tmp_path / "team.yaml").write_text(block)
+    assert problems(tmp_path) == []
+    state = State(policy=files.load([tmp_path])[0])
+    at = datetime(2026, 2, 1, tzinfo=UTC).timestamp()
+    assert flaws(state, at, at + 90 * 86400, {"phone", "chat"}) == []
