@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import httpx
 import pytest
 from msgspec.structs import replace
 from tests.alerts.conftest import recorded_bodies, until
+from tests.alerts.test_alertmanager import _answers
 from tests.shell.conftest import RecordingHands, make_settings
+from tests.sources.prom import free_port
 
 from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.faces.cli.up import console_factory
@@ -195,6 +200,47 @@ def test_levels_are_woken_in_their_own_direct_messages(tmp_path: Path, monkeypat
                 lambda: all("acknowledged by u0bo" in json.dumps(m) for m in fake.roots), what="both see who took it"
             )
             assert len(fake.roots) == 2
+
+    with FakeSlack() as fake:
+        asyncio.run(go(fake, settings_of(tmp_path, fake, monkeypatch)))
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(which("prometheus-alertmanager") is None, reason="needs Debian's prometheus-alertmanager")
+def test_from_a_real_alertmanager_to_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go(fake: FakeSlack, settings: Settings) -> None:
+        async with on_watch(settings) as (watch, client):
+            hook = {"url": f"http://127.0.0.1:{watch.console_port}/in/alertmanager", "http_config": {"authorization": {"credentials": KEY}}}
+            route = {"receiver": "midwatch", "group_wait": "1ms", "group_interval": "1s", "group_by": ["alertname"]}
+            file = tmp_path / "alertmanager.yml"
+            file.write_text(
+                json.dumps({"route": route, "receivers": [{"name": "midwatch", "webhook_configs": [hook]}]})
+            )
+            port = free_port()
+            alertmanager = subprocess.Popen(
+                [
+                    "prometheus-alertmanager", f"--config.file={file}", f"--storage.path={tmp_path}/am",
+                    f"--web.listen-address=127.0.0.1:{port}", "--cluster.listen-address=", "--log.level=error",
+                ],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                await _answers(client, f"http://127.0.0.1:{port}/api/v2/status")
+                labels = {"alertname": "QueueStuck", "service": "shipping", "severity": "critical"}
+                began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - 60))
+                sent = await client.post(
+                    f"http://127.0.0.1:{port}/api/v2/alerts", json=[{"labels": labels, "startsAt": began}]
+                )
+                sent.raise_for_status()
+                await until(lambda: fake.roots, 30, "the message in Slack")
+                assert "SEV2 INC-1: QueueStuck at shipping" in shown(fake)
+                await until(lambda: watch.state.pages_of("INC-1")[0].place)
+                body, headers = fake.press("Acknowledge", watch.now())
+                assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 200
+                await until(lambda: "acknowledged by ana" in shown(fake), 30)
+            finally:
+                alertmanager.terminate()
+                alertmanager.wait(10)
 
     with FakeSlack() as fake:
         asyncio.run(go(fake, settings_of(tmp_path, fake, monkeypatch)))
