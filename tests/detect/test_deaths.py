@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pytest
 from tests.worlds import START, STEP, flat, make_world
 
 from midwatch.core.detect.deaths import deaths, lives
 from midwatch.core.diagnose.diagnose import diagnose
 from midwatch.core.loop import tick
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.page import topics
 from midwatch.core.turn import Turn
 from midwatch.model import events as e
 from midwatch.model import faults, signals
-from midwatch.model.findings import Finding
+from midwatch.model.actions import Action, Verdict
+from midwatch.model.findings import Finding, Incident
 from midwatch.model.policy import PagePolicy, Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import ActionRecord, State, fold
 from midwatch.model.world import Change, World
 
 GATEWAY, USER = "service:gateway", "service:user"
@@ -124,3 +127,12 @@ def test_without_a_sign_of_a_leak_it_is_a_crash_loop() -> None:
     first = ranking.hypotheses[0]
     assert (first.entity, first.kind) == (USER, faults.CRASH_LOOP) and first.probability > 0.8
     assert any("of what was found" in evidence.text for evidence in first.evidence)
+
+
+@pytest.mark.parametrize(("finding", "woken"), [(f"dying|{USER}|", False), (f"error_shift|{USER}|", True)])
+def test_a_fix_that_waits_for_a_yes_wakes_nobody_while_users_feel_nothing(finding: str, woken: bool) -> None:
+    incident = Incident("INC-1", START, START, 4, "", findings=(finding,))
+    action = Action("ACT-1", "k", "INC-1", "restart-leak", "restart", USER)
+    asked = ActionRecord(action, Verdict("ask", "mode", "it asks"), "asked", START)
+    state = State(incidents={"INC-1": incident}, actions={"ACT-1": asked})
+    assert bool(topics(state, incident, START + 60)) is woken

@@ -114,7 +114,7 @@ def test_a_level_that_never_was_is_told_until_it_is_over() -> None:
     odd = remember(turn(world(170, 0.9), memory))
     (finding,) = out_of_habit(odd)
     assert finding.id == f"novel|{HOST}|cpu_ratio" and finding.since_at == START + 170 * 60
-    assert "deviations from anything in 3 hours" in finding.detail
+    assert "deviations from its habits of 3 hours" in finding.detail
     after = remember(turn(world(172, 0.3), odd.memory))
     assert not list(out_of_habit(after))
 

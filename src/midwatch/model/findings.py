@@ -153,6 +153,11 @@ class Incident(Struct, frozen=True):
         return max(self.opened_at, self.regrouped_at or 0.0)
 
     @property
+    def only_dying(self) -> bool:
+        """Whether all that is known of it is processes that keep dying: nobody is woken for that."""
+        return bool(self.findings) and all(ident.startswith(f"{DYING}|") for ident in self.findings)
+
+    @property
     def told_by_alerts(self) -> bool:
         """Whether all that is known of it is what other systems say."""
         return bool(self.findings) and all(ident.startswith(f"{ALERT}|") for ident in self.findings)

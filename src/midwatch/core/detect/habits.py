@@ -90,7 +90,7 @@ def out_of_habit(turn: Turn) -> Iterator[Finding]:
             value=value,
             baseline=_unscaled(signal, float(habits.novelty.values.mean[row])),
             unit=signals.UNITS.get(signal, "ms") if signal != signals.REQUESTS else "requests/s",
-            detail=f"{value:.4g} {word} at {name_of(subject)}: {odd:.1f} deviations from anything in {hours:.0f} hours",
+            detail=f"{value:.4g} {word} at {name_of(subject)}: {odd:.1f} deviations from its habits of {hours:.0f} hours",
         )
 
 

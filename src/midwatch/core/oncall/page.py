@@ -54,7 +54,7 @@ def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
             found.setdefault("burn", f"{finding.detail or place(finding.entity)}.")
     for record in state.actions_of(incident.id):
         reason = _needs_a_person(record, now)
-        if reason:
+        if reason and not (record.status == "asked" and incident.only_dying):
             found[f"{'stuck' if record.status == 'ordered' else record.status}-{record.action.id}"] = reason
     return found
 
