@@ -178,6 +178,7 @@ def test_a_page_sent_though_nothing_was_written_down(trace: Trace) -> None:
         e.FindingClosed("f"),
         e.ActionOrdered("ACT-9"),
         e.PageOrdered("PAGE-9", "INC-1", "k", "pager", "s", "t"),
+        e.EscalationStarted("INC-1", "shop", "shop", "anew"),
     ],
 )
 def test_a_loss_of_memory_that_does_something(trace: Trace, deed: Event) -> None:

@@ -107,7 +107,9 @@ def _deed(event: e.Event) -> tuple[str, ...] | None:
         return ("FindingClosed", event.finding_id)
     if isinstance(event, e.ActionOrdered):
         return ("ActionOrdered", event.action_id)
-    if isinstance(event, e.PageOrdered) and event.repeat == 0:
+    if isinstance(event, e.EscalationStarted):  # its pages follow from state and time alone, as repeats do
+        return ("EscalationStarted", event.incident)
+    if isinstance(event, e.PageOrdered) and event.repeat == 0 and not event.person:
         return ("PageOrdered", event.incident, *event.topics)
     return None
 
@@ -121,7 +123,7 @@ def _said_by_people(trace: Trace, event: e.Event) -> bool:
         return any(s.verb in ("approve", "undo") and s.target in (event.action_id, undo_of) for s in said)
     if isinstance(event, e.IncidentResolved | e.IncidentMitigated):
         return any(s.verb == "resolve" for s in said)
-    return isinstance(event, e.PageOrdered) and bool(said)
+    return isinstance(event, e.PageOrdered | e.EscalationStarted) and bool(said)
 
 
 def commands_are_answered(trace: Trace, c: Checked) -> None:
