@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 Arrays = tuple[np.ndarray, np.ndarray]
+SEASONAL = "seasonal traffic, 0.5 % fail"
 DAY_STEPS = 17_280  # of 5 s
 DAY_MINUTES = 1440
 
@@ -24,6 +25,11 @@ def counts(rng: np.random.Generator, rate: np.ndarray, share: np.ndarray) -> Arr
     return rng.binomial(total.astype(int), np.clip(share, 0, 0.5)).astype(float), total
 
 
+def seasonal(rng: np.random.Generator, rows: int, steps: int) -> Arrays:
+    day = 1 + 0.5 * np.sin(np.arange(steps) / 200)
+    return counts(rng, np.broadcast_to(50 * day, (rows, steps)), np.full((rows, steps), 0.005))
+
+
 def failures(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str, Arrays]]:
     """(failing, all) requests per step of 5 s."""
     ones = np.ones((rows, steps))
@@ -32,8 +38,7 @@ def failures(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[
     yield "AR(.5) share around 1 %", counts(rng, 50 * ones, 0.01 * np.exp(0.3 * ar1(rng, rows, steps, 0.5)))
     yield "AR(.9) share around 1 %", counts(rng, 50 * ones, 0.01 * np.exp(0.3 * ar1(rng, rows, steps, 0.9)))
     yield "log-normal traffic, 0.5 % fail", counts(rng, 50 * rng.lognormal(0, 0.5, (rows, steps)), 0.005 * ones)
-    day = 1 + 0.5 * np.sin(np.arange(steps) / 200)
-    yield "seasonal traffic, 0.5 % fail", counts(rng, 50 * ones * day, 0.005 * ones)
+    yield SEASONAL, seasonal(rng, rows, steps)
     yield "low counts, 2/step, 0.5 % fail", counts(rng, 2 * ones, 0.005 * ones)
     yield "low counts, 0.3/step, 2 % fail", counts(rng, 0.3 * ones, 0.02 * ones)
 

@@ -1,11 +1,11 @@
 """How often do the detectors cry on healthy data, and how soon on a rise? Writes Markdown tables (``--out FILE`` keeps the
 raw numbers as JSON). Every detector is called as the loop calls it.
 
-    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--days 14] [--seed 1] [--parts shares leads habits onset]
-        [--out docs/results/null_rates.json]
+    python benchmarks/null_rates.py [--rows 2000] [--steps 1200] [--days 14] [--seed 1]
+        [--parts shares seasonal leads habits onset] [--out docs/results/null_rates.json]
 
-A look is one series at one tick; looks that fire within a minute of each other are one false alarm, as they are one finding.
-The month is 518,400 ticks of 5 s. Habits look once a minute and are told by the week.
+A look is one series at one tick; looks that fire within a minute of each other are one false alarm, as they are one
+finding. The month is 518,400 ticks of 5 s. Habits look once a minute and are told by the week.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from null_data import DAY_MINUTES, failures, levels, rates, reports, used
+from null_data import DAY_MINUTES, SEASONAL, failures, levels, rates, reports, seasonal, used
 
 from midwatch.core.detect import bursts as logs
 from midwatch.core.detect import shapes as traces
@@ -31,7 +31,7 @@ from midwatch.core.detect.symptoms import MIN_RISE, MIN_RISE_INSIDE
 from midwatch.core.detect.trend import HORIZON_SECONDS, WINDOW, trends
 
 Counted = tuple[str, str, int, int]  # data, detector, false alarms, looks
-PARTS = ("shares", "leads", "habits", "onset")
+PARTS = ("shares", "seasonal", "leads", "habits", "onset")
 Fires = Callable[..., np.ndarray]
 TICKS_PER_MONTH = 518_400
 MINUTES_PER_WEEK = 10_080
@@ -59,8 +59,11 @@ def hit(rows: int, found: np.ndarray) -> np.ndarray:
 
 def rises(floor: float, sure: float) -> Fires:
     def fires(bad: np.ndarray, total: np.ndarray) -> np.ndarray:
-        found = shift(bad, total, floor=floor, sustained=True)
-        return hit(len(total), found.fired(np.maximum(floor, 0.5 * found.before), sure))
+        rows = np.flatnonzero(
+            bad[:, -1] > floor * total[:, -1]
+        )  # a sustained shift asks for that: the others are quiet
+        found = shift(bad[rows], total[rows], floor=floor, sustained=True)
+        return hit(len(total), rows[found.fired(np.maximum(floor, 0.5 * found.before), sure)])
 
     return fires
 
@@ -91,6 +94,24 @@ def shares(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]
         yield name, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
         yield name, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
         yield name, "traffic drop", *alarms(data, falls)
+
+
+def healthy_weeks(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]:
+    """The same on ten times as much seasonal traffic: enough for a word on a week."""
+    for _ in range(10):
+        data = seasonal(rng, rows, steps)
+        yield SEASONAL, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
+        yield SEASONAL, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
+        yield SEASONAL, "traffic drop", *alarms(data, falls)
+
+
+def summed(found: Iterator[Counted]) -> Iterator[Counted]:
+    """The same, one line for each detector and kind of data."""
+    totals: dict[tuple[str, str], tuple[int, int]] = {}
+    for name, detector, false, looks in found:
+        before = totals.get((name, detector), (0, 0))
+        totals[name, detector] = (before[0] + false, before[1] + looks)
+    yield from ((*key, *total) for key, total in totals.items())
 
 
 def leads(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]:
@@ -190,6 +211,8 @@ def main() -> None:
         match part:
             case "shares":
                 raw = by_the_month(shares(rng, options.rows, options.steps))
+            case "seasonal":
+                raw = by_the_month(summed(healthy_weeks(rng, options.rows, options.steps)))
             case "leads":
                 raw = by_the_month(leads(rng, options.rows, options.steps))
             case "habits":
