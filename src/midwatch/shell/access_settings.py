@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, field_validator, model_validator
 
 from midwatch.shell.setting_kinds import Part, Person, Secret
 
@@ -15,6 +16,17 @@ Scope = Literal["read", "changes", "commands"]
 Team = Annotated[str, StringConstraints(min_length=1, max_length=100)]
 Roles = Role | dict[Team, Role]
 """One role everywhere, or one per team; ``*`` stands for every other team and for what belongs to none."""
+
+
+def _network(value: str) -> str:
+    try:
+        ip_network(value, strict=False)
+    except ValueError as error:
+        raise ValueError("must be an address or a network, such as 10.0.0.7 or 10.0.0.0/8") from error
+    return value
+
+
+Network = Annotated[str, AfterValidator(_network)]
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,60}$")]
 
 
@@ -57,7 +69,7 @@ class ProxySettings(Part):
     """A reverse proxy in front of the console. What its headers say is believed only from ``addresses``: ``user`` and
     ``groups`` (separated by commas) if it signs people in, and X-Forwarded-Proto."""
 
-    addresses: tuple[str, ...] = Field(min_length=1)
+    addresses: tuple[Network, ...] = Field(min_length=1)
     user: Header | None = None
     groups: Header | None = None
     roles: dict[str, Roles] = Field(default_factory=dict)

@@ -177,6 +177,10 @@ class Settings(Part):
         return value
 
     @property
+    def console_scheme(self) -> str:
+        return "https" if self.access.tls else "http"
+
+    @property
     def hands_off_file(self) -> Path:
         return self.folder / HANDS_OFF_FILE
 

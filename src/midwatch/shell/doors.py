@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from typing import Any
 
+from midwatch.shell.access_settings import TlsSettings
 from midwatch.shell.config import Settings
 from midwatch.shell.servers import AsgiServer, bind
 
@@ -27,11 +28,11 @@ class Doors:
     async def open_telemetry(self, app: Any) -> None:
         self.telemetry_port = await self._open("telemetry", app)
 
-    async def open_console(self, app: Any) -> None:
-        self.console_port = await self._open("console", app)
+    async def open_console(self, app: Any, tls: TlsSettings | None = None) -> None:
+        self.console_port = await self._open("console", app, tls)
 
-    async def _open(self, name: str, app: Any) -> int:
-        server = AsgiServer(app, self._listeners[name])
+    async def _open(self, name: str, app: Any, tls: TlsSettings | None = None) -> int:
+        server = AsgiServer(app, self._listeners[name], tls)
         self._servers.append(server)
         await server.start()
         return server.port

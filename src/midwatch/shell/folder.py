@@ -50,10 +50,12 @@ def open_folder(settings: Settings) -> bool:
 def write_running(settings: Settings, otlp_port: int, console_port: int) -> None:
     """Say where this process can be reached: what ``midwatch ack`` and the like read."""
     host = f"[{settings.console_host}]" if ":" in settings.console_host else settings.console_host
+    host = "127.0.0.1" if host == "0.0.0.0" else host  # where it is reached from this machine
     told = {
         "pid": os.getpid(),
         "started_at": time.time(),
-        "api": f"http://{host}:{console_port}" if console_port else "",
+        "api": f"{settings.console_scheme}://{host}:{console_port}" if console_port else "",
+        "certificate": str(settings.access.tls.certificate) if settings.access.tls else "",
         "otlp": f"http://{settings.otlp_host}:{otlp_port}",
     }
     fresh = settings.running_file.with_suffix(".new")

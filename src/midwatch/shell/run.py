@@ -41,6 +41,7 @@ from midwatch.shell.doors import Doors
 from midwatch.shell.duty import Duty, Letter
 from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.folder import open_folder, policy_in_force, remove_running, write_running
+from midwatch.shell.gate import Gate
 from midwatch.shell.health import Health, beat, health_report, metrics_text, product_version
 from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.inbox import Inbox, Note
@@ -146,12 +147,15 @@ class Watch:
             self.books,
             self.vitals,
             settings.journal.replica or f"{socket.gethostname()}:{settings.console_port}",
-            lambda: f"http://{settings.console_host}:{self.console_port}" if self.console_port else "",
+            lambda: (
+                f"{settings.console_scheme}://{settings.console_host}:{self.console_port}" if self.console_port else ""
+            ),
             lead=self._take_over,
             rehearse=self._rehearse,
             deliver=self._deliver,
         )
         self.audit = Audit(self.books, self.now, lambda: self.duty.leading)
+        self.gate = Gate(settings.access, self.access, signed_in=self.audit.signed_in, refused=self.audit.refused)
         self.inbox = Inbox(self.books, self.now, self._stirred.set)
         self.integrations = Integrations(Settings())  # none, until ``start`` has looked up their keys
         self._tasks: list[asyncio.Task[None]] = []
@@ -286,7 +290,7 @@ class Watch:
     async def _serve(self) -> None:
         await self.doors.open_telemetry(self.intake.app(self.change))
         if self._console is not None:
-            await self.doors.open_console(self._console(self))
+            await self.doors.open_console(self._console(self), self.settings.access.tls)
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:

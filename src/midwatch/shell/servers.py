@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import errno
 import socket
+import ssl
 from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
 
 from midwatch.model.errors import ConfigError
+from midwatch.shell.access_settings import TlsSettings
 
 
 def bind(host: str, port: int, what: str, option: str) -> socket.socket:
@@ -34,6 +36,17 @@ def bind(host: str, port: int, what: str, option: str) -> socket.socket:
     return listener
 
 
+def _check(tls: TlsSettings) -> None:
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(tls.certificate, tls.key)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(
+            f"the certificate and key cannot be used: {error.strerror or type(error).__name__}",
+            key="access.tls",
+            hint=f"can this user read {tls.certificate} and {tls.key}, and do they belong together?",
+        ) from error
+
+
 class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -42,9 +55,9 @@ class _Server(uvicorn.Server):
 
 
 class AsgiServer:
-    """One ASGI app on one bound socket."""
+    """One ASGI app on one bound socket, with ``tls`` encrypted. Raises ConfigError for a certificate that cannot be used."""
 
-    def __init__(self, app: Any, listener: socket.socket) -> None:
+    def __init__(self, app: Any, listener: socket.socket, tls: TlsSettings | None = None) -> None:
         self.port: int = listener.getsockname()[1]
         self._listener = listener
         config = uvicorn.Config(
@@ -53,10 +66,15 @@ class AsgiServer:
             access_log=False,
             lifespan="off",
             server_header=False,
+            proxy_headers=False,  # who sends is who is connected; shell/gate.py says when a proxy is believed
+            ssl_certfile=tls.certificate if tls else None,
+            ssl_keyfile=tls.key if tls else None,
             timeout_graceful_shutdown=2,
             limit_concurrency=512,
             h11_max_incomplete_event_size=64 * 1024,
         )
+        if tls is not None:
+            _check(tls)
         self._server = _Server(config)
         self._task: asyncio.Task[None] | None = None
 

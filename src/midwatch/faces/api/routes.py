@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, HTTPException, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,10 +26,11 @@ from midwatch.faces.api.alerts import add_alert_routes
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.oncall_routes import add_oncall_routes
 from midwatch.faces.api.promises import add_promise_routes
-from midwatch.model.errors import JournalError, MidwatchError, NotFound, UsageError
+from midwatch.model.errors import Forbidden, JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import CommandGiven
 from midwatch.model.world import Change
 from midwatch.shell import queries
+from midwatch.shell.access_settings import Scope
 from midwatch.shell.alert_views import find_alert
 from midwatch.shell.desk import COMMANDS
 from midwatch.shell.run import Watch
@@ -70,17 +72,17 @@ def router(watch: Watch) -> APIRouter:
     def host(request: Request) -> None:
         """A page elsewhere can point its own name at 127.0.0.1; without a token the name must be ours."""
         name = urlsplit(f"//{request.headers.get('host', '')}").hostname
-        if not (watch.token or watch.tokens) and name not in LOOPBACK:
+        if not (watch.token or watch.tokens or watch.gate.signs_in) and name not in LOOPBACK:
             raise HTTPException(421, "midwatch answers only to 127.0.0.1 and localhost while no token is set")
 
     def reader(request: Request) -> None:
         host(request)
-        if watch.token or watch.tokens:
-            _bearer(request, watch)
+        if watch.token or watch.tokens or watch.gate.signs_in:
+            _bearer(request, watch, "read")
 
     def writer(request: Request) -> str:
         host(request)
-        return _bearer(request, watch)
+        return _bearer(request, watch, "commands" if request.url.path == "/api/v1/commands" else "changes")
 
     read, write = [Depends(reader)], [Depends(writer)]
 
@@ -196,12 +198,18 @@ def _known(watch: Watch, words: list[str]) -> None:
     raise UsageError(f"nothing called {words[0]!r} was seen", hint=hint)
 
 
-def _bearer(request: Request, watch: Watch) -> str:
+def _bearer(request: Request, watch: Watch, scope: Scope) -> str:
     """The name of the token's holder, "" for a shared token."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     holder = Tokens(watch.tokens, (watch.api_token, watch.token or "")).holder(given)
     if scheme.lower() != "bearer" or holder is None:
+        watch.gate.refused("", request.url.path[:60], "a wrong token" if given else "no token")
         raise HTTPException(401, "send the token: Authorization: Bearer <the content of the folder's file 'token'>")
+    if not watch.gate.access.scope(holder, scope):
+        watch.gate.refused(holder, request.url.path[:60], f"the token is not for {scope}")
+        raise HTTPException(
+            403, f"this token is not for {scope}: its scopes are in the settings, under access.machines"
+        )
     return holder
 
 
@@ -214,6 +222,9 @@ class _Friendly(APIRoute):
         async def friendly(request: Request) -> Response:
             try:
                 return await handle(request)
+            except RequestValidationError as error:  # without what was sent: it may be no text at all, or a secret
+                wrong = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in error.errors()]
+                return JSONResponse({"detail": wrong}, status_code=422)
             except MidwatchError as error:
                 return JSONResponse({"error": str(error), "hint": error.hint}, status_code=_status(error))
 
@@ -223,6 +234,8 @@ class _Friendly(APIRoute):
 def _status(error: MidwatchError) -> int:
     if isinstance(error, NotFound):
         return 404
+    if isinstance(error, Forbidden):
+        return 403
     if isinstance(error, UsageError):
         return 400
     return 503 if isinstance(error, JournalError) else 500

@@ -10,6 +10,7 @@ from __future__ import annotations
 import getpass
 import json
 import os
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -87,6 +88,7 @@ class Running:
         if told is None or not told.get("api"):
             raise Unreachable(f"no watch runs on {folder}", hint=f"start it: midwatch up --folder {folder}")
         self.api = str(told["api"])
+        self._verify = _only(str(told["certificate"])) if told.get("certificate") else True
         self._token = os.environ.get(TOKEN_VARIABLE) or folder_token(folder, create=False)
         if not self._token:
             raise Unreachable(
@@ -105,7 +107,7 @@ class Running:
 
         try:
             # The environment's proxies are not asked: this is loopback, and the token stays here.
-            with httpx.Client(trust_env=False, timeout=self._patience_seconds) as client:
+            with httpx.Client(trust_env=False, timeout=self._patience_seconds, verify=self._verify) as client:
                 answer = client.request(
                     method, self.api + path, json=body, headers={"Authorization": f"Bearer {self._token}"}
                 )
@@ -121,6 +123,19 @@ class Running:
         hint = str(said.get("hint", "")) if isinstance(said, dict) else ""
         kind = UsageError if answer.status_code in (400, 404, 422) else MidwatchError
         raise kind(str(why or f"the watch answered {answer.status_code}"), hint=hint)
+
+
+def _only(certificate: str) -> ssl.SSLContext:
+    """Trusts the watch's own certificate and no other: it need not name 127.0.0.1, nor be signed by anybody known."""
+    try:
+        context = ssl.create_default_context(cafile=certificate)
+    except (OSError, ssl.SSLError) as error:
+        raise Unreachable(
+            f"the watch's certificate {certificate} cannot be read", hint="may this user read it?"
+        ) from error
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return context
 
 
 def me(given: str) -> str:

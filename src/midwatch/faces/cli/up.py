@@ -110,13 +110,14 @@ def _announce(watch: Any, as_json: bool) -> None:
                 "folder": str(watch.settings.folder),
                 "mode": policy.mode,
                 "otlp": f"http://{watch.settings.otlp_host}:{watch.otlp_port}",
-                "console": f"http://{watch.settings.console_host}:{watch.console_port}",
+                "console": f"{watch.settings.console_scheme}://{watch.settings.console_host}:{watch.console_port}",
             }
         )
         return
-    err.print(Text.assemble(("midwatch is on watch", "bold green"), f" in {watch.settings.folder}, mode {policy.mode}"))
+    duty = watch.duty.words() or "midwatch is on watch"
+    err.print(Text.assemble((duty, "bold green"), f" in {watch.settings.folder}, mode {policy.mode}"))
     err.print(f"  telemetry  OTLP/HTTP on http://{watch.settings.otlp_host}:{watch.otlp_port}")
-    err.print(f"  console    http://{watch.settings.console_host}:{watch.console_port}")
+    err.print(f"  console    {watch.settings.console_scheme}://{watch.settings.console_host}:{watch.console_port}")
     err.print(f"  promises   {len(policy.slos)} written, more are proposed from normal traffic")
     err.print(f"  hands      {len(watch.hands.verbs)} verbs, {len(policy.playbooks)} playbooks")
     err.print(f"  store      {watch.intake.store_words()}")

@@ -19,6 +19,7 @@ from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, PlainTex
 from fastapi.staticfiles import StaticFiles
 
 from midwatch.faces.console.alerts_page import add_bulk_form
+from midwatch.faces.console.oidc_routes import add_oidc_routes
 from midwatch.faces.console.render import Renderer
 from midwatch.faces.console.sessions import (
     COOKIE,
@@ -26,6 +27,7 @@ from midwatch.faces.console.sessions import (
     Session,
     Sessions,
     host_allowed,
+    peer_of,
     same_origin,
 )
 from midwatch.faces.console.stream import EndQuietly, Streams
@@ -77,11 +79,22 @@ class Said:
 def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> FastAPI:
     """The app for one watch. ``clock`` (unix seconds) is what "2 min ago" is counted from."""
     app = FastAPI(title="midwatch", docs_url=None, redoc_url=None, openapi_url=None)
-    sessions = Sessions(watch.token, clock, watch.tokens)
+    sessions = Sessions(watch.token, clock, watch.tokens, watch.gate)
     renderer = Renderer(watch, sessions, clock)
     streams = Streams(watch, renderer)
     said = Said()
     app.state.streams = streams
+
+    def set_cookie(response: Response, request: Request, session: Session) -> None:
+        response.set_cookie(
+            COOKIE,
+            session.cookie,
+            max_age=int(LIFE_SECONDS),
+            path="/",
+            httponly=True,
+            samesite="strict",
+            secure=watch.gate.encrypted(peer_of(request), request.url.scheme, request.headers),
+        )
 
     @app.get("/static/plots.css", include_in_schema=False)
     async def plot_style() -> FileResponse:
@@ -103,6 +116,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
             )
         session = sessions.read(request)
         request.state.fresh = None
+        if session is None and (proxied := sessions.proxied(request)) is not None:
+            session = request.state.fresh = proxied
         is_api = any(path == p or path.startswith(p.split("{")[0].rstrip("/") + "/") for p in api_paths)
         if not is_api and not path.startswith(OPEN_PATHS):
             if sessions.needs_login and (session is None or not session.known):
@@ -111,10 +126,13 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
                 return _headed(PlainTextResponse("Sign in first.\n", status_code=401))
             if session is None:
                 session = request.state.fresh = sessions.issue("", False)
+            if session.credential and not watch.gate.access.sees(session.credential):
+                watch.gate.refused(session.credential, "look", "no role")
+                return _headed(PlainTextResponse("You have no role here: ask an admin.\n", status_code=403))
         request.state.session = session
         response = await call_next(request)
         if request.state.fresh is not None:
-            _set_cookie(response, request, request.state.fresh)
+            set_cookie(response, request, request.state.fresh)
         return _headed(response, cache=path.startswith("/static/"))
 
     app.add_middleware(EndQuietly)
@@ -197,7 +215,7 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         if session.credential:
             return PlainTextResponse("Your token says who you are.\n", status_code=403)
         response = RedirectResponse(_safe_path(form.get("back", "/")), status_code=303)
-        _set_cookie(response, request, sessions.issue(form.get("name", ""), session.known))
+        set_cookie(response, request, sessions.issue(form.get("name", ""), session.known))
         return response
 
     @app.get("/login", response_class=HTMLResponse)
@@ -218,8 +236,13 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         if holder is None:
             return HTMLResponse(renderer.login(onward, "That is not the token."), status_code=401)
         response = RedirectResponse(onward, status_code=303)
-        _set_cookie(response, request, sessions.issue(form.get("name", ""), True, holder))
+        set_cookie(response, request, sessions.issue(form.get("name", ""), True, holder))
         return response
+
+    if watch.gate.oidc is not None:
+        add_oidc_routes(
+            app, sessions, watch.gate, watch.gate.oidc, refuse=renderer.login, set_cookie=set_cookie, safe=_safe_path
+        )
 
     @app.post("/logout")
     async def logout(request: Request) -> Response:
@@ -260,18 +283,6 @@ def _headed(response: Response, cache: bool = False) -> Response:
         response.headers.setdefault(name, value)
     response.headers["Cache-Control"] = "max-age=3600" if cache else "no-store"
     return response
-
-
-def _set_cookie(response: Response, request: Request, session: Session) -> None:
-    response.set_cookie(
-        COOKIE,
-        session.cookie,
-        max_age=int(LIFE_SECONDS),
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
 
 
 def _safe_path(path: str) -> str:

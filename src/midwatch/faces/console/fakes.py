@@ -31,6 +31,8 @@ from midwatch.model.events import Event, Recorded
 from midwatch.model.state import State, fold
 from midwatch.model.world import Floats, Gap, LatencySet, LogPattern, LogSet, SeriesIndex, SeriesSet, World, empty_world
 from midwatch.shell import alert_views
+from midwatch.shell.access_settings import AccessSettings
+from midwatch.shell.gate import Gate
 
 CALLS: dict[str, tuple[str, ...]] = {
     "gateway": ("storefront", "search", "cart", "checkout", "user"),
@@ -100,6 +102,7 @@ class FakeWatch:
         self.otlp_port = 4318
         self.token = token
         self.tokens = tokens or {}
+        self.gate = Gate(AccessSettings())
         self.journal = FakeJournal()
         self.state = State()
         self.memory = Memory()

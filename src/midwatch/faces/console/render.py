@@ -101,7 +101,7 @@ class Renderer:
         return self._env.get_template("confirm.html").render(**context, whole=True, form=kept, back_to=back)
 
     def login(self, onward: str, why: str = "") -> str:
-        return self._env.get_template("login.html").render(onward=onward, why=why, asks_name=self.sessions.asks_name)
+        return self._env.get_template("login.html").render(onward=onward, why=why, sessions=self.sessions)
 
     async def _show(self, path: str, session: Session, said: tuple[str, str] | None, whole: bool) -> tuple[str, int]:
         path, _, query = path.partition("?")

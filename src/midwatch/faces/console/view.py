@@ -9,6 +9,7 @@ from midwatch.core.memory import Memory
 from midwatch.model.events import CommandGiven, Recorded
 from midwatch.model.state import State
 from midwatch.model.world import World
+from midwatch.shell.gate import Gate
 
 
 class JournalView(Protocol):
@@ -64,6 +65,11 @@ class WatchView(Protocol):
     @property
     def tokens(self) -> Mapping[str, str]:
         """Person -> token of their own. With any, people sign in with it, and it says who they are."""
+        ...
+
+    @property
+    def gate(self) -> Gate:
+        """How people get in, and who may do what."""
         ...
 
     def health(self) -> dict[str, Any]:
