@@ -50,7 +50,7 @@ def _repeats(trace: Trace, c: Checked, orders: list[tuple[Recorded, e.PageOrdere
         elif isinstance(recorded.event, e.IncidentMerged):  # from then on the one that stays pages
             quiet_after.setdefault(recorded.event.absorbed, recorded.at)
     by_incident: dict[str, list[float]] = {}
-    for recorded, order in orders:
+    for recorded, order in (pair for pair in orders if pair[1].incident):  # a notice is about none
         by_incident.setdefault(order.incident, []).append(recorded.at)
     for incident, times in by_incident.items():
         until = quiet_after.get(incident, trace.ended_at)
