@@ -150,6 +150,15 @@ def test_a_title_cannot_write_headers() -> None:
     assert made["Subject"] == "a Bcc: eve@example.org x" and made["Bcc"] is None
 
 
+def test_a_page_goes_to_its_persons_own_address() -> None:
+    box = Mailbox()
+    with server(box) as port:
+        asyncio.run(mail(port).send(sample_page(person="bo", to="bo@example.org")))
+        wrong = sample_page(person="bo", to="bo@example.org\nBcc: eve@example.org")
+        asyncio.run(check_channel_failure(mail(port), wrong, retryable=False))
+    assert [one["To"] for one in box.mails] == ["bo@example.org"]
+
+
 def test_a_wrong_password_is_final_and_not_repeated(certificate: tuple[Path, Path]) -> None:
     with server(Mailbox(), certificate) as port:
         channel = signed_in(port, certificate, "wrong-s3cr3t")

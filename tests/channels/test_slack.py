@@ -196,3 +196,22 @@ def test_only_buttons_of_ours_are_read() -> None:
     for wrong in (b"", b"payload=%7B", b"payload=[]", b"\xff=", b"payload=" + b"1" * 10):
         with pytest.raises(ValueError):
             interact.pressed(wrong)
+    with pytest.raises(ValueError):
+        interact.pressed(urlencode({"payload": "[" * 60_000}).encode())
+
+
+ANY = st.recursive(
+    st.none() | st.integers() | st.text(max_size=8) | st.just("midwatch/ack/INC-1"),
+    lambda inner: (
+        st.lists(inner, max_size=2)
+        | st.dictionaries(st.sampled_from(["type", "actions", "user", "action_id", "id", "response_url"]), inner)
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.dictionaries(st.sampled_from(["type", "actions", "user", "response_url"]), ANY | st.just("block_actions")))
+def test_whatever_is_signed_is_a_button_or_nothing(payload: dict[str, object]) -> None:
+    found = interact.pressed(urlencode({"payload": json.dumps(payload)}).encode())
+    assert found is None or (found.verb in interact.VERBS and found.target)

@@ -16,18 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from msgspec.structs import replace
-
 from midwatch.adapters.channels.redact import redact
-from midwatch.core.oncall.standing import standing
 from midwatch.model.actions import Action, Outcome, VerbSpec
-from midwatch.model.errors import ActuatorError, ChannelError, ConfigError, InDoubt
+from midwatch.model.errors import ActuatorError, ChannelError, InDoubt
 from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered
-from midwatch.model.ports import Actuator, Channel, Follower
-from midwatch.model.standing import Standing
+from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
-from midwatch.shell.config import resolve
-from midwatch.shell.following import Following, place_of
+from midwatch.shell.following import Following, hand_over
 
 log = logging.getLogger("midwatch.effects")
 
@@ -90,17 +85,6 @@ class Hands:
 
 class _Unwanted(Exception):
     """Nobody needs the page any more, and why."""
-
-
-def addressed(order: PageOrdered) -> PageOrdered:
-    """The page with its person's address in it, looked up as it is sent: the journal holds the reference. Raises
-    ChannelError when it cannot be looked up now."""
-    try:
-        return replace(order, to=resolve(order.to)) if order.to else order
-    except ConfigError as error:
-        raise ChannelError(
-            f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint
-        ) from error
 
 
 class Effects:
@@ -316,7 +300,9 @@ class Effects:
         for attempt in range(1, self.limits.page_attempts + 1):
             wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
             try:
-                place = await asyncio.wait_for(self._tell(channel, order), self.limits.page_timeout_seconds)
+                place = await asyncio.wait_for(
+                    hand_over(channel, order, self._state()), self.limits.page_timeout_seconds
+                )
                 self._trouble(f"channel {order.channel}", "")
                 return PageEnded(order.page, "delivered", "", attempt, place)
             except _Unwanted as stale:
@@ -337,24 +323,6 @@ class Effects:
                 self.counters["page_retries"] += 1
                 await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))
         return PageEnded(order.page, "failed", why, self.limits.page_attempts)
-
-    async def _tell(self, channel: Channel, order: PageOrdered) -> str:
-        """The place that the channel keeps for the incident, "" for one that keeps none. The last look whether anybody needs
-        it lies right before it leaves: nothing of this process comes in between."""
-        if stale := self._unwanted(order):
-            raise _Unwanted(stale)
-        if not isinstance(channel, Follower):
-            await channel.send(addressed(order))
-            return ""
-        state = self._state()
-        incident = state.incidents.get(order.incident)
-        shown = (
-            standing(state, incident)
-            if incident is not None
-            else Standing(order.incident, order.severity, order.subject, order.text, "")
-        )
-        place = place_of(state, order.incident, order.channel, order.to)
-        return await channel.page(addressed(order), shown, place)
 
     async def _end(self, end: PageEnded) -> None:
         await self._record(end)

@@ -15,11 +15,12 @@ from msgspec.structs import replace
 
 from midwatch.adapters.channels.redact import redact
 from midwatch.core.oncall.standing import standing, told
-from midwatch.model.errors import ChannelError
-from midwatch.model.events import Event, PageEnded
+from midwatch.model.errors import ChannelError, ConfigError
+from midwatch.model.events import Event, PageEnded, PageOrdered
 from midwatch.model.ports import Channel, Follower
 from midwatch.model.standing import Standing
 from midwatch.model.state import State
+from midwatch.shell.config import resolve
 
 log = logging.getLogger("midwatch.effects")
 
@@ -39,6 +40,32 @@ def place_of(state: State, incident: str, channel: str, to: str = "") -> str:
     one, "" when none has."""
     found = [p for p in state.pages_of(incident) if (p.ordered.channel, p.ordered.to) == (channel, to) and p.place]
     return min(found, key=lambda p: p.ordered_at).place if found else ""
+
+
+def addressed(order: PageOrdered) -> PageOrdered:
+    """The page with its person's address in it, looked up as it is sent: the journal holds the reference. Raises
+    ChannelError when it cannot be looked up now."""
+    try:
+        return replace(order, to=resolve(order.to)) if order.to else order
+    except ConfigError as error:
+        raise ChannelError(
+            f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint
+        ) from error
+
+
+async def hand_over(channel: Channel, order: PageOrdered, state: State) -> str:
+    """Send the page; the place that the channel keeps for the incident, "" for one that keeps none. Raises ChannelError."""
+    page = addressed(order)
+    if not isinstance(channel, Follower):
+        await channel.send(page)
+        return ""
+    incident = state.incidents.get(order.incident)
+    shown = (
+        standing(state, incident)
+        if incident is not None
+        else Standing(order.incident, order.severity, order.subject, order.text, "")
+    )
+    return await channel.page(page, shown, place_of(state, order.incident, order.channel, order.to))
 
 
 class Following:

@@ -66,10 +66,16 @@ class EmailChannel:
             raise ChannelError(
                 "a password is not sent over an open connection", retry_after_seconds=None, hint="security: starttls"
             )
+        try:
+            mail = message(page, self._sender, (page.to,) if page.to else self._to)
+        except (ValueError, IndexError) as error:
+            raise ChannelError(
+                f"{page.person or 'the page'} has no address that is one", retry_after_seconds=None
+            ) from error
         async with self._pace.turn():
             try:
                 refused, _ = await aiosmtplib.send(
-                    message(page, self._sender, (page.to,) if page.to else self._to),
+                    mail,
                     hostname=self._host,
                     port=self._port,
                     username=user or None,

@@ -81,7 +81,7 @@ class SlackRoutes:
             raise IngestError("this request was here before", status=409)
         try:
             one = interact.pressed(body)
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise IngestError("not a form with a JSON payload", status=400) from error
         if one is None:
             return None  # a link that was followed, a button of somebody else: nothing to do

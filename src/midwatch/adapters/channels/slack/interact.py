@@ -73,7 +73,10 @@ def pressed(body: bytes) -> Pressed | None:
     """The button of ours that a ``block_actions`` payload tells of; None for anything else. Raises ValueError for a body
     that is no form with a JSON payload."""
     forms = parse_qs(body.decode("utf-8"), max_num_fields=20)
-    payload = json.loads(forms["payload"][0]) if "payload" in forms else None
+    try:
+        payload = json.loads(forms["payload"][0]) if "payload" in forms else None
+    except RecursionError as error:
+        raise ValueError("the payload is nested too deeply") from error
     if not isinstance(payload, dict):
         raise ValueError("no payload")
     actions = payload.get("actions")
