@@ -1,6 +1,7 @@
 """The group stage: findings that belong together are one incident, rated by an explicit table.
 
-Together means at about the same time and connected through calls: one mass outage is one incident, not fifty.
+Together means at about the same time and connected through calls or shared evidence: one mass outage is one incident, not
+fifty. A person may say otherwise, and that is remembered (``together.py``).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.detect.impact import impact_of
+from midwatch.core.detect.shared import shared_evidence
 from midwatch.core.detect.stage import warming_up
 from midwatch.core.detect.together import word_about
 from midwatch.core.turn import Turn
@@ -35,10 +37,11 @@ def group(turn: Turn) -> Turn:
 
 
 def _home(turn: Turn, finding: Finding) -> tuple[Incident | None, str]:
-    """The open incident that the finding belongs to, or None, and why. What people said goes before what calls connect."""
+    """The open incident that the finding belongs to, or None, and why. What people said goes before what calls or
+    evidence connect."""
     near = [i for i in turn.state.open_incidents if turn.now - i.fresh_at <= JOIN_SECONDS]
-    apart = ""
-    connected: Incident | None = None
+    apart = because = ""
+    home: Incident | None = None
     for incident in near:
         if finding.entity in incident.symptoms:
             return incident, "same entity"
@@ -46,13 +49,19 @@ def _home(turn: Turn, finding: Finding) -> tuple[Incident | None, str]:
         word = word_about(turn.state.pairings, finding.entity, incident.symptoms, turn.now)
         if word is not None and word.together:
             return incident, word.why
-        if not _connected(turn.world, finding.entity, incident.symptoms):
-            continue
-        if word is not None:
+        why = _why_together(turn, finding.entity, incident)
+        if why and word is not None:
             apart = apart or f"kept out of {incident.id}: {word.why}"
-        else:
-            connected = connected or incident
-    return (connected, "connected through calls, while it was open") if connected else (None, apart)
+        elif why and home is None:
+            home, because = incident, why
+    return (home, because) if home is not None else (None, apart)
+
+
+def _why_together(turn: Turn, entity: str, incident: Incident) -> str:
+    """By topology, or by evidence that they share; "" when nothing says so."""
+    if _connected(turn.world, entity, incident.symptoms):
+        return "connected through calls, while it was open"
+    return shared_evidence(turn.world, turn.state.findings.values(), entity, incident.symptoms)
 
 
 def _connected(world: World, entity: str, others: tuple[str, ...]) -> bool:
