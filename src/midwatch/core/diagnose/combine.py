@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import structs
+
 from midwatch.core.diagnose.blame import Blame
 from midwatch.core.diagnose.case import Case
+from midwatch.core.diagnose.caveats import with_caveats
+from midwatch.core.diagnose.checks import next_check, refuted_by
 from midwatch.core.diagnose.clue import Clue
 from midwatch.model import faults
-from midwatch.model.entity import name_of
 from midwatch.model.findings import Evidence, Hypothesis
 
 BLAME_POWER: Final = 1.5
@@ -29,35 +32,6 @@ know."""
 MAX_HYPOTHESES: Final = 8
 MAX_EVIDENCE: Final = 6
 MAX_WEIGHT: Final = 7.0
-
-REFUTED_BY: Final[Mapping[str, str]] = {
-    faults.POOL_EXHAUSTED: "errors go on while connections are free",
-    faults.BAD_DEPLOY: "instances that run the old version fail as often",
-    faults.BAD_CONFIG: "the old configuration fails as well",
-    faults.BAD_FLAG: "requests without the flag fail as well",
-    faults.MEMORY_LEAK: "memory stays flat after a restart while errors go on",
-    faults.CPU_STARVED: "it gets its CPU and stays slow",
-    faults.CRASH_LOOP: "its processes live on while errors go on",
-    faults.BAD_INSTANCE: "errors go on while the instance gets no traffic",
-    faults.REGION_DARK: "errors go on while the region gets no traffic",
-    faults.SLOW_QUERY: "the statement is fast again and requests stay slow",
-    faults.LOCK_CONTENTION: "nobody waits for a lock and requests stay slow",
-    faults.CACHE_DOWN: "the cache answers and requests stay slow",
-    faults.NETWORK_FAULT: "the callee's other callers see the same",
-    faults.DISK_FULL: "writes fail with room on the disk",
-    faults.CERT_EXPIRED: "handshakes fail with a valid certificate",
-    faults.TRAFFIC_SURGE: "traffic is back to normal and requests still fail",
-    faults.QUEUE_STUCK: "messages are taken and the oldest still gets older",
-}
-NEXT_CHECK: Final[Mapping[str, str]] = {
-    faults.POOL_EXHAUSTED: "what holds the connections: long transactions, or a leak",
-    faults.BAD_DEPLOY: "error ratio by version",
-    faults.SLOW_SERVICE: "a profile of the service, or its own dependencies that are not traced",
-    faults.ERRORS_INSIDE: "the first error line of a failing request",
-    faults.NETWORK_FAULT: "retransmits between the two hosts",
-    faults.SLOW_QUERY: "the statement's plan: is an index missing?",
-    faults.LOCK_CONTENTION: "which session is at the head of the lock queue",
-}
 
 
 @dataclass
@@ -85,7 +59,9 @@ def combine(
     whole = sum(mass.values()) + nothing
     ranked = sorted(suspects, key=lambda key: (-mass[key], key))
     top = tuple(_hypothesis(case, suspects[key], mass[key] / whole, least) for key in ranked[:MAX_HYPOTHESES])
-    return top, 1.0 - sum(h.probability for h in top)
+    # What tells a hypothesis apart from the next is worth most for the first; each has its own for when it leads.
+    top = tuple(structs.replace(one, next_check=next_check(top[i : i + 2])) for i, one in enumerate(top))
+    return with_caveats(case, top), 1.0 - sum(h.probability for h in top)
 
 
 def _suspects(blame: Blame, clues: Iterable[Clue]) -> dict[tuple[str, str], _Suspect]:
@@ -141,6 +117,5 @@ def _hypothesis(case: Case, suspect: _Suspect, probability: float, least: float)
         evidence=(*evidence, share),
         path=case.path_to_symptom(suspect.entity),
         scope=suspect.scope,
-        refuted_by=REFUTED_BY.get(suspect.kind, f"{name_of(suspect.entity)} is well and users still feel it"),
-        next_check=NEXT_CHECK.get(suspect.kind, ""),
+        refuted_by=refuted_by(suspect.kind, suspect.entity),
     )
