@@ -300,9 +300,7 @@ class Effects:
         for attempt in range(1, self.limits.page_attempts + 1):
             wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
             try:
-                place = await asyncio.wait_for(
-                    hand_over(channel, order, self._state()), self.limits.page_timeout_seconds
-                )
+                place = await asyncio.wait_for(self._leave(channel, order), self.limits.page_timeout_seconds)
                 self._trouble(f"channel {order.channel}", "")
                 return PageEnded(order.page, "delivered", "", attempt, place)
             except _Unwanted as stale:
@@ -323,6 +321,12 @@ class Effects:
                 self.counters["page_retries"] += 1
                 await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))
         return PageEnded(order.page, "failed", why, self.limits.page_attempts)
+
+    async def _leave(self, channel: Channel, order: PageOrdered) -> str:
+        """The last look whether anybody needs it lies right before it leaves: nothing of this process comes in between."""
+        if stale := self._unwanted(order):
+            raise _Unwanted(stale)
+        return await hand_over(channel, order, self._state())
 
     async def _end(self, end: PageEnded) -> None:
         await self._record(end)
