@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midwatch.gym.benchmarks.nab import bench, ours, section
+from midwatch.gym.benchmarks.nab import bench, ours, profiles, section, tuned_on
 from midwatch.gym.benchmarks.nab_peers import gaussian_window
 from midwatch.gym.benchmarks.nab_scoring import PROFILES, Labelled, alarms, normalised, position, sweep
 from midwatch.model.errors import UsageError
@@ -93,6 +93,18 @@ def test_an_archive_from_end_to_end(tmp_path: Path) -> None:
     assert result.cases[1].details == {"rows": 1200, "windows": 1, "hit": 1, "false": 0}
     assert result.scores["standard"]["score"] > 80
     assert "| real | 2 | 2 | 2 | 0 | - |" in section(result)
+
+
+def test_the_half_that_constants_come_from_is_declared_and_the_other_is_judged_by_its_threshold() -> None:
+    assert tuned_on(["b/1", "a/2", "a/1", "a/3", "b/2"]) == {"a/1", "a/3", "b/1"}
+    one = series((300, 399))
+    tuned, other = (Labelled(f"a/{n}.csv", one.times, one.values, one.windows) for n in (1, 2))
+    strict = flagged(1000, 300) * 3.0
+    many = [(tuned, strict), (other, flagged(1000, 300) * 2.0)]
+    found = profiles(many)["standard"]
+    assert found["score_of_the_tuned_half"] == pytest.approx(100.0)
+    assert found["score_of_the_other_half"] == 0.0, "its alarm lies under the threshold of the tuned half"
+    assert found["score"] == pytest.approx(100.0), "NAB's own rule looks at all of them"
 
 
 def test_the_detector_is_told_no_later_row() -> None:
