@@ -63,7 +63,7 @@ def used(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str,
     day = 0.5 + 0.3 * np.sin(2 * np.pi * np.arange(steps) / DAY_STEPS + phase)
     yield "seasonal", day + 0.02 * rng.normal(0, 1, (rows, steps))
     yield "low counts", rng.poisson(2, (rows, steps)) / 20
-    yield "random walk", 0.5 + 0.01 * rng.normal(0, 1, (rows, steps)).cumsum(axis=1) / 10
+    yield "random walk", 0.5 + 0.005 * rng.normal(0, 1, (rows, steps)).cumsum(axis=1)
 
 
 def reports(rng: np.random.Generator, rows: int, steps: int) -> Iterator[tuple[str, np.ndarray]]:

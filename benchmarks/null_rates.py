@@ -47,7 +47,7 @@ def alarms(data: tuple[np.ndarray, ...], fires: Fires, window: int = HISTORY, ev
         now = fires(*(part[:, max(0, end - window) : end] for part in data))
         false += int((now & (last < end - MINUTE)).sum())
         last[now] = end
-        looks += rows
+        looks += rows * every
     return false, looks
 
 
