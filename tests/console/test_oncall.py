@@ -117,3 +117,24 @@ def test_names_on_bars_keep_their_contrast(dark: bool) -> None:
     assert len(tokens) == 9
     for number in range(8):
         assert contrast(tokens["who-ink"], tokens[f"who-{number}"]) >= 4.5, number
+
+
+def test_an_incident_says_whom_it_woke_and_asks_for_help() -> None:
+    async def go() -> tuple[str, FakeWatch]:
+        watch = watch_in("incident")
+        people = replace(watch.state.policy, people=fake_people(NOW))
+        watch.say(NOW, e.PolicyLoaded(people))
+        ident = watch.state.open_incidents[0].id
+        watch.say(NOW, e.EscalationStarted(ident, "shop", "shop", "shop owns payment"))
+        watch.say(NOW, e.PageOrdered("P-9", ident, "k9", "phone", "SEV2", "", 2, person="cleo", level=1, run=1))
+        async with browser(watch) as client:
+            page = (await client.get(f"/incidents/{ident}")).text
+            check_document(page)
+            form = {"csrf": csrf_of(page), "back": f"/incidents/{ident}", "verb": "escalate", "target": ident}
+            said = await client.post("/do", data=form, follow_redirects=True)
+            assert "the next level is woken" in text_of(said.text)
+        return page, watch
+
+    page, watch = asyncio.run(go())
+    assert "to cleo over phone" in text_of(page) and "Ask for help" in page
+    assert any(isinstance(r.event, e.EscalationAdvanced) for r in watch.journal.entries)
