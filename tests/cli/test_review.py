@@ -54,6 +54,10 @@ def test_items_are_listed(folder: Path) -> None:
     code, text = run("items", "--folder", str(folder), "--json")
     (row,) = json.loads(text)
     assert code == 0 and row["late"] and row["ref"] == "17" and row["owner"] == "payments"
+    code, text = run("show", "INC-1", "--folder", str(folder))
+    assert code == 0 and "AI-1 for payments, open, code 17: a larger pool" in text
+    code, text = run("show", "INC-2", "--folder", str(folder))
+    assert "AI-1 of INC-1, the same cause, is still open" in text
     code, text = run("items", "--folder", str(folder))
     assert code == 0 and "AI-1" in text and "late" in text
     assert run("items", "add", "INC-1", "x", "--owner", "a", "--due", "soon", "--folder", str(folder))[0] == 2

@@ -14,9 +14,11 @@ from midwatch.core.decide.propose import OPEN
 from midwatch.core.detect.together import sentence
 from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
+from midwatch.core.learn.items import items_of, same_before
 from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Incident
+from midwatch.model.items import ItemRecord
 from midwatch.model.state import ActionRecord, State
 from midwatch.shell.timeline import Chronicle
 
@@ -156,8 +158,29 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
             {"page": p.ordered.page, "channel": p.ordered.channel, "status": p.status, "at": p.ordered_at, "why": p.why}
             for p in state.pages_of(found.id)
         ],
+        "items": [item_row(r) for r in items_of(state, found.id)],
+        "items_of_this_cause": [item_row(r) for r in same_before(state, found)],
         "timeline": [plain(entry) for entry in chronicle.of(found.id)] if chronicle else [],
         "has_postmortem": bool(chronicle and found.id in chronicle.postmortems),
+    }
+
+
+def item_row(record: ItemRecord) -> dict[str, Any]:
+    """An action item, as lists show it."""
+    item = record.item
+    return {
+        "id": item.id,
+        "incident": item.incident,
+        "what": item.what,
+        "owner": item.owner,
+        "due_at": item.due_at,
+        "status": record.status,
+        "tracker": record.tracker,
+        "ref": record.ref,
+        "url": record.url,
+        "seen_in": list(record.seen_in),
+        "closed_by": record.closed_by,
+        "why": record.why,
     }
 
 

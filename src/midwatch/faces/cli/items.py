@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
@@ -15,6 +15,7 @@ from midwatch.faces.cli.common import AsJson, By, Folder, folder_of, friendly, o
 from midwatch.faces.cli.reading import read_state
 from midwatch.model.errors import UsageError
 from midwatch.model.items import ItemRecord
+from midwatch.shell.queries import item_row
 
 DAY_SECONDS = 86400.0
 
@@ -36,7 +37,7 @@ def show(
         chosen = [r for r in state.items.values() if everything or r.status == "open"]
         chosen.sort(key=lambda r: (r.status != "open", r.item.due_at))
         if as_json:
-            print_json([_row(one, now) for one in chosen])
+            print_json([{**item_row(one), "due": _date(one.item.due_at), "late": _late(one, now)} for one in chosen])
         elif chosen:
             out.print(_table(chosen, now))
         else:
@@ -81,35 +82,21 @@ def _day(text: str) -> str:
         raise UsageError(f"--due: {text!r} is no date", hint="write 14d or 2026-12-24") from error
 
 
-def _row(one: ItemRecord, now: float) -> dict[str, Any]:
-    return {
-        "id": one.item.id,
-        "incident": one.item.incident,
-        "what": one.item.what,
-        "owner": one.item.owner,
-        "due": _date(one.item.due_at),
-        "status": one.status,
-        "late": one.status == "open" and one.item.due_at < now,
-        "tracker": one.tracker,
-        "ref": one.ref,
-        "url": one.url,
-        "seen_in": list(one.seen_in),
-        "closed_by": one.closed_by,
-        "why": one.why,
-    }
-
-
 def _table(chosen: list[ItemRecord], now: float) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for name in ("item", "incident", "what", "owner", "due", "filed", "came again in"):
         table.add_column(name, overflow="fold")
     for one in chosen:
-        late = one.status == "open" and one.item.due_at < now
+        late = _late(one, now)
         due = one.status if one.status != "open" else f"{_date(one.item.due_at)}{', late' if late else ''}"
         filed = f"{one.tracker} {one.ref}" if one.ref else "-"
         row = (one.item.id, one.item.incident, one.item.what, one.item.owner, due, filed, ", ".join(one.seen_in) or "-")
         table.add_row(*(Text(cell) for cell in row), style="yellow" if late else "")
     return table
+
+
+def _late(one: ItemRecord, now: float) -> bool:
+    return one.status == "open" and one.item.due_at < now
 
 
 def _date(at: float) -> str:

@@ -204,6 +204,13 @@ def _print_incident(found: dict[str, Any]) -> None:
             said = row["result"] or row["why"]
             table.add_row(row["id"], Text(what), row["decision"], row["status"], Text(row["expectation"] or said))
         out.print(table)
+    for row in found["items"]:
+        where = f", {row['tracker']} {row['ref']}" if row["ref"] else ""
+        out.print(Text(f"{row['id']} for {row['owner']}, {row['status']}{where}: {row['what']}"), soft_wrap=True)
+    for row in found["items_of_this_cause"]:
+        out.print(
+            Text(f"{row['id']} of {row['incident']}, the same cause, is still open: {row['what']}"), soft_wrap=True
+        )
     for entry in found["timeline"]:
         out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", entry["text"]), soft_wrap=True)
 
