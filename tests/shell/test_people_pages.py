@@ -4,6 +4,7 @@ whom it no longer concerns."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from midwatch.model.events import (
 )
 from midwatch.model.people import Override
 from midwatch.model.state import State
+from midwatch.shell import people_files
 from midwatch.shell.effects import Effects, Hands, Limits
 from midwatch.shell.run import Watch
 
@@ -204,3 +206,35 @@ def test_a_command_about_people_is_obeyed_by_the_turn(tmp_path: Path) -> None:
 
     state = asyncio.run(go())
     assert state.overrides[0].person == "ben" and state.on_call["shop"].person == "ben"
+
+
+def test_files_that_change_are_read_while_the_watch_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people_files, "LOOK_SECONDS", 0.02)
+    file = tmp_path / "watch" / "people" / "team.yaml"
+
+    async def go() -> list[tuple[str, ...]]:
+        story = Story(tmp_path, Phone("phone"))
+        watch, seen = story.watch, list[tuple[str, ...]]()
+        await watch.start()
+
+        async def until(true: Callable[[], bool]) -> None:
+            for _ in range(1000):
+                if true():
+                    break
+                await asyncio.sleep(0.02)
+            seen.append((*(p.ident for p in watch.state.policy.people.people), watch.vitals.troubles.get("people", "")))
+
+        try:
+            file.write_text(TEAM.replace("ben: {contacts: [chat]}", "ben: {contacts: [chat]}\n  cleo: {}"))
+            await until(lambda: len(watch.state.policy.people.people) == 3)
+            file.write_text("people: {ana: {zone: nowhere}}")
+            await until(lambda: "people" in watch.vitals.troubles)
+            file.write_text(TEAM)
+            await until(lambda: len(watch.state.policy.people.people) == 2)
+        finally:
+            await watch.stop()
+        return seen
+
+    grown, wrong, back = asyncio.run(go())
+    assert grown == ("ana", "ben", "cleo", "") and back == ("ana", "ben", "")
+    assert wrong[:3] == ("ana", "ben", "cleo") and "no time zone" in wrong[3]

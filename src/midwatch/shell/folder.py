@@ -137,8 +137,11 @@ def policy_in_force(
 
 
 def _policy_paths(settings: Settings) -> tuple[Path, ...]:
-    policy, people = settings.folder / "policy", settings.folder / "people"
-    return (
-        *(settings.policy or ((policy,) if policy.is_dir() else ())),
-        *(settings.people or ((people,) if people.is_dir() else ())),
-    )
+    beside = settings.folder / "policy"
+    return (*(settings.policy or ((beside,) if beside.is_dir() else ())), *people_paths(settings))
+
+
+def people_paths(settings: Settings) -> tuple[Path, ...]:
+    """Where people files lie: what the settings name, else ``people/`` in the folder, where that is."""
+    beside = settings.folder / "people"
+    return settings.people or ((beside,) if beside.is_dir() else ())

@@ -50,9 +50,11 @@ from midwatch.shell.integrations import Integrations
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.killswitch import KillSwitch
 from midwatch.shell.leader import LEASE_SECONDS
+from midwatch.shell.people_files import PeopleFiles
 from midwatch.shell.poller import Poller
 from midwatch.shell.queries import find_incident
 from midwatch.shell.sources import build_sources
+from midwatch.shell.status_files import Publishing, made
 from midwatch.shell.timeline import Chronicle
 from midwatch.shell.tokens import named_tokens
 from midwatch.shell.tracking import Tracking, build_trackers
@@ -137,6 +139,7 @@ class Watch:
             wanted=lambda: self.duty.leading,
         )
         self._given_policy, self._console, self._clock = policy, console, clock
+        self._people_files = PeopleFiles(settings)
         self._given_journal, self._tick = journal, tick or the_loop
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
         self._unjournaled = Unjournaled()
@@ -293,13 +296,22 @@ class Watch:
             await self.doors.open_console(self._console(self), self.settings.access.tls)
         write_running(self.settings, self.otlp_port, self.console_port)
 
+    def status_page(self) -> dict[str, bytes]:
+        """The page for customers as files: name -> content."""
+        return made(self.settings.status_page, self.state, self.memory.ledgers, self.now())
+
     def _background(self) -> None:
+        if self._given_policy is None:
+            self._task(self._people_files.follow(self.books, self.now, lambda: self.duty.leading, self.vitals.trouble))
         self._task(self.audit.run())
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
         self._tasks.append(asyncio.get_running_loop().create_task(self.tracking.run()))
         if (backup := self.settings.journal.backup) is not None:
             self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
             self._task(self.copying.run())
+        self._task(
+            Publishing(self.settings.status_page, self.status_page, self.vitals, lambda: self.duty.leading).run()
+        )
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url,
