@@ -1,4 +1,4 @@
-"""People files while a watch runs: read anew when one of them changed, or with a new year, as calendars reach further then."""
+"""People files while a watch runs: read anew when one of them changed, or with a new year: calendars reach further then."""
 
 from __future__ import annotations
 
