@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from midwatch.gym.benchmarks.contract import from_json, to_json
 from midwatch.gym.benchmarks.nab import bench, ours, profiles, section, tuned_on
 from midwatch.gym.benchmarks.nab_peers import gaussian_window
 from midwatch.gym.benchmarks.nab_scoring import PROFILES, Labelled, alarms, normalised, position, sweep
+from midwatch.gym.benchmarks.page import write
 from midwatch.model.errors import UsageError
 
 STANDARD = PROFILES["standard"]
@@ -93,6 +95,14 @@ def test_an_archive_from_end_to_end(tmp_path: Path) -> None:
     assert result.cases[1].details == {"rows": 1200, "windows": 1, "hit": 1, "false": 0}
     assert result.scores["standard"]["score"] > 80
     assert "| real | 2 | 2 | 2 | 0 | - |" in section(result)
+
+
+def test_what_is_kept_on_disk_comes_back_and_makes_the_page(tmp_path: Path) -> None:
+    result = bench(archive(tmp_path / "data"), progress=lambda line: None)
+    again = from_json(json.dumps(to_json(result)))
+    assert [case.id for case in again.cases] == [case.id for case in result.cases]
+    assert np.isnan(again.cases[1].ranked[0].probability)
+    assert "## nab" in write(tmp_path, result).read_text()
 
 
 def test_the_half_that_constants_come_from_is_declared_and_the_other_is_judged_by_its_threshold() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from midwatch.core.habits import Spans
 from midwatch.model.world import Floats, Ints
 
-SPANS: Final = 8
+SPANS: Final = 32
 
 
 def nothing_seen(rows: int) -> Spans:

@@ -9,13 +9,14 @@ per system or split. A number that cannot be had is NaN here and null in JSON.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, convert, field, to_builtins
 
 from midwatch.model.errors import UsageError
 
@@ -58,6 +59,15 @@ def to_json(result: Result) -> dict[str, Any]:
     """Plain values that JSON can carry."""
     plain: dict[str, Any] = _finite(to_builtins(result))
     return plain
+
+
+def from_json(text: str | bytes) -> Result:
+    """What ``to_json`` was written as. Raises ValueError for anything else."""
+
+    def stated(one: dict[str, Any]) -> dict[str, Any]:
+        return {**one, "probability": math.nan} if one.get("probability", math.nan) is None else one
+
+    return convert(json.loads(text, object_hook=stated), Result)
 
 
 def _finite(value: Any) -> Any:
