@@ -39,6 +39,7 @@ from midwatch.shell.channel_settings import ChannelSettings
 from midwatch.shell.secret_command import from_command
 from midwatch.shell.secret_reads import READS
 from midwatch.shell.setting_kinds import Part, Person, Secret, Sender, Text, is_reference
+from midwatch.shell.status_settings import StatusPageSettings
 from midwatch.shell.tracker_settings import TrackerSettings
 
 if TYPE_CHECKING:
@@ -154,6 +155,7 @@ class Settings(Part):
     access: AccessSettings = Field(default=AccessSettings(), validate_default=True)
     journal: JournalSettings = JournalSettings()
     deadman: DeadmanSettings = DeadmanSettings()
+    status_page: StatusPageSettings = StatusPageSettings()
     integrations: dict[Sender, IntegrationSettings] = Field(
         default_factory=dict
     )  # who sends alerts; see docs/oncall.md

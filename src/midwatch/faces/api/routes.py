@@ -102,6 +102,11 @@ def router(watch: Watch) -> APIRouter:
         found["hands_off"] = watch.hands_off
         return {**found, "health": queries.plain(watch.health()), "journal": queries.plain(vars(watch.head))}
 
+    @routes.get("/api/v1/status-page", dependencies=read)
+    async def status_page() -> dict[str, str]:
+        """The page for customers: file name -> text."""
+        return {name: content.decode() for name, content in watch.status_page().items()}
+
     @routes.get("/api/v1/incidents", dependencies=read)
     async def incidents(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
         return [queries.incident_row(i) for i in queries.newest_first(watch.state)[:limit]]

@@ -1,0 +1,167 @@
+"""What customers are told: counted by hand, in words that name nothing inside, and as files that hold by themselves."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from xml.etree import ElementTree as Xml
+
+import msgspec
+import pytest
+from msgspec.structs import replace as with_fields
+from tests.slo.test_budget import ledger_of, steady
+from tests.slo.turns import state_of
+
+from midwatch.core.memory import Ledger
+from midwatch.core.oncall.status_page import DAYS, Component, StatusPage, status_page
+from midwatch.model.adjustments import Adjustment
+from midwatch.model.findings import Hypothesis, Impact, Incident
+from midwatch.model.slo import Slo
+from midwatch.model.state import State
+from midwatch.shell.health import Health
+from midwatch.shell.status_files import Publishing, files, share
+from midwatch.shell.status_settings import ComponentSettings, StatusPageSettings
+
+NOW = datetime.fromisoformat("2026-11-25T10:00:00+00:00").timestamp()
+DAY = 86_400.0
+GATEWAY = "service:gateway"
+SLO = Slo("checkout", GATEWAY, "ratio", 0.999)
+SHOP = Component("Shop", "checkout")
+MAIL = Component("Mail", "", ("mailer",))
+CAUSE = Hypothesis("service:secret-billing", "bad_deploy", 0.9)
+
+
+def incident(**changes: object) -> Incident:
+    began = NOW - 3600
+    usual = Incident(
+        "INC-7",
+        opened_at=began + 20,
+        onset_at=began,
+        severity=2,
+        title="Elevated error rates in secret-billing",
+        symptoms=(GATEWAY, "service:secret-billing"),
+        impact=Impact(GATEWAY, 0.15, 1234, began, "failing", "checkout"),
+        hypotheses=(CAUSE,),
+        diagnosed_at=began + 25,
+    )
+    return with_fields(usual, **changes)
+
+
+def page(
+    *incidents: Incident,
+    ledger: Ledger | None = None,
+    state: State | None = None,
+    parts: tuple[Component, ...] = (SHOP, MAIL),
+) -> StatusPage:
+    known = state or state_of(SLO)
+    known = with_fields(known, incidents={i.id: i for i in incidents})
+    return status_page(known, {"checkout": ledger if ledger is not None else steady(0)}, parts, NOW, title="Example")
+
+
+def test_all_is_well() -> None:
+    shop, mail = page().components
+    assert (shop.standing, shop.uptime, len(shop.days)) == ("operational", 1.0, DAYS)
+    assert {day.standing for day in shop.days} == {"good"}
+    assert (mail.standing, mail.uptime) == ("no data", None), "nobody counts it"
+    assert page(parts=(SHOP,)).standing == "operational"
+
+
+def test_a_day_is_what_was_counted_on_it() -> None:
+    yesterday = NOW - 12 * 3600
+    ledger = ledger_of([(12 * 3600.0, 995, 5), (0.0, 100, 0), (3 * DAY, 50, 50)], begun=5 * DAY)
+    days = {datetime.fromtimestamp(d.at, UTC).date().isoformat(): d for d in page(ledger=ledger).components[0].days}
+    assert datetime.fromtimestamp(yesterday, UTC).date().isoformat() == "2026-11-24"
+    assert (days["2026-11-24"].standing, days["2026-11-24"].uptime) == ("fair", 0.995)
+    assert (days["2026-11-22"].standing, days["2026-11-22"].uptime) == ("bad", 0.5)
+    assert (days["2026-11-25"].standing, days["2026-11-25"].uptime) == ("good", 1.0)
+    assert days["2026-11-23"].standing == "no traffic", "seen, and empty"
+    assert days["2026-11-10"].standing == "no data", "before the ledger began"
+
+
+def test_what_a_person_left_out_is_left_out() -> None:
+    ledger = ledger_of([(12 * 3600.0, 0, 100), (10 * 3600.0, 100, 0)], begun=2 * DAY)
+    left_out = Adjustment("ADJ-1", "exclude", "checkout", NOW - 13 * 3600, NOW - 12 * 3600, "ana", "a drill", NOW)
+    shop = page(ledger=ledger, state=with_fields(state_of(SLO), adjustments=(left_out,))).components[0]
+    assert shop.uptime == 1.0
+    assert page(ledger=ledger).components[0].uptime == 0.5
+
+
+def test_blind_is_no_data_and_not_well() -> None:
+    stale = replace(steady(0, now=NOW - 3600), seen_until=NOW - 3600)
+    assert page(ledger=stale).components[0].standing == "no data"
+
+
+@pytest.mark.parametrize(("severity", "standing"), [(1, "outage"), (2, "degraded"), (3, "operational")])
+def test_open_incidents_say_how_it_stands(severity: int, standing: str) -> None:
+    found = page(incident(severity=severity))
+    assert found.components[0].standing == standing
+    assert bool(found.incidents) is (severity <= 2)
+
+
+def test_the_words_name_nothing_inside() -> None:
+    [told] = page(incident()).incidents
+    said = msgspec.json.encode(told).decode()
+    assert "secret-billing" not in said and "bad_deploy" not in said and "gateway" not in said
+    assert [u.text for u in told.updates] == [
+        "We know where it comes from.",
+        "About 15 % of the requests fail. We are finding out why.",
+    ]
+    assert told.title == "Errors of Shop" and told.ended_at is None
+
+
+def test_over_it_is_told_in_the_past_and_newest_first() -> None:
+    over = incident(
+        mitigated_at=NOW - 3000, resolved_at=NOW - 2880, impact=Impact(GATEWAY, 0.004, 9, NOW, "slow", "checkout")
+    )
+    found = page(over)
+    [told] = found.incidents
+    assert [u.text for u in told.updates] == [
+        "It is over. It lasted 12 minutes.",
+        "It no longer happens; we are watching whether it stays so.",
+        "About 0.4 % of the requests were answered slowly. We are finding out why.",
+    ]
+    assert found.components[0].standing == "operational" and told.title == "Slow responses of Shop"
+
+
+def test_incidents_of_others_of_long_ago_and_parts_of_others_do_not_show() -> None:
+    elsewhere = incident(symptoms=("service:batch",), impact=None)
+    old = incident(onset_at=NOW - 40 * DAY, opened_at=NOW - 40 * DAY, resolved_at=NOW - 39 * DAY)
+    assert page(elsewhere).incidents == page(old).incidents == page(incident(merged_into="INC-1")).incidents == ()
+    assert page(incident(symptoms=("service:mailer",), impact=None)).incidents[0].components == ("Mail",)
+
+
+def test_the_files_hold_by_themselves() -> None:
+    told = files(page(incident()), "https://status.example.org/")
+    text = told["index.html"].decode()
+    assert "There is an outage." not in text and "Something does not work as it should." in text
+    assert "src=" not in text and "@import" not in text and "http://" not in text and "https://" not in text
+    feed = Xml.fromstring(told["history.atom"])
+    space = "{http://www.w3.org/2005/Atom}"
+    assert [e.findtext(f"{space}id") for e in feed.findall(f"{space}entry")] == ["https://status.example.org/#INC-7"]
+    assert feed.findtext(f"{space}updated") == "2026-11-25T09:00:25Z"
+    assert msgspec.json.decode(told["status.json"])["standing"] == "degraded"
+
+
+def test_a_title_is_text() -> None:
+    state = state_of(SLO)
+    bad = status_page(state, {}, (Component("<script>x</script>", ""),), NOW, title="<b>")
+    assert b"<script>x" not in files(bad)["index.html"] and b"<b>" not in files(bad)["history.atom"]
+
+
+def test_nearly_all_is_not_all() -> None:
+    assert share(0.999999) == "99.999 %" and share(1.0) == "100 %" and share(0.995) == "99.5 %"
+
+
+def test_it_is_kept_written_and_what_is_wrong_is_said(tmp_path: Path) -> None:
+    vitals = Health()
+    settings = StatusPageSettings(components=(ComponentSettings(name="Shop", slo="checkout"),), out=tmp_path / "www")
+    publishing = Publishing(settings, lambda: files(page()), vitals, lambda: True)
+    asyncio.run(publishing.once(tmp_path / "www"))
+    assert sorted(p.name for p in (tmp_path / "www").iterdir()) == ["history.atom", "index.html", "status.json"]
+    (tmp_path / "file").write_text("")
+    asyncio.run(publishing.once(tmp_path / "file" / "www"))
+    assert "cannot be written" in vitals.troubles["status page"]
+    asyncio.run(publishing.once(tmp_path / "www"))
+    assert "status page" not in vitals.troubles
