@@ -210,7 +210,8 @@ def test_levels_are_woken_in_their_own_direct_messages(tmp_path: Path, monkeypat
 def test_from_a_real_alertmanager_to_the_button(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def go(fake: FakeSlack, settings: Settings) -> None:
         async with on_watch(settings) as (watch, client):
-            hook = {"url": f"http://127.0.0.1:{watch.console_port}/in/alertmanager", "http_config": {"authorization": {"credentials": KEY}}}
+            url = f"http://127.0.0.1:{watch.console_port}/in/alertmanager"
+            hook = {"url": url, "http_config": {"authorization": {"credentials": KEY}}}
             route = {"receiver": "midwatch", "group_wait": "1ms", "group_interval": "1s", "group_by": ["alertname"]}
             file = tmp_path / "alertmanager.yml"
             file.write_text(
