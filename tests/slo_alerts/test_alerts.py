@@ -15,11 +15,11 @@ from tests.worlds import START, flat, make_world
 from midwatch.core.memory import Memory
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.alerts import fires, judge, needed, outage
-from midwatch.core.slo.tiers import counts_events
+from midwatch.core.slo.tiers import counts_events, in_force
 from midwatch.core.turn import Turn
 from midwatch.model import signals
 from midwatch.model.events import FindingClosed, FindingOpened
-from midwatch.model.indicators import BoolGauge, EventRatio
+from midwatch.model.indicators import Alerting, BoolGauge, EventRatio, Notice
 from midwatch.model.policy import Policy
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 from midwatch.model.state import State
@@ -64,6 +64,43 @@ def test_each_tier_fires_when_its_windows_burn(share: float, hours: float, wante
     found = told(judge(turn_of(*steady(share, hours))))
     assert set(found) == wanted
     assert all(found[name] == (name in ("fast", "slow")) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("page", "ticket", "wanted"), [(True, False, {"day", "ticket"}), (False, True, {"outage", "fast", "slow"})]
+)
+def test_what_the_team_has_switched_off_is_not_told(page: bool, ticket: bool, wanted: set[str]) -> None:
+    said = Alerting(page=Notice(disabled=page), ticket=Notice(disabled=ticket))
+    slo = structs.replace(SLO, alerting=said)
+    assert set(told(judge(turn_of(*steady(1.0, 1.0), slo=slo)))) == wanted
+    assert {tier.name for tier in in_force(slo, Policy()).tiers} == wanted - {"outage"}
+    assert in_force(slo, Policy()).rules.outage == ("outage" in wanted)
+
+
+def test_one_good_request_between_failures_ends_nothing_and_the_first_good_minute_does() -> None:
+    """At a request a minute, of which every second one fails; at a hundred a minute."""
+    total = np.zeros(72 * 360 + 720)
+    total[::6] = 1.0
+    bad = np.where(np.arange(total.size) >= 72 * 360, (np.arange(total.size) % 12 == 0) * 1.0, 0.0)
+    for until in range(total.size - 60, total.size, 6):
+        turn = turn_of(bad[: until + 1], total[: until + 1])
+        open_already = judge(turn_of(bad[:-66], total[:-66]))
+        findings = {e.finding.id: e.finding for e in open_already.events if isinstance(e, FindingOpened)}
+        assert any(ident.endswith("/fast") for ident in findings)
+        turn = replace(turn, state=structs.replace(turn.state, findings=findings))
+        assert not [e for e in judge(turn).events if isinstance(e, FindingClosed)], until
+    busy, failing = np.full(72 * 360 + 366, 20.0), np.zeros(72 * 360 + 366)
+    failing[72 * 360 : -6] = 20.0
+    opened = {
+        e.finding.id: e.finding for e in judge(turn_of(failing[:-6], busy[:-6])).events if isinstance(e, FindingOpened)
+    }
+    turn = turn_of(failing, busy)
+    turn = judge(replace(turn, state=structs.replace(turn.state, findings=opened)))
+    assert {e.finding_id.rpartition("/")[2] for e in turn.events if isinstance(e, FindingClosed)} >= {
+        "outage",
+        "fast",
+        "slow",
+    }
 
 
 def test_an_outage_is_told_after_five_failures_and_says_since_when() -> None:

@@ -34,7 +34,7 @@ from midwatch.core.slo.budget import stale_seconds
 from midwatch.core.slo.clumps import habit_of
 from midwatch.core.slo.composite import journey, weighted
 from midwatch.core.slo.corrected import corrected, left_out_seconds, touching, why
-from midwatch.core.slo.tiers import counts_events, guards, stretched, tiers_of
+from midwatch.core.slo.tiers import counts_events, guards, heard, pages_outages, stretched
 from midwatch.core.turn import Turn
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import FindingClosed, FindingOpened
@@ -49,6 +49,8 @@ OUTAGE_SHARE: Final = 0.5
 OUTAGE_NATS: Final = math.log(1e9)
 OUTAGE_SECONDS: Final = 3600.0  # a run of failures that is spread over more than this is not one outage
 BLIP_SECONDS: Final = 10.0
+CALM_NATS: Final = 3.0  # of so many expected failures none shows once in twenty times
+FEW_EVENTS: Final = 5.0
 PART_SECONDS: Final = 3600.0  # a part of a composite that had no events for so long says nothing any more
 
 Bools = npt.NDArray[np.bool_]
@@ -115,9 +117,9 @@ def judge(turn: Turn) -> Turn:
     policy, slos = turn.state.policy, {slo.name: slo for slo in turn.state.slos}
     waiting: dict[str, float] = {}
     for slo, key, ledger in ledgers_of(turn):
-        tiers = tiers_of(slo, policy.tiers)
+        tiers = heard(slo, policy.tiers)
         tiers = tiers if slo.slices is None else stretched(tiers, slo.slices.seconds)
-        tiers = (*tiers, outage_tier(slo)) if policy.alerts.outage and counts_events(slo) else tiers
+        tiers = (*tiers, outage_tier(slo)) if pages_outages(slo, policy.alerts) else tiers
         turn = _judge(turn, slo, key, ledger, tiers, guards(slo, policy.alerts, slos), waiting)
     return turn.remember(burning_since=waiting)
 
@@ -158,15 +160,14 @@ def _judge(
     ledger = corrected(whole, left)
     for tier in tiers:
         ident = idents[tier.name]
-        calm = _calm(slo, tier, ledger, at)
         if ident in turn.state.findings:
             if turn.now - turn.memory.started_at < RELEARN_SECONDS:
                 continue
-            if calm:
+            if _calm(slo, tier, ledger, at):
                 turn = turn.emit(FindingClosed(ident, "burns no faster than it may"))
             elif left and _only_corrected(slo, tier, whole, ledger, left, rules, at):
                 turn = turn.emit(FindingClosed(ident, why(left[-1])))
-        elif not calm and (burns := _burns(slo, tier, ledger, rules, at, left)) is not None:
+        elif (burns := _burns(slo, tier, ledger, rules, at, left)) is not None and not _calm(slo, tier, ledger, at):
             since = turn.memory.burning_since.get(ident, turn.now)
             if turn.now - since < rules.for_seconds:
                 waiting[ident] = since
@@ -236,17 +237,33 @@ def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:
 
 
 def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
-    """Whether the newest minute with traffic is within the tier's rate: an alert need not wait for its short window to
-    empty once the errors have stopped. No traffic is not calm.
+    """Whether the newest events are within the tier's rate: an alert need not wait for its short window to empty once the
+    errors have stopped. No traffic is not calm.
 
-    Where counts come step by step the minute ends with the newest step that held events, however wide a step is.
+    They are those of a minute, or of so much more that the share that failed in the short window would have shown, but no
+    more than the short window holds (and five where each can fail by itself): one good request between failures ends
+    nothing. Where counts come step by step they end with the newest step that held events, however wide a step is.
     """
+    budget, threshold = 1 - slo.target, tier.factor * (1 - slo.target)
+
+    def newest(width: float) -> tuple[float, float]:
+        if slo.sli == "source" or slo.slices is not None:
+            return _newest(ledger, width, now - PART_SECONDS)
+        return books.sums(ledger, width, now)
+
+    good, total = newest(tier.short_seconds)
+    enough = CALM_NATS / max(threshold, (total - good) / total if total > 0 else 0.0)
+    few = FEW_EVENTS if counts_events(slo) else 1.0
     width = min(60.0, tier.short_seconds)
-    if slo.sli == "source" or slo.slices is not None:
-        good, total = _newest(ledger, width, now - PART_SECONDS)
-    else:
-        good, total = books.sums(ledger, width, now)
-    return total > 0 and (total - good) / total < max((1 - slo.target), 0.5 * tier.factor * (1 - slo.target))
+    while True:
+        good, total = newest(width)
+        whole = width >= tier.short_seconds
+        if total >= enough or (whole and (total >= few or width >= tier.long_seconds)):
+            break
+        width = min(2 * width, tier.long_seconds if whole else tier.short_seconds)
+    # A short window that is calm resets the alert anyway; an outage has none that would say anything.
+    rate = threshold if whole and tier.name != OUTAGE else 0.5 * threshold
+    return total > 0 and (total - good) / total <= max(budget, rate)
 
 
 def _newest(ledger: Ledger, width: float, since: float) -> tuple[float, float]:

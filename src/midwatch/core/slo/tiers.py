@@ -51,7 +51,23 @@ def tiers_of(slo: Slo, policy: tuple[BurnTier, ...]) -> tuple[BurnTier, ...]:
 
 def in_force(slo: Slo, policy: Policy, name: str = "in force") -> AlertPolicy:
     """How the watch alerts on this promise today."""
-    return AlertPolicy(name, tiers_of(slo, policy.tiers), policy.alerts, scaled=False)
+    rules = replace(policy.alerts, outage=pages_outages(slo, policy.alerts))
+    return AlertPolicy(name, heard(slo, policy.tiers), rules, scaled=False)
+
+
+def heard(slo: Slo, policy: tuple[BurnTier, ...]) -> tuple[BurnTier, ...]:
+    """``tiers_of`` less those of an urgency that the team has switched off (``page_alert: {disable: true}``)."""
+    said = slo.alerting
+    return tuple(
+        tier
+        for tier in tiers_of(slo, policy)
+        if said is None or not (said.page if tier.pages else said.ticket).disabled
+    )
+
+
+def pages_outages(slo: Slo, rules: AlertRules) -> bool:
+    """Whether the outage rule holds for this promise: it counts failures, and its pages are not switched off."""
+    return rules.outage and counts_events(slo) and not (slo.alerting is not None and slo.alerting.page.disabled)
 
 
 def share(tier: BurnTier, period_seconds: float = REFERENCE_SECONDS) -> float:

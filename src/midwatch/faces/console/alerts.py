@@ -11,7 +11,7 @@ from midwatch.core.memory import Ledger
 from midwatch.core.slo.alerts import fires, least, needed
 from midwatch.core.slo.clumps import habit_of
 from midwatch.core.slo.ledger import sums
-from midwatch.core.slo.tiers import guards, tiers_of
+from midwatch.core.slo.tiers import guards, heard
 from midwatch.faces.console import words
 from midwatch.model.findings import Finding
 from midwatch.model.slo import AlertRules, BurnTier, Slo
@@ -57,7 +57,7 @@ def read_alerts(
 ) -> tuple[Alert, ...]:
     """Every tier of the promise, as written or as the policy has it, and an outage that is seen."""
     opened = {f.id.rpartition("/")[2]: f for f in firing}
-    tiers = tiers_of(slo, state.policy.tiers)
+    tiers = heard(slo, state.policy.tiers)
     rules = guards(slo, state.policy.alerts, {one.name: one for one in state.slos})
     found = [_tier(tier, slo, ledger, rules, opened.pop(tier.name, None), now, blind) for tier in tiers]
     for name, finding in opened.items():
