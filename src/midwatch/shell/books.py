@@ -57,6 +57,7 @@ class Books:
         self.unobeyed: list[Recorded] = []
         self._opened_seq = 0  # timelines since then are in the chronicle; those from before are read when asked for
         self._recalled: set[str] = set()
+        self._keeping: asyncio.Task[None] | None = None
 
     async def open(self, make: Callable[[], Journal]) -> int:
         """Open the journal and fold it; the lease's epoch. Raises JournalError."""
@@ -220,10 +221,11 @@ class Books:
             self._health.trouble("lease", f"the lease could not be renewed: {error}")
         return True
 
-    async def snapshot_when_due(self) -> None:
-        if self._journal is not None and self._journal.snapshot_due:
-            with contextlib.suppress(JournalError):
-                await self._on_thread(self._journal.snapshot, self.state)
+    def snapshot_when_due(self) -> None:
+        """Beside the journal's thread, so that what is said meanwhile does not wait until a large state is encoded."""
+        journal = self._journal
+        if journal is not None and journal.snapshot_due and (self._keeping is None or self._keeping.done()):
+            self._keeping = asyncio.get_running_loop().create_task(_keep(journal, self.state))
 
     async def wait_changed(self, after_seq: int, timeout_seconds: float) -> int:
         """Wait until there is an entry after ``after_seq``, or time is up; the newest seq."""
@@ -234,6 +236,8 @@ class Books:
 
     async def close(self) -> None:
         """Snapshot, release the lease, close. Idempotent."""
+        if self._keeping is not None:
+            await self._keeping
         if self._journal is not None:
             journal, self._journal = self._journal, None
             if self.state.seq and journal.held(0.0):
@@ -245,3 +249,8 @@ class Books:
 
     async def _on_thread(self, work: Callable[..., _T], *args: Any) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, lambda: work(*args))
+
+
+async def _keep(journal: Journal, state: State) -> None:
+    with contextlib.suppress(JournalError):
+        await asyncio.to_thread(journal.snapshot, state)

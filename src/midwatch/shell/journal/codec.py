@@ -11,6 +11,7 @@ step to ``UPGRADES``.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -51,6 +52,8 @@ ERASED = "[erased]"
 # (kind, version) -> what turns that version's fields into the next one's. Applied until the current version is reached.
 UPGRADES: dict[tuple[str, int], Callable[[dict[str, Any]], dict[str, Any]]] = {}
 
+_LARGE = 256 * 1024
+_ZLIB = b"\x78"
 _encoder = msgspec.msgpack.Encoder()
 _decoder: msgspec.msgpack.Decoder[Event] = msgspec.msgpack.Decoder(Event)
 _texts: msgspec.msgpack.Decoder[list[str]] = msgspec.msgpack.Decoder(list[str])
@@ -123,12 +126,17 @@ def _walk(value: Any, path: tuple[str, ...], change: Callable[[str], str]) -> An
 
 
 def encode_state(state: State) -> bytes:
-    return _encoder.encode(state)
+    """A large one is compressed: a hundred thousand alerts say much the same, and what is written holds up the journal."""
+    plain = _encoder.encode(state)
+    return plain if len(plain) < _LARGE else zlib.compress(plain, 1)
 
 
 def decode_state(blob: bytes) -> State:
     """Raises msgspec.MsgspecError."""
-    return _state.decode(blob)
+    try:  # zlib's first byte is no beginning of a state in MessagePack
+        return _state.decode(zlib.decompress(blob) if blob[:1] == _ZLIB else blob)
+    except zlib.error as error:
+        raise msgspec.DecodeError(f"not a state: {error}") from error
 
 
 @lru_cache(maxsize=1)
