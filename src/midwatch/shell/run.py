@@ -430,7 +430,7 @@ class Watch:
         self.tracking.hear([one.event for one in recorded])
         self.intake.keep(self.memory.ledgers, now)
         self.intake.remember(self.memory, now)
-        await self.books.snapshot_when_due()
+        self.books.snapshot_when_due()
         return tuple(recorded)
 
     async def _decide(self, now: float) -> tuple[tuple[Event, ...], Memory] | None:
