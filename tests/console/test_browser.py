@@ -167,7 +167,7 @@ def test_a_part_is_split_off_and_a_tick_outlives_an_update(chromium: Any) -> Non
         assert page.locator("#regroup input[value='service:checkout']").is_checked()
         assert not page.locator("#regroup input[value='service:gateway']").is_checked()
         ident = f"INC-{served.watch.state.next_incident}"
-        page.get_by_role("button", name="Make what is ticked an incident of its own").click()
+        page.get_by_role("button", name="Split off what is ticked").click()
         page.get_by_text("was ordered").first.wait_for(timeout=15000)
         until(page, f"document.querySelector('#merge-with').textContent.includes('{ident}')")
         assert served.watch.state.incidents[ident].symptoms == ("service:checkout",)
