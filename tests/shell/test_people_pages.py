@@ -210,12 +210,14 @@ def test_a_command_about_people_is_obeyed_by_the_turn(tmp_path: Path) -> None:
 
 def test_files_that_change_are_read_while_the_watch_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(people_files, "LOOK_SECONDS", 0.02)
+    contacts: list[str] = []
     file = tmp_path / "watch" / "people" / "team.yaml"
 
     async def go() -> list[tuple[str, ...]]:
         story = Story(tmp_path, Phone("phone"))
         watch, seen = story.watch, list[tuple[str, ...]]()
         await watch.start()
+        contacts.append(watch.vitals.troubles["contacts"])
 
         async def until(true: Callable[[], bool]) -> None:
             for _ in range(1000):
@@ -236,5 +238,6 @@ def test_files_that_change_are_read_while_the_watch_runs(tmp_path: Path, monkeyp
         return seen
 
     grown, wrong, back = asyncio.run(go())
+    assert "channels that the settings do not have: chat" in contacts[0]
     assert grown == ("ana", "ben", "cleo", "") and back == ("ana", "ben", "")
     assert wrong[:3] == ("ana", "ben", "cleo") and "no time zone" in wrong[3]

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -133,7 +133,16 @@ def policy_in_force(
         verbs={**policy.verbs, **verbs},
         paging=policy.paging if policy.paging.channels else replace(policy.paging, channels=channels),
     )
+    trouble("contacts", unknown_channels(policy.people, channels))
     return policy, sources
+
+
+def unknown_channels(people: People, channels: Collection[str]) -> str:
+    """Said at the start, not with the first page: which channels people are to be reached over that nobody set up. "" for
+    none."""
+    named = {contact.channel for person in people.people for contact in person.contacts}
+    missing = ", ".join(sorted(named - set(channels)))
+    return f"people are to be reached over channels that the settings do not have: {missing}" if missing else ""
 
 
 def _policy_paths(settings: Settings) -> tuple[Path, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ from midwatch.model.errors import ConfigError, JournalError
 from midwatch.model.events import PolicyLoaded
 from midwatch.model.people import People
 from midwatch.shell.config import Settings
-from midwatch.shell.folder import load_policy_that_can_be, people_paths
+from midwatch.shell.folder import load_policy_that_can_be, people_paths, unknown_channels
 
 if TYPE_CHECKING:
     from midwatch.shell.books import Books
@@ -40,8 +40,8 @@ class Read:
 class PeopleFiles:
     """``look`` says what changed since the last look. The first one compares with when this was made."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, channels: Collection[str]) -> None:
+        self._settings, self._channels = settings, channels
         self._seen = self._marks()
 
     def look(self) -> Read | None:
@@ -85,6 +85,7 @@ class PeopleFiles:
         if read.people is None:
             log.warning("the people files are wrong, and the people as they were hold: %s", read.why)
             return
+        trouble("contacts", unknown_channels(read.people, self._channels))
         async with books.turn:
             if read.people == books.state.policy.people:
                 return

@@ -139,7 +139,7 @@ class Watch:
             wanted=lambda: self.duty.leading,
         )
         self._given_policy, self._console, self._clock = policy, console, clock
-        self._people_files = PeopleFiles(settings)
+        self._people_files = PeopleFiles(settings, self.channels)
         self._given_journal, self._tick = journal, tick or the_loop
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
         self._unjournaled = Unjournaled()
