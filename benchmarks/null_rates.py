@@ -26,7 +26,7 @@ from midwatch.core.detect.drop import drops
 from midwatch.core.detect.habits import THRESHOLD as UNUSUAL
 from midwatch.core.detect.habits import THRESHOLD_AT_FIRST
 from midwatch.core.detect.novelty import LEARN, blank, step
-from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
+from midwatch.core.detect.shift import HISTORY, THRESHOLD_INSIDE, shift, sure_at_entry
 from midwatch.core.detect.symptoms import MIN_RISE, MIN_RISE_INSIDE
 from midwatch.core.detect.trend import HORIZON_SECONDS, WINDOW, trends
 
@@ -57,13 +57,17 @@ def hit(rows: int, found: np.ndarray) -> np.ndarray:
     return flags
 
 
-def rises(floor: float, sure: float) -> Fires:
+def sure_inside(width: np.ndarray) -> np.ndarray:
+    return np.full(len(width), THRESHOLD_INSIDE)
+
+
+def rises(floor: float, sure: Callable[[np.ndarray], np.ndarray]) -> Fires:
     def fires(bad: np.ndarray, total: np.ndarray) -> np.ndarray:
         rows = np.flatnonzero(
             bad[:, -1] > floor * total[:, -1]
         )  # a sustained shift asks for that: the others are quiet
         found = shift(bad[rows], total[rows], floor=floor, sustained=True)
-        return hit(len(total), rows[found.fired(np.maximum(floor, 0.5 * found.before), sure)])
+        return hit(len(total), rows[found.fired(np.maximum(floor, 0.5 * found.before), sure(found.width))])
 
     return fires
 
@@ -91,8 +95,8 @@ def dies(values: np.ndarray) -> np.ndarray:
 def shares(rng: np.random.Generator, rows: int, steps: int) -> Iterator[Counted]:
     """What users feel."""
     for name, data in failures(rng, rows, steps):
-        yield name, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
-        yield name, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
+        yield name, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, sure_at_entry))
+        yield name, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, sure_inside))
         yield name, "traffic drop", *alarms(data, falls)
 
 
@@ -100,8 +104,8 @@ def healthy_weeks(rng: np.random.Generator, rows: int, steps: int) -> Iterator[C
     """The same on ten times as much seasonal traffic: enough for a word on a week."""
     for _ in range(10):
         data = seasonal(rng, rows, steps)
-        yield SEASONAL, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, THRESHOLD))
-        yield SEASONAL, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, THRESHOLD_INSIDE))
+        yield SEASONAL, "error shift at an entry (1 %)", *alarms(data, rises(MIN_RISE, sure_at_entry))
+        yield SEASONAL, "error shift inside (3 %)", *alarms(data, rises(MIN_RISE_INSIDE, sure_inside))
         yield SEASONAL, "traffic drop", *alarms(data, falls)
 
 
@@ -189,7 +193,7 @@ def by_the_week(rng: np.random.Generator, rows: int, days: int) -> list[dict]:
 
 def by_the_rise(rng: np.random.Generator) -> list[dict]:
     print("| requests/s | failing, from 0.2 % | seen after steps (median) | 90 % |\n|---|---|---|---|")
-    raw = list(delays(rng, 1000, rises(MIN_RISE, THRESHOLD)))
+    raw = list(delays(rng, 1000, rises(MIN_RISE, sure_at_entry)))
     for row in raw:
         half, most = (f"{row[k]:.0f}" if row[k] else "not within 40" for k in ("median_steps", "p90_steps"))
         print(f"| {row['rate_per_second']:g} | {row['to']:.0%} | {half} | {most} |", flush=True)

@@ -31,6 +31,7 @@ MIN_BASELINE_STEPS: Final = 5
 MIN_BASELINE_TOTAL: Final = 15.0
 PRIOR: Final = (0.5, 5.0)
 THRESHOLD: Final = 11.0  # nats, at an entry point
+HASTE: Final = {2: 3.0, 4: 1.5}  # nats more at an entry point where a look takes in few steps: most false ones are such
 THRESHOLD_INSIDE: Final = 16.0  # nats, at the many services behind it
 HISTORY: Final = 72  # steps looked at: more costs time and adds nothing but yesterday
 MIN_BAD: Final = 5.0
@@ -50,6 +51,11 @@ class Shift:
     def fired(self, min_rise: Floats | float, threshold: Floats | float = THRESHOLD) -> Ints:
         """Rows whose rise is both certain and large enough to matter."""
         return np.flatnonzero((self.log_bayes >= threshold) & (self.now - self.before >= min_rise))
+
+
+def sure_at_entry(width: Ints) -> Floats:
+    """The nats that a look at ``width`` steps must have at an entry point, shape (rows,)."""
+    return np.asarray(THRESHOLD + np.select([width == few for few in HASTE], list(HASTE.values()), 0.0))
 
 
 def shift(

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from midwatch.core.detect.deaths import lives
 from midwatch.core.detect.drop import WIDTH, drops
 from midwatch.core.detect.gaps import blind
-from midwatch.core.detect.shift import HISTORY, THRESHOLD, THRESHOLD_INSIDE, shift
+from midwatch.core.detect.shift import HISTORY, THRESHOLD_INSIDE, shift, sure_at_entry
 from midwatch.core.slo.discover import NOTICED_MS, latency_thresholds
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
@@ -88,7 +88,7 @@ def _errors(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fi
     floor = np.where(entry, MIN_RISE, MIN_RISE_INSIDE)
     # A burst that is over in one step is no incident, and a shift whose newest step is clean has ended.
     found = shift(errors, requests, floor=floor, baseline_until=_baselines(turn, names), sustained=True)
-    sure = np.where(entry, THRESHOLD, THRESHOLD_INSIDE)
+    sure = np.where(entry, sure_at_entry(found.width), THRESHOLD_INSIDE)
     for row in found.fired(np.maximum(floor, 0.5 * found.before), sure):
         yield Finding(
             id=f"error_shift|{names[row]}|",
@@ -131,7 +131,8 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
     slow = np.einsum("rsb,rb->rs", counts, above.astype(np.float64)) * judged
     floor = np.where(entry, MIN_SLOW_RISE, MIN_SLOW_RISE_INSIDE)
     found = shift(slow, counted, floor=floor, baseline_until=limits, sustained=True)
-    for row in found.fired(np.maximum(floor, found.before), np.where(entry, THRESHOLD, THRESHOLD_INSIDE)):
+    sure = np.where(entry, sure_at_entry(found.width), THRESHOLD_INSIDE)
+    for row in found.fired(np.maximum(floor, found.before), sure):
         yield Finding(
             id=f"latency_shift|{names[row]}|",
             kind="latency_shift",
