@@ -6,11 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from midwatch.gym.benchmarks import BENCHMARKS
 from midwatch.gym.benchmarks.cli import load
-from midwatch.gym.benchmarks.contract import Result, to_json
+from midwatch.gym.benchmarks.contract import Result, from_json, to_json
+from midwatch.gym.benchmarks.pooled import cost, sureness
 
 HEAD = """# How well midwatch diagnoses, on public incidents
 
@@ -32,18 +31,19 @@ def write(out: Path, result: Result) -> Path:
 
 def page(folder: Path) -> str:
     """The whole page: one section per ``bench-NAME.json`` in ``folder``."""
-    parts = [HEAD]
+    parts = [HEAD, sureness(folder)]
     for name, case in BENCHMARKS.items():
         kept = folder / f"bench-{name}.json"
         if not kept.is_file():
             continue
-        result = msgspec.json.decode(kept.read_bytes(), type=Result)
+        result = from_json(kept.read_bytes())
         command = f"midwatch gym bench {name} --data DIR" + (" --peers" if result.peers else "") + " --out docs/results"
         parts.append(f"## {name}\n\nA case is {case}. {len(result.cases)} cases. `{command}`\n")
         parts.append(section(result).strip() + "\n")
         if result.notes:
             parts.append("\n".join(f"- {note}" for note in result.notes) + "\n")
-    return "\n".join(parts)
+    parts.append(cost(folder))
+    return "\n".join(part for part in parts if part)
 
 
 def section(result: Result) -> str:

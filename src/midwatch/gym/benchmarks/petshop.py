@@ -12,6 +12,7 @@ is wrong.
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import math
 import time
@@ -24,7 +25,7 @@ import numpy as np
 
 from midwatch.core.diagnose.diagnose import diagnose
 from midwatch.gym.benchmarks.answers import answer
-from midwatch.gym.benchmarks.contract import BenchCase, Progress, Result, folder, reading
+from midwatch.gym.benchmarks.contract import BenchCase, Progress, Ranked, Result, folder, reading
 from midwatch.gym.benchmarks.scores import root_cause_scores, root_cause_section
 from midwatch.model import signals
 from midwatch.model.entity import Edge, Entity, edge_key, entity_key, name_of
@@ -72,6 +73,56 @@ def bench(data: Path, *, progress: Progress) -> Result:
 
 def section(result: Result) -> str:
     return root_cause_section(result)
+
+
+def compare(data: Path, result: Result, *, progress: Progress) -> dict[str, Any]:
+    """BARO (Pham et al., FSE 2024) on the same windows: how far each node's metrics leave their normal range, the node with
+    the farthest first. It states no probabilities and takes no call graph."""
+    try:
+        baro, pandas = importlib.import_module("baro.root_cause_analysis"), importlib.import_module("pandas")
+    except ModuleNotFoundError as missing:
+        return {"baro": {"missing": f"pip install fse-baro ({missing.name})"}}
+    progress("baro: the same issues")
+    cases: list[BenchCase] = []
+    for graph in sorted(data.rglob("graph.csv")):
+        system = _system(graph, data)
+        for target in sorted(graph.parent.rglob("target.json")):
+            truth, at = _truth(target)
+            issue = table(target.parent / "metrics.csv")
+            columns = _frame(system.normal, issue)
+            began = time.perf_counter()
+            found = baro.robust_scorer(pandas.DataFrame(columns), inject_time=at)["ranks"]
+            seconds = time.perf_counter() - began
+            nodes = dict.fromkeys(str(name).rpartition("|")[0] for name in found)
+            ranked = tuple(Ranked(node, math.nan) for node in nodes)
+            cases.append(BenchCase(str(target.parent.relative_to(data)), truth, ranked, seconds, system.name))
+    scores = root_cause_scores(cases)
+    kept = ("cases", "top1", "top1_low", "top1_high", "top3", "top3_low", "top3_high", "top5", "seconds_per_case")
+    return {"baro": {name: {key: s[key] for key in kept} for name, s in scores.items()}}
+
+
+def _truth(target: Path) -> tuple[str, float]:
+    with reading(target):
+        told: dict[str, Any] = json.loads(target.read_text(encoding="utf-8"))
+        return str(told["root_cause"]["node"]), float(told["target"]["timestamp"])
+
+
+def _frame(normal: Table, issue: Table) -> dict[str, Floats]:
+    """``time`` and ``node|metric`` columns, normal time right before the issue as the engine gets it; gaps are filled from
+    before, as BARO's own data has none."""
+    step = float(np.median(np.diff(issue.times))) if issue.times.size > 1 else 300.0
+    width = issue.times.size
+    steps = min(NORMAL_STEPS, normal.times.size) + width
+    told = {"time": issue.times[-1] + step * (1 - steps + np.arange(steps))}
+    tail = {key: column[-NORMAL_STEPS:] for key, column in normal.columns.items()}
+    cut = Table(normal.times[-NORMAL_STEPS:], tail)
+    for node, metric, statistic in sorted({*normal.columns} & {*issue.columns}):
+        if (metric, statistic) in (("requests", "Sum"), ("availability", "Average"), ("latency", "Average")):
+            column = _joined(cut, issue, node, metric, statistic, steps)
+            known = np.isfinite(column)
+            if known.any():
+                told[f"{node}|{metric}"] = np.interp(np.arange(steps), np.flatnonzero(known), column[known])
+    return told
 
 
 def _system(graph: Path, data: Path) -> System:
