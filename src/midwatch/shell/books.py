@@ -51,6 +51,7 @@ class Books:
         self._journal: Journal | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-journal")
         self._unrecorded: deque[Event] = deque(maxlen=MAX_UNRECORDED)
+        self._outcomes: list[Event] = []
         self._behind = False  # an append failed: the journal may hold more than was folded
         self._late: list[Recorded] = []
         self._changed = asyncio.Event()
@@ -177,13 +178,16 @@ class Books:
         return self.chronicle
 
     async def record(self, event: Event) -> None:
-        """Journal the outcome of an effect. When that fails it is kept and tried again at each turn; if the process
-        dies first, the order has no end in the journal and is reconciled at the next start."""
+        """Journal the outcome of an effect; outcomes that wait for the same entry to be written are one entry more, however
+        many they are. When that fails they are kept and tried again at each turn; if the process dies first, the order has
+        no end in the journal and is reconciled at the next start."""
+        self._outcomes.append(event)
         async with self.turn:
+            outcomes, self._outcomes = self._outcomes, []
             try:
-                await self.append([event], self._now())
+                await self.append(outcomes, self._now())
             except JournalError:
-                self._unrecorded.append(event)
+                self._unrecorded.extend(outcomes)
 
     async def record_late(self) -> None:
         """Try again what could not be journaled. The caller holds ``turn``. Raises Deposed only."""
