@@ -34,8 +34,8 @@ from midwatch.shell.config import load_settings
 from midwatch.shell.folder import read_running
 from midwatch.shell.journal.opened import open_for_reading
 
-START_SECONDS = 60.0
-TURN_SECONDS = 60.0
+START_SECONDS = 120.0
+TURN_SECONDS = 120.0
 QUIET_STEPS = 70  # longer than any incident
 
 

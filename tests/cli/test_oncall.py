@@ -144,10 +144,10 @@ def test_stand_ins_swaps_and_feeds_of_a_running_watch(running: tuple[Path, dict[
     day = datetime.now(UTC)
     begin, end = (day - timedelta(hours=1)).isoformat(), (day + timedelta(hours=5)).isoformat()
     said(midwatch("oncall", "override", "shop", other, begin, end, "--note", "dentist", "--folder", folder, "--json"))
-    assert until(lambda: now_on_call() == other)
+    assert until(lambda: now_on_call() == other, 60.0)
     assert said(midwatch("oncall", "who", "--folder", folder, "--json"))[0]["why"] == "override OVR-1"
     said(midwatch("oncall", "override-end", "OVR-1", "--folder", folder, "--json"))
-    assert until(lambda: now_on_call() != other)
+    assert until(lambda: now_on_call() != other, 60.0)
     later = [(day + timedelta(days=n)).strftime("%Y-%m-%dT09:00") for n in (30, 31)]
     said(midwatch("oncall", "swap", "shop", *later, "--with", "ben", "--by", "ana", "--folder", folder, "--json"))
     said(midwatch("oncall", "accept", "SWP-1", "--by", "ben", "--folder", folder, "--json"))
