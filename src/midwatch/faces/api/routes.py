@@ -35,6 +35,7 @@ from midwatch.shell.alert_views import find_alert
 from midwatch.shell.desk import COMMANDS
 from midwatch.shell.run import Watch
 from midwatch.shell.tokens import Tokens
+from midwatch.shell.told import told
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -114,7 +115,11 @@ def router(watch: Watch) -> APIRouter:
     @routes.get("/api/v1/incidents/{ident}", dependencies=read)
     async def incident(ident: str) -> dict[str, Any]:
         chronicle = await watch.recall(ident)
-        return queries.incident(watch.state, ident, chronicle)
+        found = queries.find_incident(watch.state, ident)
+        return {
+            **queries.incident(watch.state, ident, chronicle),
+            **queries.plain(told(watch.state, found, watch.now())),
+        }
 
     @routes.get("/api/v1/incidents/{ident}/postmortem", dependencies=read)
     async def postmortem(ident: str) -> PlainTextResponse:

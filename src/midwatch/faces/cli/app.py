@@ -22,6 +22,7 @@ from midwatch.faces.cli.journal import journal
 from midwatch.faces.cli.review import review
 from midwatch.faces.cli.slo import slo
 from midwatch.faces.cli.status_page import status_page
+from midwatch.faces.cli.tell import tell
 
 app = typer.Typer(
     name="midwatch",
@@ -63,6 +64,7 @@ app.add_typer(importing.imports, name="import")
 app.add_typer(items, name="items")
 app.add_typer(review, name="review")
 app.command("status-page")(status_page)
+app.command("tell")(tell)
 app.add_typer(journal, name="journal")
 app.add_typer(gym_commands.gym, name="gym")
 

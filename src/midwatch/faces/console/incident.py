@@ -20,6 +20,7 @@ from midwatch.model.entity import is_edge
 from midwatch.model.findings import Finding, Incident
 from midwatch.model.state import State
 from midwatch.model.world import Floats, World
+from midwatch.shell.told import told
 
 SYMPTOM_PLOTS: Final = 3
 PLOTTED: Final = 2  # hypotheses whose evidence is drawn
@@ -64,6 +65,7 @@ def incident_page(view: pages.View, incident: Incident, projection: JournalProje
         "record_words": hindsight.sentence(hindsight.similar(state.hindsight, lead.probability)) if lead else "",
         "bands": hindsight.bands(state.hindsight),
         "grouping": grouping(state, incident),
+        "told": told(state, incident, view.now),
     }
 
 
