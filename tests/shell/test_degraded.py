@@ -10,10 +10,12 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.ha.postgres import Proxy, Server
-from tests.shell.conftest import make_settings
+from tests.shell.conftest import RecordingHands, make_settings
+from tests.shell.test_watch import ACTION, Script, watch_of
 
 from midwatch.faces.console.app import console_app
 from midwatch.model import events as e
+from midwatch.model.actions import Verdict
 from midwatch.model.errors import ChannelError, JournalError
 from midwatch.model.events import PageOrdered
 from midwatch.model.policy import Policy
@@ -74,10 +76,11 @@ def test_a_journal_on_its_ballast(tmp_path: Path) -> None:
         watch = Watch(settings, journal=journal, policy=Policy())
         await watch.start()
         assert await watch.books.renew() and "disk" not in watch.vitals.troubles
-        free = journal.ballast.free
+        free, take = journal.ballast.free, journal.ballast.take
 
         def freed() -> bool:
             _limit(journal, 1_000_000)
+            journal.ballast.take = lambda: False  # type: ignore[method-assign]  # while the disk is full
             return free()
 
         journal.ballast.free = freed  # type: ignore[method-assign]
@@ -86,7 +89,8 @@ def test_a_journal_on_its_ballast(tmp_path: Path) -> None:
         assert await watch.books.renew()
         assert "its ballast is used up" in await shown(watch)
         assert written.seq == watch.head.seq and not journal.ballast.held
-        journal.ballast.take()
+        journal.ballast.take = take  # type: ignore[method-assign]
+        assert journal.ballast.take()
         assert await watch.books.renew() and "ballast" not in await shown(watch)
         await watch.stop()
 
@@ -176,6 +180,44 @@ def test_a_leader_whose_database_is_gone(
 
     asyncio.run(led(watch, test))
     proxy.close()
+
+
+def test_a_dead_man_that_does_not_answer(tmp_path: Path) -> None:
+    async def go() -> None:
+        settings = make_settings(tmp_path, heartbeat_url="http://127.0.0.1:1/a-secret", heartbeat_seconds=0.1)
+        watch = Watch(settings, policy=Policy())
+        await watch.start()
+        running = asyncio.create_task(watch.run())
+        await until(lambda: watch.heartbeat is not None and watch.heartbeat.pulse.ok is False)
+        page = await shown(watch)
+        assert "the dead-man call fails: ConnectError" in page and "a-secret" not in page
+        watch.request_stop()
+        await running
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_who_took_over_waits_out_what_the_leader_before_may_have_begun(tmp_path: Path) -> None:
+    async def go() -> None:
+        hands = RecordingHands()
+        script = Script([e.ActionJudged(ACTION, Verdict("run", "all", "")), e.ActionOrdered(ACTION.id), PAGE])
+        phone = Phone()
+        phone.down = False
+        watch = watch_of(make_settings(tmp_path), script, actuators=[hands], channels=[phone])
+        await watch.start()
+        watch.effects.wait_out(3600)
+        assert "no action begins for" in await shown(watch)
+        await watch.tick_once()
+        await until(lambda: phone.pages)
+        assert hands.done == {}, "pages do not wait, actions do"
+        watch.effects.wait_out(0)
+        await watch.effects.drain(20)
+        assert list(hands.done) == [ACTION.key]
+        assert "no action begins for" not in await shown(watch)
+        await watch.stop()
+
+    asyncio.run(go())
 
 
 async def until(true: Callable[[], object], seconds: float = 30.0) -> None:

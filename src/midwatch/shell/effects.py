@@ -202,7 +202,8 @@ class Effects:
             if record is None or record.status != "ordered":
                 return
             action = record.action
-            await asyncio.sleep(self.waits_out_seconds)
+            while left := self.waits_out_seconds:
+                await asyncio.sleep(min(left, 0.5))
             if self._renew is not None and not self._held(self._margin(action)):
                 await self._renew()  # a lease that is merely half spent is no reason to refuse
             if stop := self._why_not(action):
