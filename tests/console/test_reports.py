@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from tests.console.test_pages import NOW, text_of
+from tests.slo.accounts import account_of
 
 from midwatch.core.slo.burndown import BurnDown
-from midwatch.core.slo.report import MonthReport, account_of, report
+from midwatch.core.slo.month import MonthReport
+from midwatch.core.slo.report import report
 from midwatch.core.slo.score_alerts import Labelled, backtest
 from midwatch.core.slo.simulate import Series
 from midwatch.core.slo.tiers import GUARDED, TEXTBOOK
@@ -19,6 +21,7 @@ from midwatch.faces.console.backtest import Played, binned, picture, render
 from midwatch.faces.console.fakes import HOSTILE, MOODS, FakeWatch
 from midwatch.model.slo import Slo
 from midwatch.shell import slo_report
+from midwatch.shell.markdown import bars
 from midwatch.shell.plots import Mark, burn_down_svg
 
 MONTH = "2026-09"
@@ -107,8 +110,8 @@ def test_the_markdown_is_markdown_whatever_people_wrote() -> None:
 
 
 def test_bars_and_numbers_in_words() -> None:
-    assert slo_report.bars([0.0, None, 0.1, 0.8, 0.4]) == "·?▂█▅"
-    assert slo_report.bars([]) == "" and slo_report.bars([None]) == "?"
+    assert bars([0.0, None, 0.1, 0.8, 0.4]) == "·?▂█▅"
+    assert bars([]) == "" and bars([None]) == "?"
     assert [slo_report.percent(v) for v in (None, float("nan"), 0.9987, 0.5, 0.0123, 2.0, 0.0, 1.0)] == [
         "not known", "not known", "99.87 %", "50 %", "1.23 %", "200 %", "0 %", "100 %",
     ]  # fmt: skip

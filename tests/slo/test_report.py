@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.slo.accounts import account_of
 
 from midwatch.core.slo.burndown import burn_down
-from midwatch.core.slo.report import Account, Correction, account_of, bad_steps, report
+from midwatch.core.slo.month import Account, Correction
+from midwatch.core.slo.report import bad_steps, report
 from midwatch.model.findings import Impact, Incident
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change

@@ -20,17 +20,18 @@ from markupsafe import Markup
 
 from midwatch.core.memory import Ledger
 from midwatch.core.slo.budget import blind_why
-from midwatch.core.slo.report import Account, Kept, Month, MonthReport, corrections, report
+from midwatch.core.slo.month import Account, Kept, Month, MonthReport
+from midwatch.core.slo.report import corrections, report
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.findings import Incident
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.shell import plots
+from midwatch.shell.markdown import bars, cell
 from midwatch.shell.plots import Mark
 
 TEMPLATES: Final = Path(__file__).parent / "templates"
 ADJUSTED: Final = {"exclude": "left out", "give_back": "given back"}
-BARS: Final = "▁▂▃▄▅▆▇█"
 Form = Literal["md", "html"]
 
 
@@ -327,25 +328,3 @@ def span(seconds: float) -> str:
 
 def when(at: float, zone: ZoneInfo) -> str:
     return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M")
-
-
-def bars(values: Sequence[float | None]) -> str:
-    """One character a day, the worst the highest: ``·`` nothing was spent, ``?`` nobody looked."""
-    top = max((v for v in values if v is not None), default=0.0)
-    found = ""
-    for value in values:
-        if value is None:
-            found += "?"
-        elif value <= 0 or top <= 0:
-            found += "·"
-        else:
-            found += BARS[min(len(BARS) - 1, int(value / top * len(BARS)))]
-    return found
-
-
-def cell(text: str) -> str:
-    """Text of others inside Markdown: on one line, nothing in it is markup."""
-    flat = " ".join(text.split())
-    for sign in "\\`*_[]<>|#":
-        flat = flat.replace(sign, f"\\{sign}")
-    return flat
