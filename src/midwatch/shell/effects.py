@@ -196,14 +196,21 @@ class Effects:
     def waits_out_seconds(self) -> float:
         return max(0.0, self._acts_at - time.monotonic())
 
+    async def _waited_out(self) -> None:
+        """Returns when ``wait_out`` has no objection any more, also when it was called again meanwhile."""
+        while True:
+            left = self.waits_out_seconds
+            if not left:
+                return
+            await asyncio.sleep(min(left, 0.5))
+
     async def _act(self, action_id: str) -> None:
         async with self._action_slots:
             record = self._state().actions.get(action_id)
             if record is None or record.status != "ordered":
                 return
             action = record.action
-            while left := self.waits_out_seconds:
-                await asyncio.sleep(min(left, 0.5))
+            await self._waited_out()
             if self._renew is not None and not self._held(self._margin(action)):
                 await self._renew()  # a lease that is merely half spent is no reason to refuse
             if stop := self._why_not(action):
