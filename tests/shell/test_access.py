@@ -181,3 +181,21 @@ def test_a_secret_from_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             resolve(f"command:{command}")
         assert "hush-hush" not in str(caught.value)
     assert Settings(tokens={"ana": {"command": "pass ana"}}).tokens == {"ana": "command:pass ana"}
+
+
+def test_what_an_audit_writes_does_not_hide_a_command_that_a_crash_swallowed(tmp_path: Path) -> None:
+    async def go() -> None:
+        settings = make_settings(tmp_path)
+        first = Watch(settings, policy=Policy())
+        await first.start()
+        given = await first.command(e.CommandGiven("note", "ann", note="obeyed by nobody yet"))
+        first.audit.signed_in("ann", "token", "admin")
+        await first.audit.write()
+        await first.books.append([e.AlertsReceived()], first.now())
+        await first.stop()
+        second = Watch(settings, policy=Policy())
+        await second.start()
+        assert [one.seq for one in second.desk.waiting] == [given.seq]
+        await second.stop()
+
+    asyncio.run(go())

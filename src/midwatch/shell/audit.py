@@ -43,14 +43,14 @@ class Audit:
         if key in self._refused or len(self._refused) < MAX_WAITING:
             self._refused[key] = self._refused.get(key, 0) + 1
 
-    async def settings(self, settings: Settings) -> None:
-        """Journal that these settings hold from now on, when they differ from the last ones. The caller holds ``turn``.
-        Raises JournalError."""
+    def settings(self, settings: Settings) -> tuple[SettingsRead, ...]:
+        """That these settings hold from now on, when they differ from the last ones."""
         parts = {name: _digest(value) for name, value in settings.model_dump(mode="json").items() if name != "folder"}
         before = self._books.state.settings
-        if parts != before:
-            changed = tuple(sorted(n for n in parts.keys() | before.keys() if parts.get(n) != before.get(n)))
-            await self._books.append([SettingsRead(parts, changed if before else ())], self._now())
+        if parts == before:
+            return ()
+        changed = sorted(name for name in parts.keys() | before.keys() if parts.get(name) != before.get(name))
+        return (SettingsRead(parts, tuple(changed) if before else ()),)
 
     async def run(self) -> None:
         """Until cancelled."""

@@ -16,13 +16,20 @@ from typing import Any, TypeVar, cast
 
 from midwatch.model.errors import Deposed, JournalError
 from midwatch.model.events import (
+    AccessRefused,
     ActionEnded,
+    AlertNoted,
+    AlertsReceived,
     ChangeSeen,
     CommandGiven,
     Event,
+    ItemFiled,
     PageEnded,
     PolicyLoaded,
     Recorded,
+    SecretsRead,
+    SettingsRead,
+    SignedIn,
     WatchStarted,
 )
 from midwatch.model.findings import Incident
@@ -35,7 +42,10 @@ from midwatch.shell.timeline import Chronicle
 log = logging.getLogger("midwatch.books")
 
 MAX_UNRECORDED = 1000
-_NOT_OF_A_TURN = (WatchStarted, PolicyLoaded, ActionEnded, PageEnded)
+_NOT_OF_A_TURN = (
+    *(WatchStarted, PolicyLoaded, SettingsRead, SignedIn, AccessRefused, SecretsRead),
+    *(ActionEnded, PageEnded, AlertsReceived, AlertNoted, ItemFiled),
+)
 _T = TypeVar("_T")
 
 

@@ -215,7 +215,6 @@ class Watch:
         async with self.books.turn:
             await self.books.append([WatchStarted(product_version(), self.books.journal.epoch, reason)], self.now())
             await self._load_policy()
-            await self.audit.settings(self.settings)
         self.duty.leading = True
         self.effects.reconcile(self.state)
         self.tracking.reconcile()
@@ -287,8 +286,8 @@ class Watch:
             )
             return
         self.vitals.trouble("policy", "")
-        if policy != self.state.policy:
-            await self.books.append([PolicyLoaded(policy, sources)], self.now())
+        loaded = [PolicyLoaded(policy, sources)] if policy != self.state.policy else []
+        await self.books.append([*loaded, *self.audit.settings(self.settings)], self.now())
 
     async def _serve(self) -> None:
         await self.doors.open_telemetry(self.intake.app(self.change))
