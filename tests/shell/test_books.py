@@ -8,7 +8,7 @@ import threading
 from collections.abc import Sequence
 
 from midwatch.model.errors import JournalError
-from midwatch.model.events import Event, GapOpened, Recorded
+from midwatch.model.events import Event, GapClosed, GapOpened, Recorded
 from midwatch.model.state import fold_all
 from midwatch.shell.books import Books
 from midwatch.shell.health import Health
@@ -64,6 +64,34 @@ def test_an_entry_that_was_written_counts_though_the_head_cannot_be_read() -> No
         journal.blind = True
         await books.append([GapOpened("service:payment", "silent")], 1.0)
         assert books.state.seq == 1 and "service:payment" in books.state.gaps
+        await books.close()
+
+    asyncio.run(go())
+
+
+class Counting(MemoryJournal):
+    """Remembers how many events each append held."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
+        self.sizes.append(len(events))
+        return super().append(events, at)
+
+
+def test_outcomes_that_wait_together_are_written_together() -> None:
+    """So that a thousand pages at once hold up nobody who waits for the journal after them."""
+
+    async def go() -> None:
+        journal = Counting()
+        books = await opened(journal)
+        async with books.turn:
+            outcomes = [asyncio.create_task(books.record(GapClosed(f"service:{n}"))) for n in range(100)]
+            await asyncio.sleep(0.02)
+        await asyncio.gather(*outcomes)
+        assert journal.sizes == [100] and books.state.seq == 100
         await books.close()
 
     asyncio.run(go())
