@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import time
 from pathlib import Path
 
 import pytest
 from tests.shell import recording
+from tests.shell.conftest import make_settings
 from tests.shell.recording import FAULT_SECONDS, NORMAL_SECONDS, write_recording
+from tests.shell.test_watch import watch_of
 from tests.store.test_store import with_store
+from typer.testing import CliRunner
 
+from midwatch.faces.api.app import api_app
+from midwatch.faces.cli.app import app
 from midwatch.model.errors import UsageError
 from midwatch.model.state import State
 from midwatch.shell.ingest.recording import read_changes, read_recording
@@ -47,3 +54,35 @@ def test_what_the_store_holds_is_answered_as_the_recording_of_it(
         assert caught.value.hint == "did you mean storefront?"
 
     with_store(tmp_path / "store", use)
+
+
+def test_the_command_asks_the_running_watch_and_opens_the_store_when_there_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = float(int(time.time()) // 5 * 5 - 900)
+    monkeypatch.setattr(recording, "START", start)
+    recorded = write_recording(tmp_path / "recording")
+    settings = make_settings(tmp_path, store="embedded")
+    words = ["investigate", "--folder", str(settings.folder), "--from", str(start + NORMAL_SECONDS), "--json"]
+    words += ["--to", str(start + NORMAL_SECONDS + FAULT_SECONDS), "--symptom", "payment"]
+
+    def ask() -> list[dict[str, str]]:
+        told = CliRunner().invoke(app, words, env={"COLUMNS": "160", "MIDWATCH_TOKEN": ""})
+        assert told.exit_code == 0, told.output
+        (answer,) = json.loads(told.stdout)["answers"]
+        assert answer["detected"]
+        return [{"entity": h["entity"], "kind": h["kind"]} for h in answer["hypotheses"][:1]]
+
+    async def go() -> list[dict[str, str]]:
+        watch = watch_of(settings, console=api_app)
+        await watch.start()
+        store = watch.intake.store
+        assert store is not None
+        for _, batch in read_recording(recorded):
+            await store.write(batch)
+        found = await asyncio.to_thread(ask)
+        await watch.stop()
+        return found
+
+    alive = asyncio.run(go())
+    assert alive == ask() and alive[0]["entity"] == "service:payment"
