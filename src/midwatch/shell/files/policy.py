@@ -190,7 +190,8 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         if file.severities
         else None,
         "inhibitions": tuple(
-            Inhibition(parse_matchers(one.while_), parse_matchers(one.hold), tuple(one.equal)) for one in file.inhibitions
+            Inhibition(parse_matchers(one.while_), parse_matchers(one.hold), tuple(one.equal))
+            for one in file.inhibitions
         )
         if file.inhibitions is not None
         else None,
