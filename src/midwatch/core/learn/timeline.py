@@ -246,6 +246,29 @@ _SENTENCES: Final[dict[type, _Words]] = {
         f"{v.swap.by} asks {v.swap.to or 'anybody'} to take a shift of {v.swap.schedule} ({v.swap.ident})"
     ),
     e.SwapAnswered: lambda v, a: f"{v.swap} was {v.answer}",
+    e.AlertsReceived: lambda v, a: (
+        f"{len(v.alerts)} alerts came in" + (f", {sum(v.again.values())} were said again" if v.again else "")
+    ),
+    e.AlertsJudged: lambda v, a: (
+        "; ".join(
+            f"alert {one.key}: {one.place}{f' in {one.incident}' if one.incident else ''} ({one.why})"
+            for one in v.judged[:3]
+        )
+        + (f"; and {len(v.judged) - 3} more" if len(v.judged) > 3 else "")
+    ),
+    e.AlertNoted: lambda v, a: f"note on the alert {v.key}: {v.text}",
+    e.SilenceSet: lambda v, a: (
+        f"{v.silence.id} holds back alerts until {clock(v.silence.end_at)} UTC: {v.silence.reason}"
+    ),
+    e.SilenceEnded: lambda v, a: (
+        f"{v.silence} ended: {v.why}" + (f", {v.firing} alerts still fire" if v.firing else "")
+    ),
+    e.SignedIn: lambda v, a: f"signed in by {v.how}" + (f" as {v.role}" if v.role else ""),
+    e.AccessRefused: lambda v, a: (
+        f"{v.by or 'somebody'} may not {v.what}: {v.why}" + (f" ({v.times} times)" if v.times > 1 else "")
+    ),
+    e.SecretsRead: lambda v, a: f"{len(v.reads)} secrets were read",
+    e.SettingsRead: lambda v, a: f"settings read: {', '.join(v.changed) or 'nothing'} changed",
     e.OnCallChanged: lambda v, a: f"on call in {v.schedule}: {v.person or 'nobody'}, after {v.was or 'nobody'}",
     e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
     e.BudgetAdjusted: lambda v, a: _adjusted(v),
