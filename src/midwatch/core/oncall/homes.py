@@ -52,11 +52,12 @@ def finding_of(alert: Alert) -> str:
 
 
 def remembered(known: Mapping[str, str], records: Iterable[AlertRecord]) -> dict[str, str]:
-    """``known`` with what ``records`` have in common with the incident that they are in: ``e|entity`` and ``g|group`` ->
-    incident, the oldest of several. A function of the set of records, whatever their order."""
+    """``known`` with what ``records`` have in common with the incident that they are in, or were until they were over:
+    ``e|entity`` and ``g|group`` -> incident, the oldest of several. A function of the set of records, whatever their
+    order."""
     found = dict(known)
     for record in records:
-        if record.place == "grouped" and record.incident:
+        if record.incident:
             keys = [f"e|{entity_of(record.alert)}"] + ([f"g|{record.alert.group}"] if record.alert.group else [])
             for key in keys:
                 old = found.get(key)

@@ -38,13 +38,15 @@ class Look:
 @dataclass(frozen=True)
 class Triaged:
     """How things stood when the last turn had been through them: the records, what they were held against, how many keep
-    each finding open, what incidents they share (``homes.remembered``), and those that time alone can change."""
+    each finding open, what incidents they share (``homes.remembered``), and those that time alone can change. ``unsure``: an
+    alert that inhibits others was put elsewhere, so all are to be looked at again."""
 
     alerts: Mapping[str, AlertRecord]
     look: Look
     counts: Mapping[str, int]
     shared: Mapping[str, str]
     restless: frozenset[str]
+    unsure: bool
 
 
 def silenced(look: Look, record: AlertRecord, words: Mapping[str, str]) -> Answer | None:
@@ -75,6 +77,7 @@ def triage(turn: Turn) -> Turn:
     before = turn.memory.triaged if isinstance(turn.memory.triaged, Triaged) else None
     look, keys, all_of_them = _to_look_at(turn, before)
     known = before.shared if before and not all_of_them else homes.remembered({}, turn.state.alerts.values())
+    earlier = turn.state.alerts
     turn, staying = _judge(turn, look, keys, known)
     alerts = turn.state.alerts
     touched = [alerts[key] for key in keys]
@@ -83,8 +86,11 @@ def triage(turn: Turn) -> Turn:
     turn = grouping.worse(turn, (r for r in touched if r.place in COUNTING))
     turn = _answered(turn, staying)
     restless = frozenset(r.alert.key for r in touched if not r.firing and r.place != "over")
-    shared = homes.remembered(known, touched)
-    return turn.remember(triaged=Triaged(turn.state.alerts, look, counts, shared, restless))
+    left = any(earlier[r.alert.key].incident not in ("", r.incident) for r in touched)
+    shared = homes.remembered({}, turn.state.alerts.values()) if left else homes.remembered(known, touched)
+    elsewhere = (r for r in touched if r.place != earlier[r.alert.key].place)
+    unsure = any(leads(look.rules, record) for record in elsewhere) if look.rules else False
+    return turn.remember(triaged=Triaged(turn.state.alerts, look, counts, shared, restless, unsure))
 
 
 def _to_look_at(turn: Turn, before: Triaged | None) -> tuple[Look, Iterable[str], bool]:
@@ -95,10 +101,15 @@ def _to_look_at(turn: Turn, before: Triaged | None) -> tuple[Look, Iterable[str]
     if before is not None and alerts is not before.alerts:
         known = before.alerts
         changed = [k for k, r in alerts.items() if (old := known.get(k)) is not r and old != r]
-    if before is not None and before.look.silences == silences and before.look.rules == rules:
+    if before is not None and not before.unsure and before.look.silences == silences and before.look.rules == rules:
         pairs = [(before.alerts.get(key), alerts[key]) for key in changed]
         moved = any(old is not None and old.incident not in ("", new.incident) for old, new in pairs)
-        if not moved and not any(leads(rules, one) for pair in pairs for one in pair if one is not None):
+        dropped = len(alerts) != len(before.alerts) + sum(old is None for old, _ in pairs)
+        if (
+            not moved
+            and not dropped
+            and not any(leads(rules, one) for pair in pairs for one in pair if one is not None)
+        ):
             restless = (key for key in before.restless if key in alerts and key not in changed)
             return before.look, [*changed, *restless], False
     return Look(silences, rules, inhibitors(rules, alerts.values())), list(alerts), True
