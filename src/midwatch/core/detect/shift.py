@@ -31,7 +31,11 @@ MIN_BASELINE_STEPS: Final = 5
 MIN_BASELINE_TOTAL: Final = 15.0
 PRIOR: Final = (0.5, 5.0)
 THRESHOLD: Final = 11.0  # nats, at an entry point
-HASTE: Final = {2: 4.5, 4: 3.0, 8: 1.0}  # nats more at an entry where a look takes in few steps: most false ones are such
+HASTE: Final = {
+    2: 4.5,
+    4: 3.0,
+    8: 1.0,
+}  # nats more at an entry where a look takes in few steps: most false ones are such
 THRESHOLD_INSIDE: Final = 16.0  # nats, at the many services behind it
 HISTORY: Final = 72  # steps looked at: more costs time and adds nothing but yesterday
 MIN_BAD: Final = 5.0
