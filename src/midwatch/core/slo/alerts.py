@@ -237,12 +237,12 @@ def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:
 
 
 def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
-    """Whether the newest events are within the tier's rate: an alert need not wait for its short window to empty once the
+    """Whether the newest minute is within the tier's rate: an alert need not wait for its short window to empty once the
     errors have stopped. No traffic is not calm.
 
-    They are those of a minute, or of so much more that the share that failed in the short window would have shown, but no
-    more than the short window holds (and five where each can fail by itself): one good request between failures ends
-    nothing. Where counts come step by step they end with the newest step that held events, however wide a step is.
+    For a page it is a minute, or so much more that a burn at the tier's rate would have shown, but no more than the short
+    window holds (and five events where each can fail by itself): one good request between failures ends nothing. Where
+    counts come step by step it ends with the newest step that held events, however wide a step is.
     """
     budget, threshold = 1 - slo.target, tier.factor * (1 - slo.target)
 
@@ -251,10 +251,11 @@ def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
             return _newest(ledger, width, now - PART_SECONDS)
         return books.sums(ledger, width, now)
 
-    good, total = newest(tier.short_seconds)
-    enough = CALM_NATS / max(threshold, (total - good) / total if total > 0 else 0.0)
-    few = FEW_EVENTS if counts_events(slo) else 1.0
     width = min(60.0, tier.short_seconds)
+    if newest(width)[1] <= 0:
+        return False
+    enough = CALM_NATS / threshold if tier.pages else 1.0
+    few = FEW_EVENTS if tier.pages and counts_events(slo) else 1.0
     while True:
         good, total = newest(width)
         whole = width >= tier.short_seconds
@@ -263,7 +264,7 @@ def _calm(slo: Slo, tier: BurnTier, ledger: Ledger, now: float) -> bool:
         width = min(2 * width, tier.long_seconds if whole else tier.short_seconds)
     # A short window that is calm resets the alert anyway; an outage has none that would say anything.
     rate = threshold if whole and tier.name != OUTAGE else 0.5 * threshold
-    return total > 0 and (total - good) / total <= max(budget, rate)
+    return (total - good) / total <= max(budget, rate)
 
 
 def _newest(ledger: Ledger, width: float, since: float) -> tuple[float, float]:
