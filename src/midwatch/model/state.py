@@ -110,7 +110,6 @@ class State(Struct, frozen=True):
     next_swap: int = 1
     settings: dict[str, str] = field(default_factory=dict)  # part of the settings -> its digest
 
-
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
         return tuple(i for i in self.incidents.values() if i.phase != "resolved")
