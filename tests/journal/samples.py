@@ -91,6 +91,9 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.IncidentMerged("inc-1", "inc-2", "ann", "one cable, Zo\u00eb says"),
     e.IncidentSplit("inc-1", "inc-3", ("f|b",), ("service:checkout",), "ann", "its own trouble"),
     e.GroupingLearned("inc-1", (("service:payment", "service:checkout"),), False, "ann"),
+    e.RoleTaken("inc-1", "commander", "Zo\u00eb", "ann"),
+    e.DecisionMade("inc-1", "we fail over, Zo\u00eb says", "ann"),
+    e.StepTicked("inc-1", "Support was told", "ann"),
 )  # fmt: skip
 
 

@@ -89,6 +89,9 @@ CommandVerb = Literal[
     "swap_answer",
     "move_alert",
     "close_alert",
+    "role",
+    "decide",
+    "tick",
 ]
 
 
@@ -272,6 +275,32 @@ class GroupingLearned(Base, frozen=True, tag="grouping_learned"):
     incident: str
     pairs: tuple[tuple[str, str], ...]
     together: bool
+    by: str
+    v: int = 1
+
+
+class RoleTaken(Base, frozen=True, tag="role_taken"):
+    """``person`` has ``role`` in this incident from now on; "" frees it. ``by`` is who said so."""
+
+    incident: str
+    role: str
+    person: str
+    by: str
+    v: int = 1
+
+
+class DecisionMade(Base, frozen=True, tag="decision_made"):
+    incident: str
+    text: str
+    by: str
+    v: int = 1
+
+
+class StepTicked(Base, frozen=True, tag="step_ticked"):
+    """A ``step`` of the incident's checklist, in its words, is done."""
+
+    incident: str
+    step: str
     by: str
     v: int = 1
 
@@ -667,6 +696,9 @@ Event = (
     | AccessRefused
     | SecretsRead
     | SettingsRead
+    | RoleTaken
+    | DecisionMade
+    | StepTicked
 )
 
 

@@ -11,6 +11,7 @@ from midwatch.model.actions import Playbook, VerbSpec
 from midwatch.model.adjustments import BudgetRule
 from midwatch.model.alerts import Inhibition
 from midwatch.model.people import People
+from midwatch.model.room import CHECKLISTS
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
 
 
@@ -79,3 +80,4 @@ class Policy(Struct, frozen=True):
     rehearse: bool = False  # replay: judge everything, touch nothing
     inhibitions: tuple[Inhibition, ...] = ()
     people: People = People()
+    checklists: dict[int, tuple[str, ...]] = field(default_factory=CHECKLISTS.copy)  # by severity

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps
+from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps, room_steps
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
@@ -23,6 +23,7 @@ from midwatch.model.items import ItemRecord
 from midwatch.model.people import Escalation, OnCall, Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.regroup_steps import Pairing
+from midwatch.model.room import Decision, Room
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change
 
@@ -109,6 +110,7 @@ class State(Struct, frozen=True):
     swaps: tuple[Swap, ...] = ()
     next_swap: int = 1
     settings: dict[str, str] = field(default_factory=dict)  # part of the settings -> its digest
+    rooms: dict[str, Room] = field(default_factory=dict)  # who does what, by incident
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -296,6 +298,7 @@ def _without_oldest_resolved(state: State) -> State:
         actions={k: v for k, v in state.actions.items() if v.action.incident not in gone},
         pages={k: v for k, v in state.pages.items() if v.ordered.incident not in gone},
         escalations={k: v for k, v in state.escalations.items() if k not in gone},
+        rooms={k: v for k, v in state.rooms.items() if k not in gone},
     )
 
 
@@ -378,7 +381,9 @@ def _incident_merged(state: State, event: e.IncidentMerged, at: float) -> State:
     actions = {ident: _carried(record, absorbed.id, kept.id) for ident, record in state.actions.items()}
     alerts = alert_steps.moved(state.alerts, absorbed.id, kept.id, frozenset(absorbed.findings))
     runs = people_steps.carried(state.escalations, absorbed.id, kept.id)
-    return replace(state, incidents={**state.incidents, **both}, actions=actions, alerts=alerts, escalations=runs)
+    rooms = room_steps.merged(state.rooms, absorbed.id, kept.id)
+    incidents = {**state.incidents, **both}
+    return replace(state, incidents=incidents, actions=actions, alerts=alerts, escalations=runs, rooms=rooms)
 
 
 def _carried(record: ActionRecord, source: str, into: str) -> ActionRecord:
@@ -398,6 +403,28 @@ def _incident_split(state: State, event: e.IncidentSplit, at: float) -> State:
     if (other := incidents.get(event.into)) is not None:
         incidents[other.id] = replace(other, regrouped_at=at)
     return replace(state, incidents=incidents, alerts=alerts)
+
+
+@_on(e.RoleTaken)
+def _role_taken(state: State, event: e.RoleTaken, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    return replace(state, rooms=room_steps.taken(state.rooms, event.incident, event.role, event.person))
+
+
+@_on(e.DecisionMade)
+def _decision_made(state: State, event: e.DecisionMade, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    decision = Decision(at, event.by, event.text)
+    return replace(state, rooms=room_steps.decided(state.rooms, event.incident, decision))
+
+
+@_on(e.StepTicked)
+def _step_ticked(state: State, event: e.StepTicked, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    return replace(state, rooms=room_steps.ticked(state.rooms, event.incident, event.step, event.by))
 
 
 @_on(e.GroupingLearned)

@@ -1,7 +1,7 @@
 """Who may do what: roles per team, scopes of programs' tokens.
 
     viewer       sees everything
-    responder    answers: acknowledges, resolves, silences, regroups, notes, refuses an action, says hands off
+    responder    answers: acknowledges, resolves, silences, regroups, notes, takes roles, refuses an action, says hands off
     operator     lets midwatch act: approves, undoes, sets autonomy, adjusts budgets, says hands on
     admin        all of it, in every team, and the audit
 
@@ -26,6 +26,7 @@ EVERYWHERE: Final = "*"
 NEEDS: Final[Mapping[str, Role]] = {
     **dict.fromkeys(("ack", "resolve", "note", "confirm_cause", "silence", "unsilence", "item", "item_done"), "responder"),
     **dict.fromkeys(("merge", "split", "move", "move_alert", "close_alert", "refuse", "hands_off"), "responder"),
+    **dict.fromkeys(("role", "decide", "tick"), "responder"),
     **dict.fromkeys(("escalate", "override", "override_end", "swap", "swap_answer"), "responder"),
     **dict.fromkeys(("approve", "undo", "autonomy", "adjust", "hands_on"), "operator"),
 }  # fmt: skip

@@ -15,6 +15,7 @@ from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.items import add_item, close_item
 from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.regroup import merge, move, split
+from midwatch.core.decide.room import decide, take_role, tick_step
 from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
 from midwatch.core.turn import Turn
@@ -274,4 +275,7 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "merge": merge,
     "split": split,
     "move": move,
+    "role": take_role,
+    "decide": decide,
+    "tick": tick_step,
 }

@@ -31,6 +31,7 @@ def postmortem(state: State, incident_id: str, recorded: Iterable[Recorded] = ()
         _section("Summary", _summary(state, incident)),
         _section("Impact", _impact(incident)),
         _section("Timeline (UTC)", _timeline(rows)),
+        *_decisions(state, incident),
         _section("Contributing factors", _factors(state, incident)),
         _section("What went well", _well(state, incident)),
         _section("What went badly", _badly(state, incident)),
@@ -134,6 +135,13 @@ def _timeline(rows: list[TimelineRow]) -> list[str]:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
+
+
+def _decisions(state: State, incident: Incident) -> list[str]:
+    room = state.rooms.get(incident.id)
+    if room is None or not room.decisions:
+        return []
+    return [_section("Decisions", _timeline([TimelineRow(d.at, d.by, d.text) for d in room.decisions]))]
 
 
 def _changes(state: State, incident: Incident) -> list[Change]:

@@ -13,7 +13,7 @@ from midwatch.model import events as e
 from midwatch.model.events import Recorded
 
 DOES_SOMETHING: Final = frozenset(
-    {"approve", "refuse", "undo", "resolve", "confirm_cause", "note", "merge", "split", "move", "item"}
+    {"approve", "refuse", "undo", "resolve", "confirm_cause", "note", "merge", "split", "move", "item", "decide"}
 )
 """What people say that shows that somebody had something to do; an acknowledgement alone does not."""
 

@@ -179,6 +179,8 @@ def _ordered(event: e.ActionOrdered, actions: dict[str, Action]) -> str:
 
 
 def _command(event: e.CommandGiven, actions: dict[str, Action]) -> str:
+    if event.verb in ("role", "decide", "tick"):
+        return ""  # the event that follows says it, or that it was not obeyed
     about = f" {_name(event.target, actions)}" if event.target else ""
     value = f" {event.value}" if event.value else ""
     if event.verb == "note":
@@ -224,6 +226,9 @@ _SENTENCES: Final[dict[type, _Words]] = {
         f"belongs to {v.into}" + (f": {v.why}" if v.why else "")
     ),
     e.GroupingLearned: lambda v, a: _learned(v),
+    e.RoleTaken: lambda v, a: f"{v.person} is {v.role} now" if v.person else f"nobody is {v.role} now",
+    e.DecisionMade: lambda v, a: f"decided: {v.text}",
+    e.StepTicked: lambda v, a: f"done: {v.step}",
     e.UpdateWritten: lambda v, a: f"update: {v.text}",
     e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
     e.ActionJudged: _judged,

@@ -40,6 +40,7 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "page_ordered": (("subject",), ("text",)),
     "incident_merged": (("why",),),
     "incident_split": (("why",),),
+    "decision_made": (("text",),),
     "alerts_received": (("alerts", "*", "summary"),),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
