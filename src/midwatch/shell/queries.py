@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from midwatch.core.decide.propose import OPEN
+from midwatch.core.decide.room import checklist
 from midwatch.core.detect.together import sentence
 from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
@@ -19,6 +20,7 @@ from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Incident
 from midwatch.model.items import ItemRecord
+from midwatch.model.room import ROLES, Room
 from midwatch.model.state import ActionRecord, State
 from midwatch.shell.timeline import Chronicle
 
@@ -158,10 +160,22 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
             {"page": p.ordered.page, "channel": p.ordered.channel, "status": p.status, "at": p.ordered_at, "why": p.why}
             for p in state.pages_of(found.id)
         ],
+        **_room(state, found),
         "items": [item_row(r) for r in items_of(state, found.id)],
         "items_of_this_cause": [item_row(r) for r in same_before(state, found)],
         "timeline": [plain(entry) for entry in chronicle.of(found.id)] if chronicle else [],
         "has_postmortem": bool(chronicle and found.id in chronicle.postmortems),
+    }
+
+
+def _room(state: State, incident: Incident) -> dict[str, Any]:
+    """Who does what, what was decided, and the checklist: ``done_by`` is "" for a step that is still to do."""
+    room = state.rooms.get(incident.id, Room())
+    steps = checklist(state, incident)
+    return {
+        "roles": {role: room.roles.get(role, "") for role in ROLES},
+        "decisions": [plain(one) for one in room.decisions],
+        "checklist": [{"step": step, "done_by": room.ticked.get(step, "")} for step in steps],
     }
 
 

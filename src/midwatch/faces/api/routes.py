@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from midwatch.core.decide import hush
+from midwatch.core.decide import hush, room
 from midwatch.core.decide.regroup import why_not
 from midwatch.core.oncall import by_hand
 from midwatch.faces.api.alerts import add_alert_routes
@@ -146,6 +146,8 @@ def router(watch: Watch) -> APIRouter:
         said = CommandGiven(given.verb, by, target, _value(watch, given), given.note, given.via, holder)
         if given.verb in ("merge", "split", "move") and (why := why_not(watch.state, said)):
             raise UsageError(why, hint=f"midwatch show {target} says what it is about")
+        if given.verb in room.VERBS and (why := room.why_not(watch.state, said)):
+            raise UsageError(why, hint=f"midwatch show {target} says who does what")
         if given.verb in by_hand.VERBS and (why := by_hand.why_not(watch.state, said)):
             raise UsageError(why, hint="midwatch alerts shows which there are")
         if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):
@@ -173,7 +175,7 @@ def _target(watch: Watch, given: Command) -> str:
         if why := queries.cannot(given.verb, record):
             raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
         return record.action.id
-    if given.verb in ("ack", "confirm_cause", "resolve", "item", "escalate", "merge", "split", "move"):
+    if given.verb in ("ack", "confirm_cause", "resolve", "item", "escalate", "merge", "split", "move", *room.VERBS):
         incident = queries.find_incident(state, given.target)
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())

@@ -9,7 +9,7 @@ import typer
 
 from midwatch.faces.cli import alerts as alerts_commands
 from midwatch.faces.cli import check as check_command
-from midwatch.faces.cli import commands, importing, reading, regroup
+from midwatch.faces.cli import commands, importing, reading, regroup, room
 from midwatch.faces.cli import deadman as deadman_command
 from midwatch.faces.cli import gym as gym_commands
 from midwatch.faces.cli import investigate as investigate_command
@@ -52,6 +52,9 @@ app.command("confirm-cause")(commands.confirm_cause)
 app.command("merge")(regroup.merge)
 app.command("split")(regroup.split)
 app.command("move")(regroup.move)
+app.command("role")(room.role)
+app.command("decide")(room.decide)
+app.command("tick")(room.tick)
 app.command("hands-off")(commands.hands_off)
 app.command("autonomy")(commands.autonomy)
 app.command("investigate")(investigate_command.investigate)

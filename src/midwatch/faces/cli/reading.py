@@ -204,6 +204,7 @@ def _print_incident(found: dict[str, Any]) -> None:
             said = row["result"] or row["why"]
             table.add_row(row["id"], Text(what), row["decision"], row["status"], Text(row["expectation"] or said))
         out.print(table)
+    _print_room(found)
     for row in found["items"]:
         where = f", {row['tracker']} {row['ref']}" if row["ref"] else ""
         out.print(Text(f"{row['id']} for {row['owner']}, {row['status']}{where}: {row['what']}"), soft_wrap=True)
@@ -213,6 +214,16 @@ def _print_incident(found: dict[str, Any]) -> None:
         )
     for entry in found["timeline"]:
         out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", entry["text"]), soft_wrap=True)
+
+
+def _print_room(found: dict[str, Any]) -> None:
+    """Roles that somebody has, and the checklist once anybody works by it or while the incident is open."""
+    if held := [f"{role} {person}" for role, person in found["roles"].items() if person]:
+        out.print(Text("roles: " + ", ".join(held)), soft_wrap=True)
+    if found["phase"] != "resolved" or any(row["done_by"] for row in found["checklist"]):
+        for number, row in enumerate(found["checklist"], start=1):
+            done = f" ({row['done_by']})" if row["done_by"] else ""
+            out.print(Text(f"{'[x]' if done else '[ ]'} {number}. {row['step']}{done}"), soft_wrap=True)
 
 
 def _print_trust(found: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ Channels are named here and set up in the watch's settings, where their secrets 
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from msgspec.structs import replace
 from pydantic import Field, field_validator, model_validator
@@ -146,6 +146,9 @@ class _Inhibition(Part):
         return value
 
 
+_Step = Annotated[str, Field(min_length=1, max_length=200)]
+
+
 class PolicyFile(Part):
     """The keys of ``midwatch.yaml``."""
 
@@ -160,6 +163,7 @@ class PolicyFile(Part):
     budget_policies: list[_BudgetRule] | None = None
     severities: list[_Severity] | None = Field(None, min_length=1)
     inhibitions: list[_Inhibition] | None = Field(None, max_length=100)
+    checklists: dict[Annotated[int, Field(ge=1, le=4)], Annotated[list[_Step], Field(max_length=30)]] | None = None
 
 
 KEYS: Final = frozenset(PolicyFile.model_fields)
@@ -194,6 +198,9 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
             for one in file.inhibitions
         )
         if file.inhibitions is not None
+        else None,
+        "checklists": {**policy.checklists, **{n: tuple(dict.fromkeys(steps)) for n, steps in file.checklists.items()}}
+        if file.checklists is not None
         else None,
     }
     return replace(policy, **{key: value for key, value in changes.items() if value is not None})

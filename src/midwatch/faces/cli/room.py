@@ -1,0 +1,50 @@
+"""``midwatch role``, ``decide`` and ``tick``: who does what in an incident, what was decided, what is done."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from midwatch.faces.cli.commands import Incident, send
+from midwatch.faces.cli.common import AsJson, By, Folder, friendly
+from midwatch.model.errors import UsageError
+from midwatch.model.room import ROLES
+
+
+def role(
+    ident: Incident,
+    name: Annotated[str, typer.Argument(metavar="ROLE", help=f"{', '.join(ROLES)}.")],
+    person: Annotated[str, typer.Argument(metavar="[WHO]", help="Yourself without it; - frees the role.")] = "",
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say who has a role in an incident."""
+    with friendly(as_json):
+        if name not in ROLES:
+            raise UsageError(f"there is no role {name!r}", hint="one of: " + ", ".join(ROLES))
+    said = f"The next turn writes down who is {name} of {{target}}."
+    send(folder, as_json, "role", by, ident, said, f"{name} {person}".strip())
+
+
+def decide(
+    ident: Incident,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What was decided, in a sentence.")],
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write a decision down: the timeline and the post-mortem tell it."""
+    send(folder, as_json, "decide", by, ident, "Written down for {target}.", note=text)
+
+
+def tick(
+    ident: Incident,
+    step: Annotated[int, typer.Argument(metavar="N", help="Its number in the checklist: midwatch show INC.")],
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say that a step of the incident's checklist is done."""
+    send(folder, as_json, "tick", by, ident, f"Step {step} of {{target}} is ticked.", str(step))
