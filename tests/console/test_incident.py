@@ -17,6 +17,7 @@ from midwatch.model import events as e
 from midwatch.model import signals as s
 from midwatch.model.entity import Entity
 from midwatch.model.findings import Evidence, Hypothesis, Incident
+from midwatch.model.room import CHECKLISTS
 from midwatch.model.world import SeriesIndex, SeriesSet, World
 
 PAYMENT, CHECKOUT, GATEWAY = "service:payment", "service:checkout", "service:gateway"
@@ -261,3 +262,26 @@ def test_a_form_with_too_many_fields_is_refused() -> None:
             assert answer.status_code == 413
 
     asyncio.run(go())
+
+
+# -- who does what --
+
+
+def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
+    watch = watch_in("busy")
+    here, step = "/incidents/INC-7", CHECKLISTS[watch.state.incidents["INC-7"].severity][0]
+    before = page(watch)
+    check_document(before)
+    assert f'aria-label="Done: {step}"' in before and "None yet." in before and 'id="room-role"' in before
+    press(watch, here, verb="role", target="INC-7", value=["commander", "Zo\u00eb K"])
+    press(watch, here, verb="role", target="INC-7", value=["scribe", ""])
+    press(watch, here, verb="tick", target="INC-7", value=step)
+    told = press(watch, here, verb="decide", target="INC-7", note="fail over <to> eu")
+    roles = watch.state.rooms["INC-7"].roles
+    assert roles["commander"] == "Zo\u00eb K" and "Commander Zo\u00eb K" in told and "scribe" in roles
+    assert f"{step} done, " in told and "decided: fail over <to&gt; eu" in told
+    after = page(watch)
+    check_document(after)
+    assert f'aria-label="Done: {step}"' not in after and "fail over &lt;to&gt; eu" in after
+    over = page(watch_in("resolved"))
+    assert 'id="room-role"' not in over and "Who does what" in over

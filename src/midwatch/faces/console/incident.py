@@ -8,6 +8,7 @@ import numpy as np
 from msgspec import Struct
 
 from midwatch.core.decide.regroup import entity_of
+from midwatch.core.decide.room import checklist
 from midwatch.core.detect.together import sentence
 from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
@@ -18,6 +19,7 @@ from midwatch.faces.console.projection import JournalProjection, Story
 from midwatch.model import signals
 from midwatch.model.entity import is_edge
 from midwatch.model.findings import Finding, Incident
+from midwatch.model.room import ROLES, Room
 from midwatch.model.state import State
 from midwatch.model.world import Floats, World
 from midwatch.shell.told import told
@@ -66,6 +68,9 @@ def incident_page(view: pages.View, incident: Incident, projection: JournalProje
         "bands": hindsight.bands(state.hindsight),
         "grouping": grouping(state, incident),
         "told": told(state, incident, view.now),
+        "room": state.rooms.get(incident.id, Room()),
+        "ROLES": ROLES,
+        "checklist": checklist(state, incident),
     }
 
 

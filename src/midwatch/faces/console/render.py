@@ -50,6 +50,9 @@ _HEARD = {
     "merge": "To make it part of {target} was ordered.",
     "split": "To open an incident of its own for a part of {target} was ordered.",
     "move": "To move a part of {target} was ordered.",
+    "role": "Who does it in {target} was noted.",
+    "decide": "The decision was noted for {target}.",
+    "tick": "A step of {target} was ticked.",
 }
 
 
