@@ -284,4 +284,8 @@ def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
     check_document(after)
     assert f'aria-label="Done: {step}"' not in after and "fail over &lt;to&gt; eu" in after
     over = page(watch_in("resolved"))
-    assert 'id="room-role"' not in over and "Who does what" in over
+    assert "Who does what" not in over, "nobody did anything in it"
+    press(watch, here, verb="resolve", target="INC-7")
+    closed = page(watch)
+    assert watch.state.incidents["INC-7"].phase == "resolved" and "Commander" in text_of(closed)
+    assert 'id="room-role"' not in closed and 'id="room-decide"' not in closed and "not ticked" in closed
