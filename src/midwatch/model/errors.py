@@ -96,6 +96,10 @@ class RateLimited(ChannelError):
     """The receiver said: not now, and not before ``retry_after_seconds``. It means every page on that channel."""
 
 
+class Busy(ChannelError):
+    """Nothing was sent: others are before this one in the channel's own queue. It is no failure of the receiver."""
+
+
 class TrackerError(MidwatchError):
     """A tracker did not do it. ``retry_after_seconds`` is None when trying again is pointless."""
 

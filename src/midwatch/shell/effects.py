@@ -18,7 +18,7 @@ from typing import Any
 
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.actions import Action, Outcome, VerbSpec
-from midwatch.model.errors import ActuatorError, ChannelError, InDoubt
+from midwatch.model.errors import ActuatorError, Busy, ChannelError, InDoubt
 from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
@@ -43,6 +43,7 @@ class Limits:
     page_timeout_seconds: float = 15.0
     page_backoff_seconds: float = 1.0  # doubled per attempt
     max_retry_after_seconds: float = 60.0
+    max_queued_seconds: float = 900.0  # in a channel's own queue, before that counts as a failure
     lease_margin_seconds: float = 2.0
     lease_covers_effects: bool = True  # else whoever takes over waits out the longest one
     observe_after_seconds: tuple[float, ...] = (1.0, 4.0, 15.0)  # an action in doubt is asked about so often
@@ -304,8 +305,8 @@ class Effects:
         channel = self._channels.get(order.channel)
         if channel is None:
             return PageEnded(order.page, "failed", f"no channel is called {order.channel!r}", 0)
-        why = ""
-        for attempt in range(1, self.limits.page_attempts + 1):
+        why, attempt, queued = "", 1, 0.0
+        while attempt <= self.limits.page_attempts:
             wait = self.limits.page_backoff_seconds * 2 ** (attempt - 1)
             try:
                 place = await asyncio.wait_for(self._leave(channel, order), self.limits.page_timeout_seconds)
@@ -315,6 +316,12 @@ class Effects:
                 return PageEnded(order.page, "withdrawn", str(stale), attempt - 1)
             except TimeoutError:
                 why = f"no answer within {self.limits.page_timeout_seconds:g} s"
+            except Busy as error:
+                why, wait = str(error), min(error.retry_after_seconds or 1.0, self.limits.max_retry_after_seconds)
+                if queued < self.limits.max_queued_seconds:  # nothing was tried
+                    queued += wait
+                    await asyncio.sleep(wait)
+                    continue
             except ChannelError as error:
                 why = redact(str(error))
                 if error.retry_after_seconds is None:
@@ -328,6 +335,7 @@ class Effects:
             if attempt < self.limits.page_attempts:
                 self.counters["page_retries"] += 1
                 await asyncio.sleep(min(wait, self.limits.max_retry_after_seconds))
+            attempt += 1
         return PageEnded(order.page, "failed", why, self.limits.page_attempts)
 
     async def _leave(self, channel: Channel, order: PageOrdered) -> str:

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from midwatch.adapters.channels.redact import redact
 from midwatch.core.oncall.standing import standing, told
-from midwatch.model.errors import ChannelError, ConfigError
+from midwatch.model.errors import Busy, ChannelError, ConfigError
 from midwatch.model.events import Event, PageEnded, PageOrdered
 from midwatch.model.ports import Channel, Follower
 from midwatch.model.standing import Standing
@@ -28,6 +28,7 @@ ATTEMPTS: Final = 4
 TIMEOUT_SECONDS: Final = 15.0
 BACKOFF_SECONDS: Final = 2.0
 MAX_RETRY_AFTER_SECONDS: Final = 120.0
+MAX_QUEUED_SECONDS: Final = 900.0  # in a channel's own queue, before that counts as a failure
 MAX_WAITING: Final = 200
 MAX_HAPPENED: Final = 20
 
@@ -138,7 +139,8 @@ class Following:
     async def _say(self, key: _Key, place: str, shown: Standing) -> None:
         name = key[0]
         why = ""
-        for attempt in range(ATTEMPTS):
+        attempt, queued = 0, 0.0
+        while attempt < ATTEMPTS:
             wait = BACKOFF_SECONDS * 2**attempt
             try:
                 await asyncio.wait_for(self._followers[name].follow(shown, place), TIMEOUT_SECONDS)
@@ -146,6 +148,10 @@ class Following:
                 return
             except TimeoutError:
                 why = f"no answer within {TIMEOUT_SECONDS:g} s"
+            except Busy as error:
+                why, wait = str(error), min(error.retry_after_seconds or 1.0, MAX_RETRY_AFTER_SECONDS)
+                queued += wait
+                attempt -= queued < MAX_QUEUED_SECONDS  # nothing was tried
             except ChannelError as error:
                 why = redact(str(error))
                 if error.retry_after_seconds is None:
@@ -155,7 +161,8 @@ class Following:
                 log.exception("the channel %s broke", name)
                 why = f"the channel broke: {type(error).__name__}"
                 break
-            if attempt + 1 < ATTEMPTS:
+            attempt += 1
+            if attempt < ATTEMPTS:
                 await asyncio.sleep(min(wait, MAX_RETRY_AFTER_SECONDS))
                 newer = self._waiting.pop(key, None)
                 if newer is not None:

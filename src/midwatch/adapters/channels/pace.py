@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from midwatch.model.errors import ChannelError, RateLimited
+from midwatch.model.errors import Busy, RateLimited
 
 MAX_WAIT_SECONDS = 4.0  # longer pauses are the caller's to wait out: a send must end within its timeout
 
@@ -28,13 +28,13 @@ class Pace:
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, then send within; a ChannelError that asks for a pause is kept. Raises ChannelError at once
+        """Wait for a turn, then send within; a RateLimited that asks for a pause is kept. Raises Busy at once
         when the turn is further off than ``MAX_WAIT_SECONDS``."""
         now = self._clock()
         mine = max(self._free_at, now - self._every * (self._burst - 1))
         wait = max(mine, self._paused_until) - now
         if wait > MAX_WAIT_SECONDS:
-            raise ChannelError(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=wait)
+            raise Busy(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=wait)
         self._free_at = mine + self._every
         if wait > 0:
             await asyncio.sleep(wait)
