@@ -117,8 +117,9 @@ class on_watch:
             running = asyncio.get_running_loop().create_task(self._watch.run())
             while not running.done():
                 ledger = self._watch.memory.ledgers.get("shop-orders")
-                if ledger is not None and time.time() - ledger.seen_until < 400:
-                    self._ready.set()
+                now = time.time()
+                if ledger is not None and now - ledger.seen_until < 400 and now - ledger.first_at > (DAYS - 1) * 86400:
+                    self._ready.set()  # the newest hours come first, the rest of the period behind them
                 await asyncio.sleep(0.1)
         finally:
             await self._watch.stop()

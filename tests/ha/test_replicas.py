@@ -49,8 +49,7 @@ def test_whatever_happens_to_the_leader_another_one_takes_over(tmp_path: Path) -
         a = found.leader()
         b = found.other(a)
         assert "stands by" in b.health()["degraded"][0] and a.name in b.health()["degraded"][0]
-        page = b.get("/")
-        assert page.status_code == 200 and "stands by and takes no orders" in page.text
+        until(lambda: "stands by and takes no orders" in b.get("/").text, 30, found.story)
         said = {"verb": "note", "by": "ann", "note": "x"}
         refused = b._client.post(b.api + "/api/v1/commands", json=said, headers=b.token())
         assert refused.status_code == 503 and "stands by" in refused.json()["error"]
