@@ -170,6 +170,12 @@ def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
     ]
     assert "env:NAME" in problems[1]["problem"]
     assert midwatch("check", good).exit_code == 2
+    good.write_text("integrations: {}\n")
+    settings.write_text("integrations: {}\n")
+    assert [p["hint"] for p in said(midwatch("check", tmp_path, "--json"), 2)["problems"]] == [
+        "settings are read from a file called settings.yaml",
+        f"settings are checked by themselves: midwatch check {settings}",
+    ]
 
 
 def test_replay_prints_the_contract_and_nothing_else(tmp_path: Path) -> None:

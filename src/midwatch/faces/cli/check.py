@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +12,7 @@ from rich.text import Text
 from midwatch.faces.cli.common import USAGE, AsJson, friendly, out, print_json
 from midwatch.model.errors import ConfigError
 from midwatch.shell import files
-from midwatch.shell.config import SETTINGS_FILE, read_settings
+from midwatch.shell.config import SETTINGS_FILE, Settings, read_settings
 from midwatch.shell.files import Problem
 
 
@@ -21,7 +22,7 @@ def check(
     """Validate promises, playbooks, limits and settings. Exit code 2 when a file is wrong."""
     with friendly(as_json):
         problems: list[Problem] = [
-            *files.check([path for path in paths if path.name != SETTINGS_FILE]),
+            *map(_where_settings_go, files.check([path for path in paths if path.name != SETTINGS_FILE])),
             *(p for path in paths if path.name == SETTINGS_FILE for p in _settings(path)),
         ]
         if as_json:
@@ -44,6 +45,15 @@ def _settings(path: Path) -> list[Problem]:
     except ConfigError as error:
         where = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
         return [Problem(error.path, error.line, error.key, str(error).removeprefix(where), error.hint)]
+
+
+def _where_settings_go(problem: Problem) -> Problem:
+    """What begins like settings, but was not read as such, with a hint that says how it would be."""
+    if problem.code != "unknown-document" or problem.key not in Settings.model_fields:
+        return problem
+    if Path(problem.path).name == SETTINGS_FILE:
+        return replace(problem, hint=f"settings are checked by themselves: midwatch check {problem.path}")
+    return replace(problem, hint=f"settings are read from a file called {SETTINGS_FILE}")
 
 
 def _row(problem: Problem) -> dict[str, object]:
