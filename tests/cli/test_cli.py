@@ -17,6 +17,7 @@ from midwatch.model.actions import Action, Verdict
 from midwatch.model.errors import ChannelError, ConfigError, JournalError, MidwatchError, NotFound
 from midwatch.model.events import (
     ActionJudged,
+    CauseConfirmed,
     CauseRanked,
     IncidentOpened,
     IncidentResolved,
@@ -78,6 +79,14 @@ def test_reading_commands_work_without_a_running_watch(folder: Path) -> None:
     assert len(shown["timeline"]) == 4
     assert said(midwatch("postmortem", "INC-2", "--folder", folder, "--json"))["markdown"].startswith("# Post-mortem")
     assert said(midwatch("journal", "verify", "--folder", folder, "--json"))["entries"] == 8
+
+
+def test_a_confirmed_cause_goes_before_what_is_likely(folder: Path) -> None:
+    journal = SqliteJournal(folder / "journal.sqlite", ballast_bytes=0)
+    journal.append([CauseConfirmed("INC-1", "service:cart", "bad_deploy", "ana")], AT + 60)
+    journal.close()
+    listed = midwatch("incidents", "--folder", folder).stdout
+    assert "a deploy broke it in cart (confirmed)" in listed and "93%" not in listed
 
 
 def test_people_can_read_it_too(folder: Path) -> None:

@@ -72,6 +72,7 @@ def incident_row(incident: Incident) -> dict[str, Any]:
         "cause": cause_words(first) if first else "",
         "probability": first.probability if first else None,
         "unknown": incident.unknown,
+        "confirmed_cause": incident.confirmed_cause,
     }
 
 
@@ -144,7 +145,6 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
         "severity_reason": found.severity_reason,
         "impact": plain(found.impact),
         "mitigated_at": found.mitigated_at,
-        "confirmed_cause": found.confirmed_cause,
         "absorbed": list(found.absorbed),
         "merged_into": found.merged_into,
         "split_from": found.split_from,

@@ -31,6 +31,7 @@ from midwatch.faces.cli.common import (
 )
 from midwatch.model.entity import name_of
 from midwatch.model.errors import MidwatchError, UsageError
+from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.state import State
 from midwatch.shell import queries
 from midwatch.shell.config import load_settings
@@ -153,9 +154,6 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
     for name in ("incident", "sev", "phase", "opened", "lasted", "what", "likely cause"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        cause = (
-            f"{row['cause']} ({row['probability']:.0%})" if row["cause"] and row["probability"] >= 0.15 else "not known"
-        )
         lasted = length_words((row["resolved_at"] or time.time()) - row["onset_at"])
         table.add_row(
             row["id"],
@@ -164,9 +162,17 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
             clock_words(row["opened_at"]),
             lasted,
             Text(row["title"]),
-            Text(cause),
+            Text(_cause(row)),
         )
     return table
+
+
+def _cause(row: dict[str, Any]) -> str:
+    """What people confirmed goes before what is likely."""
+    if row["confirmed_cause"]:
+        entity, _, kind = row["confirmed_cause"].partition(" ")
+        return f"{DESCRIPTIONS.get(kind, kind.replace('_', ' '))} in {name_of(entity)} (confirmed)"
+    return f"{row['cause']} ({row['probability']:.0%})" if row["cause"] and row["probability"] >= 0.15 else "not known"
 
 
 def show(ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = None, as_json: AsJson = False) -> None:
