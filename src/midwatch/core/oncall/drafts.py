@@ -57,8 +57,8 @@ def _engineers(state: State, incident: Incident, expected: Eta | None) -> str:
     if incident.phase != "resolved":
         if others:
             said.append(f"Also possible: {', '.join(others)}; none of these {percent(incident.unknown)} %.")
-        if incident.hypotheses and incident.hypotheses[0].next_check:
-            said.append(f"Next to check: {incident.hypotheses[0].next_check}.")
+        if incident.hypotheses and (check := incident.hypotheses[0].next_check):
+            said.append(f"Next to check: {check}" if check.endswith("?") else f"Next to check: {check}.")
         if expected is not None:
             said.append(f"Expected: {until(expected)}.")
     return " ".join(said)
