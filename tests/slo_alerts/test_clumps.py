@@ -138,3 +138,8 @@ def test_the_simulation_judges_as_the_watch_does() -> None:
             live = told(judge(Turn(State(policy=policy), memory, world, now)))
             assert any(live.values()) == fires[minute], (habit, minute)
         assert fires.any() and (30 < fires.argmax() + 1 < 55 if habit else fires.argmax() + 1 == 18)
+
+
+def test_less_than_an_hour_of_history_is_no_habit_and_no_error() -> None:
+    series = Series(np.full(360, 3.0), np.full(360, 30.0), 5.0)
+    assert play(series, SLO, GUARDED).paging.any()

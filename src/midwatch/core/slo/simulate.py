@@ -150,6 +150,8 @@ def _habit(series: Series, looks: Ints, asked: Bools) -> Floats:
     if width * series.step_seconds != clumps.STEP_SECONDS:
         return found
     whole = series.steps // width * width
+    if not whole:
+        return found  # less than an hour is known: no habit
     bad, total = (of[..., :whole].reshape(-1, whole // width, width).sum(axis=2) for of in (series.bad, series.total))
     wanted, rows = asked.reshape(-1, looks.size), found.reshape(-1, looks.size)
     before = np.floor(((looks + 1) * series.step_seconds - clumps.RECENT_SECONDS) / clumps.STEP_SECONDS).astype(int)
