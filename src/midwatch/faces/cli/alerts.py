@@ -70,7 +70,11 @@ def listed(
             table.add_row(
                 said, sev, since, str(row["count"]), place_of, Text(row["why"]), Text(row["key"], style="dim")
             )
-        out.print(table if found["alerts"] else "No such alert.")
+        asked_for = any((q, place, source, incident))
+        nothing = (
+            "No alert fits." if asked_for else "No alert is open. Those that are over: midwatch alerts --place all"
+        )
+        out.print(table if found["alerts"] else nothing)
         if found["total"] > len(found["alerts"]):
             out.print(f"[dim]{len(found['alerts'])} of {found['total']}; --limit and -q show others[/]")
 
