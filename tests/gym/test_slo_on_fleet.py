@@ -135,7 +135,8 @@ class Shop:
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(), 120)
-        assert process.returncode in codes and out, f"slo {words}: {process.returncode}\n{out.decode()}\n{err.decode()}"
+        crashed = b"Traceback" in err  # exit code 1 as well as "a problem was found"
+        assert process.returncode in codes and not crashed, f"slo {words}: {process.returncode}\n{out.decode()}\n{err.decode()}"
         return out.decode()
 
     async def row(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
