@@ -136,7 +136,8 @@ class Shop:
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(), 120)
         crashed = b"Traceback" in err  # exit code 1 as well as "a problem was found"
-        assert process.returncode in codes and not crashed, f"slo {words}: {process.returncode}\n{out.decode()}\n{err.decode()}"
+        said = f"slo {words}: {process.returncode}\n{out.decode()}\n{err.decode()}"
+        assert process.returncode in codes and not crashed, said
         return out.decode()
 
     async def row(self, name: str, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
