@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from tests.decide.worlds import START, Scene, broken, policy
+from tests.decide.worlds import START, Scene, broken, policy, turn
 from tests.oncall.test_escalation import SHOP, deliver, people, woken
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.oncall.handoff import hand_off
 from midwatch.core.oncall.page import page
-from midwatch.core.oncall.rota import rota
+from midwatch.core.oncall.rota import rota, why_not
 from midwatch.core.oncall.schedule import on_call
 from midwatch.core.oncall.wake import wake
-from midwatch.model.events import CommandRefused, OnCallChanged, SwapAnswered
+from midwatch.model.events import CommandGiven, CommandRefused, OnCallChanged, SwapAnswered
 from midwatch.model.people import EscalationPolicy, Level, Target, Team
 from midwatch.model.policy import PagePolicy
 
@@ -67,9 +67,18 @@ def test_a_stand_in_is_on_call_from_then_to_then_and_is_paged() -> None:
     ],
 )
 def test_what_makes_no_sense_is_refused_with_its_reason(verb: str, target: str, value: str, why: str) -> None:
-    made = scene(severity=4).say(verb, target, value=value).run(until=5)
+    made = scene(severity=4)
+    told = why_not(turn(made.state), CommandGiven(verb, "ana", target, value))
+    made.say(verb, target, value=value).run(until=5)
     (said,) = refusals(made)
-    assert why in said
+    assert why in said and told == said, "whoever asks hears it at once, before anything is journaled"
+
+
+def test_what_makes_sense_has_no_reason_against_it_and_nothing_comes_of_asking() -> None:
+    state = scene(severity=4).run(until=5).state
+    said = CommandGiven("override", "ana", "shop", f"cleo {START + 20:.0f} {START + 40:.0f}")
+    assert why_not(turn(state), said) == "" == why_not(turn(state), CommandGiven("ack", "ana", "INC-1"))
+    assert not state.overrides
 
 
 def test_a_swap_is_asked_for_accepted_by_who_was_asked_and_both_shifts_move() -> None:

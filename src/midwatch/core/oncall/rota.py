@@ -42,6 +42,16 @@ def rota(turn: Turn) -> Turn:
     return turn
 
 
+def why_not(turn: Turn, said: CommandGiven) -> str:
+    """Why the next turn would refuse it, as far as ``turn`` knows; "" when it would obey, or it is no word about people. A
+    rehearsal: nothing comes of it."""
+    verb = _VERBS.get(said.verb)
+    if verb is None:
+        return ""
+    told = verb(turn, said).events
+    return next((event.why for event in told if isinstance(event, CommandRefused)), "")
+
+
 def _refused(turn: Turn, said: CommandGiven, why: str) -> Turn:
     return turn.emit(CommandRefused(said.verb, said.target, said.by, why))
 

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from midwatch.core.decide import hush, room
 from midwatch.core.decide.regroup import why_not
-from midwatch.core.oncall import by_hand
+from midwatch.core.oncall import by_hand, rota
+from midwatch.core.turn import Turn
 from midwatch.faces.api.alerts import add_alert_routes
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.oncall_routes import add_oncall_routes
@@ -152,6 +153,9 @@ def router(watch: Watch) -> APIRouter:
             raise UsageError(why, hint="midwatch alerts shows which there are")
         if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):
             raise UsageError(why, hint="midwatch silence --help shows how it is said")
+        now = Turn(watch.state, watch.memory, watch.world, watch.now())
+        if why := rota.why_not(now, said):
+            raise UsageError(why, hint="midwatch oncall who and midwatch oncall shifts show how it stands")
         recorded = await watch.command(said)
         return {"seq": recorded.seq, "at": recorded.at, "verb": given.verb, "target": target, "by": by}
 
