@@ -178,7 +178,7 @@ def _well(state: State, incident: Incident) -> list[str]:
         lines.append(f"- It was noticed {_span(noticed)} after it began.")
     first = incident.first_ranked[0] if incident.first_ranked else None
     if first is not None and incident.confirmed_cause == f"{first.entity} {first.kind}":
-        lines.append(f"- The first diagnosis named the cause ({percent(first.probability)} %).")
+        lines.append(f"- When it first paged or acted, midwatch named the cause ({percent(first.probability)} %).")
     lines += [f"- midwatch {_what(r)}, and it helped: {r.result_why}." for r in _fixes(state, incident, "met")]
     if incident.acknowledged_at is not None:
         lines.append(
