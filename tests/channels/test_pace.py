@@ -53,7 +53,7 @@ def test_a_long_queue_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> N
             await time.send(pace)
         return caught.value.retry_after_seconds
 
-    assert asyncio.run(go()) == 5.0
+    assert asyncio.run(go()) == 3.0, "of the 5 s it may stand in the queue for 4, and somebody else may come as well"
 
 
 def test_a_pause_holds_for_all_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:

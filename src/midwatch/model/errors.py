@@ -12,6 +12,7 @@ MidwatchError
  |    +-- InDoubt       nobody knows whether it took effect
  +-- ChannelError       a page could not be handed over (retryable or not)
  |    +-- RateLimited   its receiver asks for a pause
+ |    +-- Busy          others are before it in the channel's own queue
  +-- TrackerError       an action item could not be filed, or not be looked at
  +-- UsageError         a command makes no sense as it was given
  |    +-- NotFound      there is no such incident, action or post-mortem

@@ -34,7 +34,9 @@ class Pace:
         mine = max(self._free_at, now - self._every * (self._burst - 1))
         wait = max(mine, self._paused_until) - now
         if wait > MAX_WAIT_SECONDS:
-            raise Busy(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=wait)
+            # Back as soon as the queue is short enough to stand in: whoever came later would else be first.
+            again = wait - MAX_WAIT_SECONDS + 2 * self._every
+            raise Busy(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=again)
         self._free_at = mine + self._every
         if wait > 0:
             await asyncio.sleep(wait)
