@@ -38,6 +38,15 @@ CONNECT_SECONDS: Final = 3
 TRANSACTION_SECONDS: Final = 4.0
 MAX_LETTERS: Final = 20_000
 LETTERS_AT_ONCE: Final = 200
+IDLE_SECONDS: Final = 2.0
+_END_IDLE: Final = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE application_name = 'midwatch' AND datname = current_database() AND usename = current_user
+      AND pid <> pg_backend_pid() AND state LIKE 'idle in transaction%'
+      AND state_change < clock_timestamp() - make_interval(secs => :seconds)
+"""
+"""Ends what a leader that stands still has begun: it holds the lease's row, and in the middle of a batch of statements the
+server's own bound on idle transactions does not hold."""
 FORGET_SECONDS: Final = 86_400.0  # a replica that was not seen for a day is not missed any more
 _T = TypeVar("_T")
 
@@ -137,6 +146,7 @@ class PostgresJournal(PostgresReader, SqlWriter):
             now = _now(connection)
             if in_the_way(row, self._me, now, now):
                 return ""
+            connection.execute(text(_END_IDLE), {"seconds": IDLE_SECONDS})
         found = "new" if row is None else "released" if row.holder is None else "expired"
         if row is not None and row.holder is not None and row.expires_at > now:
             found = "dead"
