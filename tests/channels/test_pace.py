@@ -37,6 +37,20 @@ def test_one_a_second_after_a_burst(monkeypatch: pytest.MonkeyPatch) -> None:
     assert asyncio.run(go()) == [0, 0, 0, 1, 2, 3]
 
 
+def test_what_belongs_together_takes_the_room_of_both_and_is_not_sent_back_between(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    time = Virtual(monkeypatch)
+
+    async def go() -> list[float]:
+        pace = Pace(1.0, 1, clock=lambda: time.now)
+        async with pace.turn(sends=2):
+            pass
+        return [await time.send(pace), await time.send(pace)]
+
+    assert asyncio.run(go()) == [2, 3]
+
+
 def test_a_long_queue_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     time = Virtual(monkeypatch)
 

@@ -16,11 +16,11 @@ from midwatch.model.events import Event, IncidentAcknowledged, IncidentOpened, P
 from midwatch.model.state import State, fold
 from midwatch.shell.effects import Effects, Hands
 
-PAGES = 20
+PAGES = 50
 
 
-def test_twenty_pages_through_slack_at_its_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.2)  # 20 times faster than life, as the pace below
+def test_fifty_pages_through_slack_at_its_pace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.08)  # 50 times faster than life, as the pace below
 
     async def go(fake: FakeSlack) -> State:
         state = State()
@@ -30,7 +30,7 @@ def test_twenty_pages_through_slack_at_its_pace(tmp_path: Path, monkeypatch: pyt
             state = fold(state, Recorded(state.seq + 1, 1.0 + state.seq, event))
 
         channel = SlackChannel(
-            "team", lambda: fake.token, fake.conversation, api_url=f"{fake.url}/api", pace=Pace(0.05, 3)
+            "team", lambda: fake.token, fake.conversation, api_url=f"{fake.url}/api", pace=Pace(0.02, 3)
         )
         effects = Effects(
             hands=Hands([]),
@@ -54,7 +54,7 @@ def test_twenty_pages_through_slack_at_its_pace(tmp_path: Path, monkeypatch: pyt
         for one in taken:
             await record(one)
         effects.carry_out(taken)
-        assert await effects.drain(150)
+        assert await effects.drain(60)
         return state
 
     with FakeSlack() as fake:

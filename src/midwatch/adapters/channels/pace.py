@@ -27,9 +27,10 @@ class Pace:
         self._paused_until = 0.0
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn, then send within; a RateLimited that asks for a pause is kept. Raises Busy at once
-        when the turn is further off than ``MAX_WAIT_SECONDS``."""
+    async def turn(self, sends: int = 1) -> AsyncIterator[None]:
+        """Wait for a turn, then send so many times within: what belongs together is not begun and then sent back into the
+        queue. A RateLimited that asks for a pause is kept. Raises Busy at once when the turn is further off than
+        ``MAX_WAIT_SECONDS``."""
         now = self._clock()
         mine = max(self._free_at, now - self._every * (self._burst - 1))
         wait = max(mine, self._paused_until) - now
@@ -37,7 +38,7 @@ class Pace:
             # Back as soon as the queue is short enough to stand in: whoever came later would else be first.
             again = wait - MAX_WAIT_SECONDS + 2 * self._every
             raise Busy(f"the channel is asked to pause for {wait:.0f} s more", retry_after_seconds=again)
-        self._free_at = mine + self._every
+        self._free_at = mine + sends * self._every
         if wait > 0:
             await asyncio.sleep(wait)
         try:

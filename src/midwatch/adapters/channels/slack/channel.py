@@ -69,22 +69,26 @@ class SlackChannel:
         if not place:
             message["blocks"] = root(standing, page.text, page.key, self._mention)
             there = page.to or self._conversation
-            answer = await self._call("chat.postMessage", {"channel": there, **message})
+            async with self._pace.turn():
+                answer = await self._call("chat.postMessage", {"channel": there, **message})
             return f"{answer.get('channel') or there}:{answer.get('ts', '')}"
         channel, _, ts = place.partition(":")
         message |= {"blocks": reply(page.text, page.key), "thread_ts": ts, "reply_broadcast": True}
         if self._mention and not standing.over:
             message["blocks"].insert(0, {"type": "section", "text": {"type": "mrkdwn", "text": self._mention}})
-        await self._call("chat.postMessage", {"channel": channel, **message})
-        await self._show(standing, channel, ts)
+        async with self._pace.turn(sends=2):
+            await self._call("chat.postMessage", {"channel": channel, **message})
+            await self._show(standing, channel, ts)
         return place
 
     async def follow(self, standing: Standing, place: str) -> None:
         channel, _, ts = place.partition(":")
-        await self._show(standing, channel, ts)
-        if news := short("\n".join(standing.happened), NEWS):
-            message = {"channel": channel, "thread_ts": ts, "text": escape(news), "blocks": said(news)}
-            await self._call("chat.postMessage", message)
+        news = short("\n".join(standing.happened), NEWS)
+        async with self._pace.turn(sends=2 if news else 1):
+            await self._show(standing, channel, ts)
+            if news:
+                message = {"channel": channel, "thread_ts": ts, "text": escape(news), "blocks": said(news)}
+                await self._call("chat.postMessage", message)
 
     async def _show(self, standing: Standing, channel: str, ts: str) -> None:
         """The incident's message as it stands now. One that somebody deleted is not mourned."""
@@ -94,27 +98,26 @@ class SlackChannel:
         )
 
     async def _call(self, method: str, body: dict[str, Any], fine: str = "") -> dict[str, Any]:
-        """One method of the Web API. Slack answers 200 and says in the body whether it did it."""
+        """One method of the Web API, within a turn. Slack answers 200 and says in the body whether it did it."""
         token = self._token()
         headers = {"Content-Type": "application/json; charset=utf-8", "Authorization": f"Bearer {token}"}
         encoded = json.dumps(body, ensure_ascii=False).encode()
-        async with self._pace.turn():
-            answer = await post(
-                f"{self._api}/{method}",
-                encoded,
-                headers,
-                whom="Slack",
-                timeout_seconds=self._timeout,
-                secrets=(token,),
-                why=_why,
-            )
-            read = _json(answer)
-            if read.get("ok") is True:
-                return read
-            error = str(read.get("error") or "an answer that is no answer")[:100]
-            if fine and error == fine:
-                return read
-            raise _failed(method, error)
+        answer = await post(
+            f"{self._api}/{method}",
+            encoded,
+            headers,
+            whom="Slack",
+            timeout_seconds=self._timeout,
+            secrets=(token,),
+            why=_why,
+        )
+        read = _json(answer)
+        if read.get("ok") is True:
+            return read
+        error = str(read.get("error") or "an answer that is no answer")[:100]
+        if fine and error == fine:
+            return read
+        raise _failed(method, error)
 
 
 def _failed(method: str, error: str) -> ChannelError:
