@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -289,3 +291,13 @@ def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
     closed = page(watch)
     assert watch.state.incidents["INC-7"].phase == "resolved" and "Commander" in text_of(closed)
     assert 'id="room-role"' not in closed and 'id="room-decide"' not in closed and "not ticked" in closed
+
+
+def test_every_section_has_its_place_on_a_phone() -> None:
+    """There the two columns become one list in the stylesheet's order, and a section without a place would come first."""
+    folder = Path(charts.__file__).parent
+    pages = "".join(one.read_text() for one in (folder / "templates").glob("incident*.html"))
+    inside = set(re.findall(r'<section class="(s-[a-z]+)', pages)) - {"s-way"}  # which is above the columns
+    sheet = (folder / "static" / "console.css").read_text()
+    placed = {name for rule in re.findall(r"([^{}]*)\{ order:", sheet) for name in re.findall(r"\.(s-[a-z]+)", rule)}
+    assert "s-why" in inside and inside <= placed

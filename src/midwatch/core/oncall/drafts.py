@@ -13,7 +13,7 @@ from typing import Final
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.eta import Eta
-from midwatch.core.oncall.words import cause_words, clock, percent, plain, update
+from midwatch.core.oncall.words import cause_words, clock, percent, update
 from midwatch.model.findings import Incident
 from midwatch.model.state import State
 
@@ -87,7 +87,7 @@ def _executives(incident: Incident, now: float, expected: Eta | None) -> str:
             f"{impact.affected_requests:,.0f} requests {'so far' if incident.phase != 'resolved' else 'in all'}."
         )
     if impact is not None and impact.slo and impact.budget_spent > 0:
-        said.append(f"It has used {plain(100 * impact.budget_spent)} % of the error budget of {impact.slo}.")
+        said.append(f"It has used {percent(impact.budget_spent)} % of the error budget of {impact.slo}.")
     if incident.phase != "resolved" and incident.mitigated_at is None:
         who = f"{incident.acknowledged_by} has it." if incident.acknowledged_by else "Nobody has acknowledged it yet."
         said += [who, _when(expected)]
