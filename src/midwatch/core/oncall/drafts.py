@@ -13,7 +13,7 @@ from typing import Final
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.eta import Eta
-from midwatch.core.oncall.words import cause_words, clock, percent, update
+from midwatch.core.oncall.words import cause_words, clock, happens, percent, update
 from midwatch.model.findings import Incident
 from midwatch.model.state import State
 
@@ -96,9 +96,8 @@ def _executives(incident: Incident, now: float, expected: Eta | None) -> str:
 
 def _customers(incident: Incident, expected: Eta | None) -> str:
     over = incident.phase == "resolved"
-    slow = incident.impact is not None and incident.impact.what == "slow"
     since = clock(incident.impact.since_at if incident.impact is not None else incident.onset_at)
-    what = ("were answered slowly" if over else "are answered slowly") if slow else "failed" if over else "fail"
+    what = happens(incident, over)
     if over and incident.resolved_at is not None:
         return f"Between {since} and {clock(incident.resolved_at)} UTC some requests {what}. It is over. We are sorry."
     if incident.mitigated_at is not None:
@@ -112,8 +111,7 @@ def _felt(incident: Incident) -> str:
     where = place(impact.entry) if impact is not None and impact.entry else ""
     where = where or (place(incident.symptoms[0]) if incident.symptoms else "the system")
     over = incident.phase == "resolved" or incident.mitigated_at is not None
-    slow = impact is not None and impact.what == "slow"
-    verb = ("were answered slowly" if over else "are answered slowly") if slow else "failed" if over else "fail"
+    verb = happens(incident, over)
     since = clock(impact.since_at if impact is not None else incident.onset_at)
     if impact is None or math.isnan(impact.affected_ratio):
         return f"Requests at {where} {verb} since {since} UTC; how many is not known."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from midwatch.core.memory import Ledger
-from midwatch.core.oncall.words import percent
+from midwatch.core.oncall.words import happens, percent
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.corrected import corrected, touching
 from midwatch.core.slo.report import concerns
@@ -190,21 +190,14 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
     if incident.resolved_at is not None:
         minutes = max(1, round((incident.resolved_at - incident.onset_at) / 60))
         told.append(Told(incident.resolved_at, f"It is over. It lasted {minutes} minute{'s' if minutes > 1 else ''}."))
-    title = f"{'Slow responses' if _slow(incident) else 'Errors'} of {where}"
+    slow = incident.impact is not None and incident.impact.what == "slow"
+    title = f"{'Slow responses' if slow else 'Errors'} of {where}"
     told.reverse()
     return PublicIncident(incident.id, title, components, incident.onset_at, incident.resolved_at, tuple(told))
 
 
-def _slow(incident: Incident) -> bool:
-    return incident.impact is not None and incident.impact.what == "slow"
-
-
 def _what(incident: Incident) -> str:
-    over = incident.resolved_at is not None
-    if _slow(incident):
-        verb = "were answered slowly" if over else "are answered slowly"
-    else:
-        verb = "failed" if over else "fail"
+    verb = happens(incident, incident.resolved_at is not None)
     impact = incident.impact
     if impact is None or math.isnan(impact.affected_ratio):
         return f"Requests {verb}; how many is not known."

@@ -81,6 +81,13 @@ def percent(ratio: float) -> str:
     return f"{value:.0f}" if value >= 2 else f"{value:.1g}" if value > 0 else "0"
 
 
+def happens(incident: Incident, over: bool) -> str:
+    """What becomes of requests: ``fail``, ``were answered slowly``."""
+    if incident.impact is not None and incident.impact.what == "slow":
+        return "were answered slowly" if over else "are answered slowly"
+    return "failed" if over else "fail"
+
+
 def plain(value: float) -> str:
     """A number as it is printed, without noise."""
     if math.isnan(value):
