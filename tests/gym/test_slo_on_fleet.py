@@ -228,7 +228,12 @@ def test_history_is_played_and_a_target_suggested(runner: asyncio.Runner, shop: 
 
 def test_what_was_taken_back_counts_no_more(runner: asyncio.Runner, shop: Shop) -> None:
     before = {row["name"]: row for row in runner.run(shop.read("list"))}["shop-answers"]
-    words = ("--from", "10m", "--kind", "false-positive", "--reason", "a rehearsal", "--by", "ada")
-    runner.run(shop.slo("adjust", "shop-answers", *words, "--folder", shop.watch.folder))
+    words = ("shop-answers", "--kind", "false-positive", "--reason", "a rehearsal", "--by", "ada")
+    where = ("--folder", shop.watch.folder)
+    later = runner.run(
+        shop.slo("adjust", *words, "--from", str(time.time()), "--to", str(time.time() + 600), *where, codes=(2,))
+    )
+    assert not later, "refused at once, not by a tick that nobody looks at"
+    runner.run(shop.slo("adjust", *words, "--from", "10m", *where, codes=(0,)))
     after = runner.run(shop.row("shop-answers", lambda row: row["bad"] < 0.2 * before["bad"]))
     assert after["left"] > before["left"]

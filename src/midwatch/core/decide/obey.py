@@ -5,12 +5,10 @@ Inputs are journaled already; ``CommandRefused`` makes sure that nobody waits fo
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from contextlib import suppress
-from datetime import datetime
 from typing import Final
 
+from midwatch.core.decide.correct import MAX_NOTE, adjust
 from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.items import add_item, close_item
 from midwatch.core.decide.propose import OPEN
@@ -20,14 +18,11 @@ from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
 from midwatch.core.turn import Turn
 from midwatch.model.actions import AUTONOMY_LADDER
-from midwatch.model.adjustments import Adjustment
 from midwatch.model.entity import ENTITY_KINDS, kind_of
 from midwatch.model.events import (
     ActionApproved,
     ActionDropped,
-    AdjustmentWithdrawn,
     AutonomyChanged,
-    BudgetAdjusted,
     CauseConfirmed,
     CommandGiven,
     CommandRefused,
@@ -40,8 +35,6 @@ from midwatch.model.faults import FAULT_KINDS
 from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
 
-MAX_NOTE: Final = 4000
-MAX_ADJUSTED_SECONDS: Final = 33 * 86400.0
 _ONE_TOKEN: Final = (
     "came with the same token, so both may be one person: "
     "the second yes needs a token of its own (tokens: in settings.yaml)"
@@ -217,45 +210,6 @@ def _note(turn: Turn, said: CommandGiven) -> Turn:
     return turn
 
 
-def _adjust(turn: Turn, said: CommandGiven) -> Turn:
-    """``value`` is ``exclude SINCE UNTIL`` or ``give_back SINCE UNTIL`` (ISO 8601 with zone, or unix seconds) for the
-    promise ``target`` (``all`` for every one), or ``withdraw`` for the adjustment ``target``. ``note`` is the reason."""
-    if not said.by or not said.note.strip():
-        return _refused(turn, said, "a budget is adjusted with a name and a reason")
-    reason = said.note.strip()[:MAX_NOTE]
-    words = said.value.split()
-    if words == ["withdraw"]:
-        if not any(a.id == said.target and not a.withdrawn_by for a in turn.state.adjustments):
-            return _refused(turn, said, f"no adjustment that holds is called {said.target!r}")
-        return turn.emit(AdjustmentWithdrawn(said.target, said.by, reason))
-    window = [_moment(word) for word in words[1:]]
-    if len(window) != 2 or words[0] not in ("exclude", "give_back"):
-        return _refused(turn, said, "say exclude or give_back with a begin and an end, or withdraw")
-    since, until = window
-    if since is None or until is None:
-        return _refused(turn, said, "a time is written like 2026-11-25T10:00:00Z, with its zone, or in unix seconds")
-    if not since < until <= since + MAX_ADJUSTED_SECONDS or until > turn.now + MAX_ADJUSTED_SECONDS:
-        return _refused(turn, said, "a window ends after it begins, within 33 days")
-    if said.target not in ("all", *(slo.name for slo in turn.state.slos)):
-        return _refused(turn, said, f"no promise is called {said.target!r}")
-    if words[0] == "give_back" and until > turn.now:
-        return _refused(turn, said, "only what has happened can be given back")
-    ident = f"ADJ-{turn.state.next_adjustment}"
-    slo = "" if said.target == "all" else said.target
-    return turn.emit(BudgetAdjusted(Adjustment(ident, words[0], slo, since, until, said.by, reason, turn.now)))
-
-
-def _moment(word: str) -> float | None:
-    """Unix seconds; None for what is no time, or has no zone."""
-    with suppress(ValueError):
-        at = float(word)
-        return at if math.isfinite(at) else None
-    with suppress(ValueError, OverflowError):
-        moment = datetime.fromisoformat(word)
-        return moment.timestamp() if moment.tzinfo is not None else None
-    return None
-
-
 _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "ack": _ack,
     "approve": _approve,
@@ -267,7 +221,7 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "resolve": _resolve,
     "autonomy": _autonomy,
     "note": _note,
-    "adjust": _adjust,
+    "adjust": adjust,
     "silence": silence,
     "unsilence": unsilence,
     "item": add_item,

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from midwatch.core.decide import hush, room
+from midwatch.core.decide import correct, hush, room
 from midwatch.core.decide.regroup import why_not
 from midwatch.core.oncall import by_hand, rota
 from midwatch.core.turn import Turn
@@ -153,6 +153,8 @@ def router(watch: Watch) -> APIRouter:
             raise UsageError(why, hint="midwatch alerts shows which there are")
         if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):
             raise UsageError(why, hint="midwatch silence --help shows how it is said")
+        if given.verb == "adjust" and (why := correct.why_not(watch.state, said, watch.now())):
+            raise UsageError(why, hint="midwatch slo adjust --help shows how it is said")
         now = Turn(watch.state, watch.memory, watch.world, watch.now())
         if why := rota.why_not(now, said):
             raise UsageError(why, hint="midwatch oncall who and midwatch oncall shifts show how it stands")

@@ -223,7 +223,7 @@ def adjust(
                 raise UsageError("the window ends before it begins", hint="--from comes before --to")
             if name != "all":
                 target = running.get(path_of(name))["promise"]["name"]
-            value = f"{kinds[kind]} {begin:.0f} {end:.0f}"
+            value = f"{kinds[kind]} {int(begin)} {int(end)}"  # down: a second later than now has not happened
             what = "does not count" if kind == "maintenance" else "counts as good as far as it was bad"
             said = f"{target}: {clock_words(begin)} to {clock_words(end)} {what}."
         body = {"verb": "adjust", "by": me(by), "target": target, "value": value, "note": reason.strip(), "via": "cli"}
