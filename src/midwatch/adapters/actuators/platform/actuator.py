@@ -1,6 +1,6 @@
 """Hands on a deploy platform that speaks a small HTTP protocol.
 
-``POST /v1/ops {"key", "verb", "target", "parameters"}`` carries an operation out once per key and answers
+``POST /v1/ops {"key", "verb", "target", "parameters", "by"}`` carries an operation out once per key and answers
 ``{"status": "done"|"failed", "result", "undo_parameters"}``; ``GET /v1/ops/{key}`` tells what became of one (404: it never
 arrived). So the same key is safe to send twice, and after a crash the platform itself says what is true.
 """
@@ -54,6 +54,7 @@ class PlatformActuator:
             "verb": action.verb,
             "target": name_of(action.target),
             "parameters": dict(action.parameters),
+            "by": "midwatch",
         }
         try:
             async with asyncio.timeout(seconds), self._client(seconds) as client:
