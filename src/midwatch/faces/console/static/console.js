@@ -79,7 +79,7 @@
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif" };
     const chart = new uPlot({
       width, height: 132, series, cursor: { y: false }, legend: { live: true },
-      scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high, plot.limit || 0, 1e-9) * 1.1] } },
+      scales: { x: { time: true }, y: { range: (_, low, high) => [0, (Math.max(high, plot.limit || 0) || 1) * 1.1] } },
       axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map(t => utc(t, false)), space: 60 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(t => `${+t.toPrecision(3)} ${plot.unit}`) }],
       hooks: { draw: [mark] },
     }, [plot.times, ...plot.lines.map(line => line.values)], box);
