@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import pytest
 from tests.decide.worlds import START, Scene, broken, policy, turn
-from tests.oncall.test_escalation import SHOP, deliver, people, woken
+from tests.oncall.test_escalation import ANA, BEN, SHOP, deliver, people, woken
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.oncall.handoff import hand_off
+from midwatch.core.oncall.notices import ROUNDS
 from midwatch.core.oncall.page import page
 from midwatch.core.oncall.rota import rota, why_not
 from midwatch.core.oncall.schedule import on_call
-from midwatch.core.oncall.wake import wake
+from midwatch.core.oncall.wake import unwanted, wake
 from midwatch.model.events import CommandGiven, CommandRefused, OnCallChanged, SwapAnswered
-from midwatch.model.people import EscalationPolicy, Level, Target, Team
+from midwatch.model.people import Contact, EscalationPolicy, Level, Person, Target, Team
 from midwatch.model.policy import PagePolicy
 
 ALL = (obey, rota, hand_off, wake, page)
@@ -143,3 +144,49 @@ def test_who_comes_on_call_hears_what_is_going_on_once() -> None:
     assert told[0].subject.startswith("You are on call in shop until ")
     assert "Open: INC-1 SEV2" in told[0].text and "acknowledged by ana" in told[0].text
     assert "from ana" in told[0].text and "The shift before: 1 pages" in told[0].text
+
+
+def shift_of_cleo(made: Scene) -> Scene:
+    """Somebody with two ways to be reached comes on call at 30 s."""
+    made.run(until=10)
+    return made.say("override", "shop", by="ana", value=f"cleo {START + 30:.0f} {START + 5000:.0f}")
+
+
+def notices(made: Scene) -> list[tuple[float, str, str]]:
+    return [(at, p.person, p.channel) for at, p in made.pages() if p.topics == ("notice",)]
+
+
+def two_ways() -> Scene:
+    cleo = Person("cleo", contacts=(Contact("chat"), Contact("phone", "env:CLEO")))
+    return scene(severity=4, people=(ANA, BEN, cleo))
+
+
+def test_a_notice_that_its_channel_does_not_take_goes_over_the_next_contact() -> None:
+    made = deliver(shift_of_cleo(two_ways()).run(until=35), "failed", "chat is down").run(until=200)
+    assert notices(made) == [(30, "cleo", "chat"), (35, "cleo", "phone")]
+    first, second = (p for _, p in made.pages())
+    assert second.key != first.key and (second.to, second.text) == ("env:CLEO", first.text)
+    deliver(made).run(until=2000)
+    assert len(notices(made)) == 2, "it was taken"
+
+
+def test_a_notice_that_hangs_goes_over_the_next_contact_too() -> None:
+    made = shift_of_cleo(two_ways()).run(until=100)
+    assert notices(made) == [(30, "cleo", "chat"), (75, "cleo", "phone")]
+
+
+def test_a_notice_that_no_contact_takes_is_tried_a_few_times_and_then_left() -> None:
+    made = shift_of_cleo(two_ways())
+    for until in range(35, 4000, 5):
+        deliver(made.run(until=float(until)), "failed", "down")
+    assert [channel for _, _, channel in notices(made)] == ["chat", "phone"] * ROUNDS
+    keys = [p.key for _, p in made.pages()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_notice_of_a_shift_that_somebody_else_has_by_now_is_not_sent_on() -> None:
+    made = deliver(shift_of_cleo(two_ways()).run(until=35), "failed")
+    order = next(p for _, p in made.pages() if p.person == "cleo")
+    assert unwanted(made.state, order, made.now) == ""
+    made.say("override_end", "OVR-1", by="ana").run(until=50)
+    assert unwanted(made.state, order, made.now) == "ana is on call in shop by now"

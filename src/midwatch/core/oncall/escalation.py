@@ -156,7 +156,7 @@ def due(
                 found.append(Due(one, contacts[0], told.repeat + 1 if told else 0, told is None or told.repeat < 0))
             continue
         tried = [p for p in sent if p.ordered.person == one.person.ident and p.ordered.repeat == told.repeat]
-        other = _other(contacts, tried, now)
+        other = other_contact(contacts, tried, now)
         if other is not None:
             found.append(Due(one, contacts[other], told.repeat, told.repeat == 0))
     return tuple(found)
@@ -167,8 +167,9 @@ def contacts_of(state: State, person: Person) -> tuple[Contact, ...]:
     return person.contacts or tuple(Contact(channel) for channel in state.policy.paging.channels)
 
 
-def _other(contacts: tuple[Contact, ...], tried: list[PageRecord], now: float) -> int | None:
-    """Which contact the same page goes to next, when the ones before did not take it."""
+def other_contact(contacts: tuple[Contact, ...], tried: list[PageRecord], now: float) -> int | None:
+    """Which contact (from 0) the same page goes to next, when the ones before did not take it; None when one did, or may
+    yet."""
     if not tried or any(p.status in ("delivered", "withdrawn") for p in tried):
         return None
     last = max(tried, key=lambda p: p.ordered_at)

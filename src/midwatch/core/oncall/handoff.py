@@ -1,5 +1,5 @@
 """Hand-offs: who comes on call is journaled, and hears what is going on. A function of state and now; what was handed over
-while midwatch was down is told as soon as it is back."""
+while midwatch was down is told as soon as it is back, and what a contact did not take goes to the next one."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from midwatch.core.oncall.notices import notice
+from midwatch.core.oncall.notices import NOTICE, notice, sent_on
 from midwatch.core.oncall.page import RESOLVED
 from midwatch.core.oncall.schedule import on_call, shifts
 from midwatch.core.oncall.words import clock
 from midwatch.core.turn import Turn
-from midwatch.model.events import OnCallChanged
+from midwatch.model.events import OnCallChanged, PageOrdered
 from midwatch.model.people import OnCall, Person, Schedule
 from midwatch.model.state import State
 
@@ -22,7 +22,7 @@ MAX_LISTED: Final = 10
 
 
 def hand_off(turn: Turn) -> Turn:
-    """Journal who is on call where that changed, and tell them."""
+    """Journal who is on call where that changed, and tell them; send on notices that did not get through."""
     people = turn.state.policy.people
     for schedule in people.schedules:
         person, why = on_call(people, schedule, turn.state.overrides, turn.now)
@@ -35,9 +35,21 @@ def hand_off(turn: Turn) -> Turn:
             continue  # the first look is no hand-off
         subject = _subject(turn.state, schedule, coming, turn.now)
         text = "\n".join(_text(turn.state, schedule, before, turn.now))
-        key = f"shift/{schedule.name}/{turn.now:.0f}"
+        key = f"{_shift(schedule.name)}{turn.now:.0f}"
         turn = turn.emit(*notice(turn.state, coming, key, subject, text))
-    return turn
+    return turn.emit(*sent_on(turn.state, turn.now))
+
+
+def handed_on(state: State, order: PageOrdered) -> str:
+    """Why a notice of a shift need not be sent any more: somebody else has it by now. "" when it is to be sent."""
+    for name, now_on in state.on_call.items():
+        if order.key.startswith(f"{NOTICE}/{_shift(name)}") and now_on.person != order.person:
+            return f"{now_on.person or 'nobody'} is on call in {name} by now"
+    return ""
+
+
+def _shift(schedule: str) -> str:
+    return f"shift/{schedule}/"
 
 
 def _subject(state: State, schedule: Schedule, person: Person, now: float) -> str:

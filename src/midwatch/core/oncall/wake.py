@@ -13,6 +13,7 @@ from typing import Final
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall import escalation
 from midwatch.core.oncall.escalation import Due, Woken
+from midwatch.core.oncall.handoff import handed_on
 from midwatch.core.oncall.holidays import entry_at
 from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
 from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, topics
@@ -201,7 +202,9 @@ def _end(state: State, incident: Incident, person: Person, last: PageOrdered, of
 def unwanted(state: State, order: PageOrdered, now: float) -> str:
     """The last look before a page leaves: why nobody needs it any more; "" when it is to be sent."""
     incident = state.incidents.get(order.incident)
-    if incident is None or RESOLVED in order.topics:
+    if incident is None:
+        return handed_on(state, order)
+    if RESOLVED in order.topics:
         return ""
     if incident.phase == RESOLVED:
         return f"{incident.id} is resolved"
