@@ -11,7 +11,7 @@ import contextlib
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 class WatchProcess:
-    """One watch over the fleet in ``fleet``; its journal and log lie in ``folder``."""
+    """One watch over the fleet in ``fleet``; its journal and log lie in ``folder``. ``more`` are further settings."""
 
     def __init__(
         self,
@@ -49,6 +49,7 @@ class WatchProcess:
         store: str = "none",
         tick_seconds: float = 5.0,
         policy: Sequence[Path] = (),
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder.absolute()
         self.console_port = console_port or free_port()
@@ -60,6 +61,7 @@ class WatchProcess:
             "tick_seconds": tick_seconds,
             "policy": [str(path.absolute()) for path in policy],
             "actuators": fleet_section(fleet, catalogue()),
+            **(more or {}),
         }
         self._process: asyncio.subprocess.Process | None = None
 

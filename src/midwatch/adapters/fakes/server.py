@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,7 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """One request. ``read`` is its JSON body, None when it has none."""
+    """One request. ``read`` is its JSON body, None when it has none; ``at`` is when it came (unix seconds)."""
 
     method: str
     path: str
@@ -21,6 +22,7 @@ class Asked:
     headers: Mapping[str, str]
     body: bytes
     read: Any
+    at: float
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class FakeApi:
                 except ValueError:
                     read = None
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body, read)
+                asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), headers, body, read, time.time())
                 answer = fake._take(asked)
                 said = b"" if answer.body is None else json.dumps(answer.body).encode()
                 try:

@@ -25,7 +25,8 @@ class FleetError(Exception):
 
 
 class FleetInfo(Struct, frozen=True):
-    """What is in ``fleet.json``: addresses of the fleet's parts. ``token`` is the platform API's bearer token."""
+    """What is in ``fleet.json``: addresses of the fleet's parts. ``token`` is the platform API's bearer token,
+    ``metrics_url`` what the proxy tells a Prometheus that scrapes it."""
 
     platform_url: str
     token: str
@@ -36,6 +37,7 @@ class FleetInfo(Struct, frozen=True):
     gateway_url: str
     otlp_endpoint: str
     supervisor_pid: int = 0
+    metrics_url: str = ""
 
 
 class LoadRecord(Struct, frozen=True):

@@ -1,4 +1,5 @@
-"""HAProxy of the fleet: one loopback frontend per service and region, and the public one over both regions.
+"""HAProxy of the fleet: one loopback frontend per service and region, the public one over both regions, and one where
+Prometheus may scrape it.
 
 Behind each frontend the region's own instances come first and the other region's are backups. Health checks run once
 per instance (in its home backend); the other places follow it.
@@ -47,14 +48,15 @@ class ProxyError(Exception):
 
 
 class Proxy:
-    """``ports[(service, region)]`` are the internal frontends, ``public_port`` the one for users."""
+    """``ports[(service, region)]`` are the internal frontends, ``public_port`` the one for users, ``metrics_port`` the
+    one for Prometheus."""
 
     def __init__(self, directory: Path, services: Sequence[str], regions: Sequence[str]) -> None:
         self.directory, self.services, self.regions = directory, list(services), list(regions)
         keys = [(service, region) for service in self.services for region in self.regions]
-        numbers = free_ports(len(keys) + 1)
+        numbers = free_ports(len(keys) + 2)
         self.ports = dict(zip(keys, numbers, strict=False))
-        self.public_port = numbers[-1]
+        self.public_port, self.metrics_port = numbers[-2:]
         self.socket = directory / "haproxy.sock"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -102,6 +104,12 @@ class Proxy:
             for slot in range(1, SLOTS + 1):
                 name = instance_name("gateway", region, slot)
                 lines.append(f"  server {name} 127.0.0.1:9 track b_gateway_{region}/{name}")
+        lines += [
+            "frontend metrics",
+            f"  bind 127.0.0.1:{self.metrics_port}",
+            "  http-request use-service prometheus-exporter if { path /metrics }",
+            "  http-request return status 404",
+        ]
         return "\n".join(lines) + "\n"
 
     async def start(self) -> None:

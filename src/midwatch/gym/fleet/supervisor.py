@@ -384,6 +384,7 @@ class Supervisor:
             "platform_url": url, "token": self.token, "haproxy_socket": str(self.proxy.socket),
             "postgres_dsn": self.postgres.admin_dsn, "valkey_url": self.cache.url, "broker_url": self.broker.url,
             "gateway_url": gateway, "otlp_endpoint": self.settings["otlp_endpoint"], "supervisor_pid": os.getpid(),
+            "metrics_url": f"http://127.0.0.1:{self.proxy.metrics_port}/metrics",
         }  # fmt: skip
         path = self.directory / "fleet.json"
         path.touch(mode=0o600)
