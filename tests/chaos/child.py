@@ -1,13 +1,13 @@
 """The watch of a chaos run, in a process of its own: the real shell, journal, effects, channels and people's stages. What a
 plan opens and ends takes the place of detection, and the clock is the test's.
 
-Shared memory, in doubles: the clock; the time of the last turn; the journal's head after it; how many pages wait; 1 to stop.
+Shared memory, in doubles: the clock; the time of the last turn; the journal's head after it; how many pages wait; 1 to stop;
+which replica turned last.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import mmap
 import os
@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from tests.chaos.plan import incidents
 
 from midwatch.core.decide.obey import obey
@@ -26,16 +27,20 @@ from midwatch.core.oncall.rota import rota
 from midwatch.core.oncall.wake import wake
 from midwatch.core.turn import Turn
 from midwatch.faces.api.app import api_app
+from midwatch.model.errors import Deposed
 from midwatch.model.events import Event, IncidentMitigated, IncidentOpened, IncidentResolved, PageOrdered
 from midwatch.model.state import State
 from midwatch.model.world import World
+from midwatch.shell import duty
 from midwatch.shell.channels import build_channels
 from midwatch.shell.config import load_settings
 from midwatch.shell.effects import Limits
 from midwatch.shell.run import Watch
 
-CLOCK, TURN_AT, HEAD, WAITING, STOP, WORDS = 0, 1, 2, 3, 4, 5
+CLOCK, TURN_AT, HEAD, WAITING, STOP, LEADER, WORDS = 0, 1, 2, 3, 4, 5, 6
 LIMITS = Limits(page_attempts=3, page_timeout_seconds=0.4, page_backoff_seconds=0.03, max_retry_after_seconds=0.1)
+BLIND_SECONDS = 2.0  # so soon does a leader without its database page without a journal
+RETRY_SECONDS = 0.05
 
 
 def shared(path: Path, *, create: bool = False) -> memoryview:
@@ -53,6 +58,7 @@ class Stamped:
 
     async def send(self, order: PageOrdered) -> None:
         watch = self._watch[0]
+        known = watch.state.pages.get(order.page)
         line = {
             "page": order.page,
             "key": order.key,
@@ -62,6 +68,8 @@ class Stamped:
             "at_before": self._words[TURN_AT],  # the clock may have moved since the last look at whether it is wanted
             "seq": watch.state.seq,
         }
+        if known is None or known.ordered.key != order.key:
+            line["unjournaled"] = msgspec.to_builtins(order)
         os.write(self._out, (json.dumps(line) + "\n").encode())
         await self._channel.send(order)
 
@@ -71,10 +79,12 @@ class Script:
 
     def __init__(self, seed: int, count: int) -> None:
         self.plan = incidents(seed, count)
+        self.decided = 0  # events, by the last turn
 
     def __call__(
         self, state: State, memory: Memory, world: World, inputs: Sequence[Event], now: float
     ) -> tuple[tuple[Event, ...], Memory]:
+        self.decided = 1  # until it is known: a turn that fails has decided something
         turn = Turn(state, memory, world, max(now, state.at), tuple(inputs))
         while (number := turn.state.next_incident) <= len(self.plan) and self.plan[number - 1].opens_at <= turn.now:
             one = self.plan[number - 1]
@@ -89,42 +99,61 @@ class Script:
                 turn = turn.emit(IncidentMitigated(incident.id, "itself"), IncidentResolved(incident.id, "as planned"))
         for stage in (obey, rota, hand_off, wake, page):
             turn = stage(turn)
+        self.decided = len(turn.events)
         return turn.events, turn.memory
 
 
-async def stand(root: Path, name: str, seed: int, count: int) -> None:
-    """One replica, ``name``, of a run whose shared files lie in ``root``."""
+async def stand(root: Path, number: int, seed: int, count: int) -> None:
+    """The replica ``number`` of a run whose shared files lie in ``root``."""
     words = shared(root / "shared")
-    settings = load_settings(root / name, {"otlp_port": 0, "console_port": 0, "store": "none"})
+    settings = load_settings(root / f"replica-{number}", {"otlp_port": 0, "console_port": 0, "store": "none"})
     out = os.open(root / "left.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     holder: list[Watch] = []
     channels = [Stamped(channel, holder, out, words) for channel in build_channels(settings)]
+    script = Script(seed, count)
     watch = Watch(
         settings,
         channels=channels,
         console=api_app,
         clock=lambda: words[CLOCK],
         limits=LIMITS,
-        tick=Script(seed, count),
+        tick=script,
     )
     holder.append(watch)
     stopping = asyncio.Event()
     await watch.start()
+    looking = asyncio.create_task(_look_for_the_end(words, stopping))
     try:
         while not words[STOP]:
             if not watch.duty.leading:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(watch.duty.stand_by(stopping, 0.1), 1.0)
+                await watch.duty.stand_by(stopping, 0.1)
                 continue
             before = watch.now()
-            await watch.tick_once()
-            words[HEAD], words[WAITING] = watch.state.seq, watch.effects.waiting
+            try:
+                recorded = await watch.tick_once()
+            except Deposed:
+                watch.step_down()
+                continue
+            if (script.decided and not recorded) or not watch.books.held(0.0):
+                await asyncio.sleep(RETRY_SECONDS)  # that was no turn: what it decided is not in the journal
+                continue
+            words[HEAD], words[WAITING], words[LEADER] = watch.state.seq, watch.effects.waiting, number
             words[TURN_AT] = before
-            while words[CLOCK] <= words[TURN_AT] and not words[STOP] and not watch.inputs_waiting:  # noqa: ASYNC110
+            while (  # noqa: ASYNC110
+                words[CLOCK] <= words[TURN_AT] and not words[STOP] and not watch.inputs_waiting and watch.duty.leading
+            ):
                 await asyncio.sleep(0.002)
     finally:
+        await asyncio.gather(looking)
         await watch.stop()
 
 
+async def _look_for_the_end(words: memoryview, stopping: asyncio.Event) -> None:
+    while not words[STOP]:  # noqa: ASYNC110 - another process says it
+        await asyncio.sleep(0.02)
+    stopping.set()
+
+
 if __name__ == "__main__":
-    asyncio.run(stand(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+    duty.BLIND_SECONDS = BLIND_SECONDS  # type: ignore[misc]
+    asyncio.run(stand(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))

@@ -2,8 +2,8 @@
 
     python -m tests.chaos.harness --seed 1 --escalations 500 --out docs/results/oncall-chaos.json
 
-``journals`` is what each replica's settings.yaml says of its journal: one of "" keeps a file in its folder, several name
-one database. So the same run can be judged on replicas.
+Alone it keeps its journal in a file. As two replicas they share a PostgreSQL, which is stopped, killed and away for a
+while, and each has a path to it that may go dark.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import signal
@@ -18,15 +19,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.chaos.child import CLOCK, HEAD, STOP, TURN_AT, WAITING, shared
+import psycopg
+from tests.chaos.child import CLOCK, HEAD, LEADER, STOP, TURN_AT, WAITING, shared
 from tests.chaos.judge import Verdict, judge
 from tests.chaos.plan import BEGIN, CHANNELS, PEOPLE, STEP_SECONDS, Trouble, incidents, team_file
 from tests.chaos.receiver import Receiver
+from tests.ha.postgres import Proxy, Server
 
 from midwatch.gym.simulator.trace import Ticked
 from midwatch.model.events import Recorded
@@ -37,6 +41,10 @@ from midwatch.shell.journal.opened import open_for_reading
 START_SECONDS = 120.0
 TURN_SECONDS = 120.0
 QUIET_STEPS = 70  # longer than any incident
+BLIND_STEP_SECONDS = 0.35  # of a database that is away: so long does a step last that nobody may be able to turn in
+OUTAGE_STEPS = 21  # longer than a lease and the patience of a leader without one
+CUT_STEPS = (8, 16)  # about as long as a lease
+REPLICAS = 2
 
 
 @dataclass
@@ -46,35 +54,45 @@ class Chaos:
     folder: Path
     seed: int
     count: int
-    journals: tuple[str, ...] = ("",)
+    database: Server | None = None
 
     def __post_init__(self) -> None:
         self.trouble = Trouble(self.seed)
         self.receiver = Receiver(self.trouble.moods)
-        channels = [f'  {name}: {{type: webhook, url: "{self.receiver.url}/{name}"}}' for name in CHANNELS]
-        self.replicas = {f"replica-{n}": self.folder / f"replica-{n}" for n in range(len(self.journals))}
-        for journal, replica in zip(self.journals, self.replicas.values(), strict=True):
+        self.paths = [Proxy(self.database.port) for _ in range(REPLICAS)] if self.database else []
+        self.replicas = [self.folder / f"replica-{n}" for n in range(len(self.paths) or 1)]
+        for number, replica in enumerate(self.replicas):
             (replica / "people").mkdir(parents=True)
             (replica / "people" / "team.yaml").write_text(team_file())
-            (replica / "settings.yaml").write_text("\n".join(("channels:", *channels, journal, "")))
+            (replica / "settings.yaml").write_text(self._settings(number, replica))
         self.words = shared(self.folder / "shared", create=True)
         self.words[CLOCK] = BEGIN
         self.plan = incidents(self.seed, self.count)
         self.ticks: list[Ticked] = []
         self.died = self.leaps = self.answered = 0
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.befell: Counter[str] = Counter()
+        self.processes: dict[int, subprocess.Popen[bytes]] = {}
         self.well: list[tuple[float, bool]] = []  # at which moments every channel took what came
         self._client = httpx.Client(trust_env=False, timeout=5)
         self._rng = random.Random(f"people {self.seed}")
         self._answers: dict[str, str] = {}  # incident -> who will acknowledge it
         self._seen = 0
 
+    def _settings(self, number: int, replica: Path) -> str:
+        lines = ["channels:"]
+        lines += [f'  {name}: {{type: webhook, url: "{self.receiver.url}/{name}"}}' for name in CHANNELS]
+        if self.database:
+            (replica / "dsn").write_text(self.database.dsn_at(self.paths[number].port))
+            lines.append(f'journal: {{postgres: "file:{replica}/dsn", replica: r{number}}}')
+        return "\n".join((*lines, ""))
+
     def run(self) -> Verdict:
         began = time.monotonic()
         try:
             last = max(one.opens_at for one in self.plan)
-            for name in self.replicas:
-                self._start(name)
+            for number in range(len(self.replicas)):
+                self._start(number)
+            self._all_run()
             number = 0
             while self.words[CLOCK] < last:
                 self._step(number)
@@ -90,25 +108,28 @@ class Chaos:
 
     # -- the processes --
 
-    def _start(self, name: str) -> None:
-        (self.replicas[name] / "running.json").unlink(missing_ok=True)
+    def _start(self, number: int) -> None:
+        (self.replicas[number] / "running.json").unlink(missing_ok=True)
+        words = [str(self.folder), str(number), str(self.seed), str(self.count)]
         with (self.folder / "stderr").open("ab") as errors:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.child", str(self.folder), name, str(self.seed), str(self.count)],
+            self.processes[number] = subprocess.Popen(
+                [sys.executable, "-m", "tests.chaos.child", *words],
                 stdout=subprocess.DEVNULL, stderr=errors, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
             )  # fmt: skip
+
+    def _all_run(self) -> None:
         end = time.monotonic() + START_SECONDS
-        while read_running(self.replicas[name]) is None:
-            self._alive(end, f"{name} did not start")
+        while not all(read_running(replica) for replica in self.replicas):
+            self._alive(end, "a replica did not start")
 
     def _alive(self, end: float, otherwise: str) -> None:
         if any(process.poll() is not None for process in self.processes.values()) or time.monotonic() > end:
             raise AssertionError(f"{otherwise}: {(self.folder / 'stderr').read_text()[-3000:]}")
         time.sleep(0.001)
 
-    def _kill(self, name: str) -> None:
-        self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait(10)
+    def _kill(self, number: int) -> None:
+        self.processes[number].send_signal(signal.SIGKILL)
+        self.processes[number].wait(10)
         self.died += 1
 
     def _end(self) -> None:
@@ -119,6 +140,8 @@ class Chaos:
             if process.poll() is None:
                 process.kill()
                 process.wait(10)
+        for path in self.paths:
+            path.close()
         self.receiver.close()
         self._client.close()
 
@@ -128,9 +151,11 @@ class Chaos:
         kill, leap = self.trouble.step(number)
         if kill:
             time.sleep(self._rng.uniform(0, 0.02))  # in the middle of whatever it does
-            name = self._rng.choice(sorted(self.replicas))
-            self._kill(name)
-            self._start(name)
+            one = self._rng.randrange(len(self.replicas))
+            self._kill(one)
+            self._start(one)
+        if self.database and (what := self.trouble.database(number)):
+            self._trouble_at(self.database, what)
         self._turn()
         self.well.append((self.words[CLOCK], set(self.trouble.moods.values()) <= {"well", "slow"}))
         self._people()
@@ -139,11 +164,38 @@ class Chaos:
             self.words[CLOCK] += leap
         self.words[CLOCK] += STEP_SECONDS
 
-    def _turn(self) -> None:
-        """Wait until the watch has looked at this moment."""
-        end = time.monotonic() + TURN_SECONDS
+    def _trouble_at(self, database: Server, what: str) -> None:
+        self._all_run()  # who starts without its database gives up, and whoever supervises it starts it again
+        self.befell[what] += 1
+        time.sleep(self._rng.uniform(0, 0.02))
+        if what == "cut":
+            leader = self.paths[int(self.words[LEADER])]
+            paths = self.paths if self._rng.random() < 0.3 else [leader]
+            for path in paths:
+                path.dark = True
+            self._blind(self._rng.randint(*CUT_STEPS))
+            for path in paths:
+                path.dark = False
+            return
+        (database.stop if what == "restart" else database.kill)()
+        if what == "outage":
+            self._blind(OUTAGE_STEPS)
+        database.start()
+
+    def _blind(self, steps: int) -> None:
+        """Time goes on, whether anybody can turn or not."""
+        for _ in range(steps):
+            self._turn(BLIND_STEP_SECONDS)
+            self.well.append((self.words[CLOCK], False))
+            self.words[CLOCK] += STEP_SECONDS
+
+    def _turn(self, patience_seconds: float = math.inf) -> None:
+        """Wait until the watch has looked at this moment, or patience is at its end."""
+        began = time.monotonic()
         while self.words[TURN_AT] < self.words[CLOCK]:
-            self._alive(end, "nobody turns")
+            self._alive(began + TURN_SECONDS, "nobody turns")
+            if time.monotonic() - began > patience_seconds:
+                return
         at, head = self.words[TURN_AT], int(self.words[HEAD])
         self.ticks.append(Ticked(at, 1, head, True))
 
@@ -184,7 +236,7 @@ class Chaos:
     def _say(self, verb: str, target: str, by: str, value: str = "") -> bool:
         """Whether it was taken, or made no sense any more."""
         body = {"verb": verb, "target": target, "by": by, "value": value, "via": "cli"}
-        for replica in self.replicas.values():
+        for replica in self.replicas:
             told = read_running(replica) or {}
             token = (replica / "token").read_text().strip()
             with contextlib.suppress(httpx.HTTPError, KeyError):
@@ -198,20 +250,31 @@ class Chaos:
     # -- the verdict --
 
     def entries(self) -> list[Recorded]:
-        reader = open_for_reading(load_settings(next(iter(self.replicas.values()))))
+        reader = open_for_reading(load_settings(self.replicas[0]))
         try:
             assert reader.verify().ok, "the journal's chain does not hold"
             return list(reader.read())
         finally:
             reader.close()
 
+    def _epochs(self) -> list[int]:
+        """Of each entry in the database, in order: who wrote it."""
+        if self.database is None:
+            return []
+        with psycopg.connect(self.database.dsn) as connection:
+            return [row[0] for row in connection.execute("SELECT epoch FROM midwatch.chain ORDER BY seq")]
+
     def _judged(self, seconds: float) -> Verdict:
         left = [json.loads(line) for line in (self.folder / "left.jsonl").read_text().splitlines() if _whole(line)]
         found = judge(self.entries(), left, self.receiver.got, self.ticks, self.well)
+        epochs = self._epochs()
+        found.claim(epochs == sorted(epochs), f"who was deposed has written: {epochs}")
         found.figures |= {
             "seed": self.seed,
             "replicas": len(self.replicas),
+            "leaders_in_turn": len(set(epochs)),
             "kills": self.died,
+            "database": dict(self.befell),
             "clock_leaps": self.leaps,
             "answers": self.answered,
             "refused_by_receivers": self.receiver.refused,
@@ -227,14 +290,20 @@ def _whole(line: str) -> bool:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Escalations under kill -9, outages of channels and leaps of the clock."
+        description="Escalations under kill -9, outages of channels and of the database, and leaps of the clock."
     )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--escalations", type=int, default=500)
+    parser.add_argument("--alone", action="store_true", help="one watch with a file; else two replicas and PostgreSQL")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="midwatch-chaos-") as folder:
-        verdict = Chaos(Path(folder) / "watch", given.seed, given.escalations).run()
+    database = None if given.alone else Server()
+    try:
+        with tempfile.TemporaryDirectory(prefix="midwatch-chaos-") as folder:
+            verdict = Chaos(Path(folder) / "watch", given.seed, given.escalations, database).run()
+    finally:
+        if database:
+            database.close()
     told: dict[str, Any] = {**verdict.figures, "wrong": verdict.wrong}
     print(json.dumps(told, indent=1))
     if given.out:

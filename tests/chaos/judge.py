@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from tests.chaos.receiver import Got
 
 from midwatch.gym.simulator.checked import Checked
@@ -51,9 +52,14 @@ def judge(
     verdict = Verdict()
     orders = {r.event.page: r.event for r in entries if isinstance(r.event, PageOrdered)}
     states = _states(entries, left)
-    wrong_person = resolved = 0
+    wrong_person = resolved = unjournaled = 0
     for one in left:
         order = orders.get(one["page"])
+        if "unjournaled" in one:
+            unjournaled += 1
+            order = msgspec.convert(one["unjournaled"], PageOrdered)
+            _without_a_journal(verdict, states[one["seq"]], order, one["at"])
+            continue
         verdict.claim(order is not None, f"{one['page']} left and the journal has no order of it")
         if order is None or not order.incident:
             continue
@@ -71,6 +77,7 @@ def judge(
         "pages_ordered": len(orders),
         "sent": len(left),
         "accepted": len(got),
+        "sent_without_a_journal": unjournaled,
         "wrong_person": wrong_person,
         "resolved_paged": resolved,
         "journal_entries": len(entries),
@@ -102,6 +109,15 @@ def _fault(state: State, order: PageOrdered, at: float) -> str:
         return "" if not order.person else "there is no escalation"
     should = awake(state, incident, run, at)
     return "" if order.person in should else f"it is for {order.person}, and awake are {sorted(should)}"
+
+
+def _without_a_journal(verdict: Verdict, state: State, order: PageOrdered, at: float) -> None:
+    """It says so, and as far as the journal went, it is right: what began since then only its sender knew."""
+    verdict.claim("cannot write its journal" in order.text, f"{order.key} left, and the journal has no order of it")
+    run = state.escalations.get(order.incident)
+    if run is not None and run.number == order.run:
+        fault = _fault(state, order, at)
+        verdict.claim(not fault, f"{order.key} left without a journal at {at:.0f}: {fault}")
 
 
 def _none_lost(verdict: Verdict, entries: list[Recorded], orders: dict[str, PageOrdered], got: list[Got]) -> None:

@@ -37,14 +37,24 @@ def incidents(seed: int, count: int) -> tuple[Planned, ...]:
     return tuple(found)
 
 
+DATABASE_EVERY_STEPS = 40
+DATABASE_TROUBLES = (*("restart",) * 3, *("crash",) * 3, "outage", "cut")
+"""What befalls the replicas' database, all of it before any of it again: stopped in order, killed, away for longer than
+a leader's lease and its patience, and a path to it that lets nothing through."""
+
+
 @dataclass
 class Trouble:
-    """Step by step: how each channel does, whether the watch is killed, by how much the clock leaps (back too)."""
+    """Step by step: how each channel does, whether the watch is killed, by how much the clock leaps (back too), and what
+    befalls the database where there is one."""
 
     seed: int
 
     def __post_init__(self) -> None:
         self._rng = random.Random(f"trouble {self.seed}")
+        self._of_the_database = random.Random(f"database {self.seed}")
+        self._bag: list[str] = []
+        self._next = 0
         self.moods = dict.fromkeys(CHANNELS, "well")
 
     def step(self, number: int) -> tuple[bool, float]:
@@ -55,6 +65,17 @@ class Trouble:
         kill = rng.random() < 0.016
         leap = rng.choice((-300.0, -30.0, 45.0, 120.0, 400.0)) if rng.random() < 0.01 else 0.0
         return kill, leap
+
+    def database(self, number: int) -> str:
+        """One of ``DATABASE_TROUBLES``, or "" for none."""
+        rng = self._of_the_database
+        if number % DATABASE_EVERY_STEPS == 0:
+            self._next = number + rng.randrange(5, DATABASE_EVERY_STEPS)
+        if number != self._next:
+            return ""
+        if not self._bag:
+            self._bag = rng.sample(DATABASE_TROUBLES, len(DATABASE_TROUBLES))
+        return self._bag.pop()
 
 
 def team_file() -> str:

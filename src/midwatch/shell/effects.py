@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.actions import Action, Outcome, VerbSpec
 from midwatch.model.errors import ActuatorError, Busy, ChannelError, InDoubt
@@ -119,7 +121,7 @@ class Effects:
         # Each channel has its own: one that hangs holds up nobody who is reached over another.
         self._page_slots = {name: asyncio.Semaphore(self.limits.pages_at_once) for name in self._channels}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._pages_in_flight: set[str] = set()
+        self._pages_in_flight: dict[str, list[str]] = {}  # by key: the pages in the journal that wait for its end
         self.following = Following(self._channels, state, self._start)
         self.counters = dict.fromkeys(
             ("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0
@@ -139,8 +141,9 @@ class Effects:
         self.following.hear(events)
 
     def page_anyway(self, order: PageOrdered) -> None:
-        """Send a page whose order could not be journaled: paging comes before bookkeeping."""
-        self._send(order)
+        """Send a page whose order could not be journaled: paging comes before bookkeeping. Its number may be another page's
+        in the journal, so nothing is written down of its end."""
+        self._send(order, journaled=False)
 
     def reconcile(self, state: State) -> None:
         """Settle what an earlier process left without an end."""
@@ -278,27 +281,31 @@ class Effects:
 
     # -- pages --
 
-    def _send(self, order: PageOrdered) -> None:
-        if order.key in self._pages_in_flight:
+    def _send(self, order: PageOrdered, journaled: bool = True) -> None:
+        if (waiting := self._pages_in_flight.get(order.key)) is not None:
+            if journaled and order.page not in waiting:
+                waiting.append(order.page)
             return
         if len(self._pages_in_flight) >= self.limits.max_waiting_pages:
             self.counters["pages_failed"] += 1
-            self._start(self._end(PageEnded(order.page, "failed", "too many pages are waiting", 0)))
+            if journaled:
+                self._start(self._end(PageEnded(order.page, "failed", "too many pages are waiting", 0)))
             return
-        self._pages_in_flight.add(order.key)
+        self._pages_in_flight[order.key] = [order.page] if journaled else []
         self._start(self._page(order))
 
     async def _page(self, order: PageOrdered) -> None:
+        waiting = self._pages_in_flight[order.key]
         try:
             async with self._page_slots.get(order.channel, contextlib.nullcontext()):
                 self._crash_point("before_effect")
                 end = await self._hand_over(order)
                 self._crash_point("after_effect")
             self.counters[_COUNTED.get(end.status, "pages_failed")] += 1
-            await self._record(end)
-            self.following.hear([end])
+            while waiting:  # ordered once more under the same key meanwhile: that was it
+                await self._end(replace(end, page=waiting.pop(0)))
         finally:
-            self._pages_in_flight.discard(order.key)
+            del self._pages_in_flight[order.key]
 
     async def _hand_over(self, order: PageOrdered) -> PageEnded:
         """What became of the page. Receivers dedupe by key, so trying again is safe."""
@@ -346,6 +353,7 @@ class Effects:
 
     async def _end(self, end: PageEnded) -> None:
         await self._record(end)
+        self.following.hear([end])
 
     # -- tasks --
 

@@ -348,7 +348,7 @@ class Watch:
             except Deposed:
                 if not self.duty.replicated:
                     raise
-                self._step_down()
+                self.step_down()
             pause = max(MIN_PAUSE_SECONDS, self.vitals.last_tick_seconds)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), min(pause, every))
@@ -390,9 +390,10 @@ class Watch:
                 if not self.duty.replicated:
                     self.request_stop()
                     return
-                self._step_down()
+                self.step_down()
 
-    def _step_down(self) -> None:
+    def step_down(self) -> None:
+        """Another process has taken the watch."""
         self.duty.step_down()
         self.desk.waiting.clear()
         self.books.take_late()
