@@ -278,6 +278,10 @@ def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
     press(watch, here, verb="role", target="INC-7", value=["commander", "Zo\u00eb K"])
     press(watch, here, verb="role", target="INC-7", value=["scribe", ""])
     press(watch, here, verb="tick", target="INC-7", value=step)
+    press(watch, here, verb="task", target="INC-7", note="look at <the> replica", value="bo")
+    press(watch, here, verb="task", target="INC-7", note="call the bank", value="")
+    press(watch, here, verb="task_give", target="INC-7", value=["2", "cy"])
+    press(watch, here, verb="task_done", target="INC-7", value="1")
     told = press(watch, here, verb="decide", target="INC-7", note="fail over <to> eu")
     roles = watch.state.rooms["INC-7"].roles
     assert roles["commander"] == "Zo\u00eb K" and "Commander Zo\u00eb K" in told and "scribe" in roles
@@ -285,6 +289,11 @@ def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
     after = page(watch)
     check_document(after)
     assert f'aria-label="Done: {step}"' not in after and "fail over &lt;to&gt; eu" in after
+    assert "look at &lt;the&gt; replica" in after and "call the bank cy, since" in text_of(after)
+    assert f'aria-label="Not done: {step}"' in after
+    press(watch, here, verb="untick", target="INC-7", value=step)
+    assert f'aria-label="Done: {step}"' in page(watch)
+    press(watch, here, verb="tick", target="INC-7", value=step)
     over = page(watch_in("resolved"))
     assert "Who does what" not in over, "nobody did anything in it"
     press(watch, here, verb="resolve", target="INC-7")

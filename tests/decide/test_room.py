@@ -9,6 +9,7 @@ from tests.decide.test_regroup import two
 from tests.decide.worlds import START, act, turn
 
 from midwatch.core.decide.obey import obey
+from midwatch.core.learn.items import todo
 from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.learn.timeline import timeline
 from midwatch.model.events import (
@@ -22,9 +23,13 @@ from midwatch.model.events import (
     Recorded,
     RoleTaken,
     StepTicked,
+    StepUnticked,
+    TaskDone,
+    TaskGiven,
+    TaskSet,
 )
-from midwatch.model.room import CHECKLISTS, Decision, Room
-from midwatch.model.room_steps import MAX_DECISIONS, MAX_TICKED
+from midwatch.model.room import CHECKLISTS, Decision, Room, Task
+from midwatch.model.room_steps import MAX_DECISIONS, MAX_TASKS, MAX_TICKED
 from midwatch.model.state import MAX_CLOSED_INCIDENTS, State
 
 
@@ -57,6 +62,52 @@ def test_a_step_is_ticked_by_number_or_words_and_stays_so_when_the_severity_chan
     assert isinstance(again, CommandRefused) and again.why == "ana ticked that already"
 
 
+def test_a_step_is_open_again_once_the_tick_is_taken_back() -> None:
+    step = CHECKLISTS[2][1]
+    ticked = after(two(), ("tick", "INC-1", "2"))
+    assert say(ticked, "untick", "INC-1", "2") == (StepUnticked("INC-1", step, "ana"),)
+    assert after(ticked, ("untick", "INC-1", "2")).rooms["INC-1"].ticked == {}
+    assert step not in CHECKLISTS[4]
+    other = after(replace_severity(ticked, 4), ("untick", "INC-1", step))
+    assert other.rooms["INC-1"].ticked == {}, "by its words, whatever list is shown now"
+
+
+def test_tasks_are_numbered_given_and_done_and_what_is_left_becomes_an_action_item() -> None:
+    assert say(two(), "task", "INC-1", " bo  k ", "look at the replica") == (
+        TaskSet("INC-1", 1, "look at the replica", "bo k", "ana"),
+    )
+    state = after(
+        two(), ("task", "INC-1", "bo", "look"), ("task", "INC-1", "", "call the bank"), ("task", "INC-2", "", "x")
+    )
+    assert [(t.number, t.what, t.person) for t in state.rooms["INC-1"].tasks] == [
+        (1, "look", "bo"),
+        (2, "call the bank", ""),
+    ]
+    assert say(state, "task_give", "INC-1", "2") == (TaskGiven("INC-1", 2, "ana", "ana"),), "whoever says so"
+    (same,) = say(state, "task_give", "INC-1", "1 bo")
+    assert isinstance(same, CommandRefused) and same.why == "bo has that task already"
+    (none,) = say(state, "task_give", "INC-1", "2 -")
+    assert isinstance(none, CommandRefused) and none.why == "nobody has that task"
+    state = after(state, ("task_give", "INC-1", "1 -"), ("task_give", "INC-1", "2 cy"), ("task_done", "INC-1", "1"))
+    assert state.rooms["INC-1"].tasks == (
+        Task(1, "look", "", "ana", START + 30, "ana", START + 30),
+        Task(2, "call the bank", "cy", "ana", START + 30),
+    )
+    (again,) = say(state, "task_done", "INC-1", "1")
+    assert isinstance(again, CommandRefused) and again.why == "ana did that already"
+    (known,) = say(state, "task_done", "INC-1", "7")
+    assert isinstance(known, CommandRefused) and known.why == "INC-1 has the tasks 2: say a number"
+    assert ("call the bank", "cy") in [(one.what, one.owner) for one in todo(state, state.incidents["INC-1"])]
+    text = postmortem(state, "INC-1")
+    assert "| look | nobody | " in text and "| call the bank | cy | left open |" in text
+    both = after(state, ("merge", "INC-1", "INC-2")).rooms["INC-1"]
+    assert [(t.number, t.what) for t in both.tasks] == [
+        (1, "look"),
+        (2, "call the bank"),
+        (3, "x"),
+    ] and both.next_task == 4
+
+
 def replace_severity(state: State, severity: int) -> State:
     return act(state, START + 40, IncidentRated("INC-1", severity, "milder"))
 
@@ -71,6 +122,12 @@ def replace_severity(state: State, severity: int) -> State:
         (("decide", "INC-1", "", "  "), "say what was decided"),
         (("tick", "INC-1", "0"), "has the steps 1 to 4"),
         (("tick", "INC-1", ""), "has the steps 1 to 4"),
+        (("untick", "INC-1", "1"), "nobody ticked that"),
+        (("untick", "INC-1", "9"), "has the steps 1 to 4"),
+        (("task", "INC-1", "bo", " "), "say what is to be done"),
+        (("task", "INC-1", "x" * 81, "look"), "at most 80"),
+        (("task_done", "INC-1", "1"), "INC-1 has no open task"),
+        (("task_give", "INC-1", "1 bo"), "INC-1 has no open task"),
     ],
 )
 def test_what_comes_to_nothing_is_refused_with_a_reason(said: tuple[str, ...], why: str) -> None:
@@ -105,6 +162,11 @@ def test_a_room_is_bounded_and_goes_with_its_incident() -> None:
     many = [DecisionMade("INC-1", f"d{n}", "ana") for n in range(MAX_DECISIONS + 5)]
     steps = [StepTicked("INC-1", f"s{n}", "ana") for n in range(MAX_TICKED + 5)]
     state = act(two(), START + 30, *many, *steps, RoleTaken("INC-99", "scribe", "x", "x"))
+    done = act(two(), START, TaskSet("INC-1", 1, "first", "", "ana"), TaskSet("INC-1", 2, "second", "", "ana"))
+    done = act(
+        done, START, TaskDone("INC-1", 2, "ana"), *(TaskSet("INC-1", n, "x", "", "a") for n in range(3, MAX_TASKS + 2))
+    )
+    assert [t.number for t in done.rooms["INC-1"].tasks][:2] == [1, 3], "what is done goes first"
     room = state.rooms["INC-1"]
     assert len(room.decisions) == MAX_DECISIONS and room.decisions[-1].text == f"d{MAX_DECISIONS + 4}"
     assert len(room.ticked) == MAX_TICKED and "INC-99" not in state.rooms
@@ -126,4 +188,4 @@ def test_the_timeline_and_the_post_mortem_tell_it() -> None:
     assert "## Decisions" in postmortem(decided, "INC-1") and "| ana | fail over \\| to eu |" in postmortem(
         decided, "INC-1"
     )
-    assert "## Decisions" not in postmortem(two(), "INC-1")
+    assert "## Decisions" not in postmortem(two(), "INC-1") and "## Tasks" not in postmortem(two(), "INC-1")

@@ -94,6 +94,10 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.RoleTaken("inc-1", "commander", "Zo\u00eb", "ann"),
     e.DecisionMade("inc-1", "we fail over, Zo\u00eb says", "ann"),
     e.StepTicked("inc-1", "Support was told", "ann"),
+    e.StepUnticked("inc-1", "Support was told", "ann"),
+    e.TaskSet("inc-1", 1, "ask Zo\u00eb for the dump", "bob", "ann"),
+    e.TaskGiven("inc-1", 1, "", "ann"),
+    e.TaskDone("inc-1", 1, "bob"),
 )  # fmt: skip
 
 

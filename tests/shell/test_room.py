@@ -42,6 +42,12 @@ def test_roles_decisions_and_ticks_through_the_api_and_the_command_line(settings
         assert wrong.exit_code == 2 and "nobody is scribe" in wrong.stderr and "midwatch show INC-1" in wrong.stderr
         assert (await say("decide", "1", "fail over to eu", "--by", "ana")).exit_code == 0
         assert (await say("tick", "1", "2", "--by", "ana")).exit_code == 0
+        assert (await say("tick", "1", "3", "--by", "bo")).exit_code == 0
+        assert (await say("untick", "1", "3", "--by", "bo")).exit_code == 0
+        assert (await say("task", "1", "look at the replica", "--who", "bo", "--by", "ana")).exit_code == 0
+        assert (await say("task", "1", "call the bank", "--by", "ana")).exit_code == 0
+        assert (await say("task-give", "1", "2", "cy", "--by", "ana")).exit_code == 0
+        assert (await say("task-done", "1", "1", "--by", "bo")).exit_code == 0
         bearer = {"Authorization": f"Bearer {watch.api_token}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{watch.console_port}", trust_env=False) as client:
             body = {"verb": "tick", "by": "bo", "target": "1", "value": CHECKLISTS[2][1]}
@@ -53,6 +59,13 @@ def test_roles_decisions_and_ticks_through_the_api_and_the_command_line(settings
         assert [one["done_by"] for one in told["checklist"]] == ["", "ana", "", ""]
         shown = await asyncio.to_thread(midwatch, "show", "1")
         assert "roles: commander Ana K" in shown.stdout and "decided: fail over to eu" in shown.stdout
+        assert (
+            "[x] task 1: look at the replica (bo)" in shown.stdout and "[ ] task 2: call the bank (cy)" in shown.stdout
+        )
+        assert [(one["number"], one["person"], one["done_by"]) for one in told["tasks"]] == [
+            (1, "bo", "bo"),
+            (2, "cy", ""),
+        ]
         assert f"[x] 2. {CHECKLISTS[2][1]} (ana)" in shown.stdout and f"[ ] 1. {CHECKLISTS[2][0]}" in shown.stdout
         assert json.loads((await asyncio.to_thread(midwatch, "show", "2", "--json")).stdout)["decisions"] == []
         await watch.stop()

@@ -65,6 +65,7 @@ class GapClosed(Base, frozen=True, tag="gap_closed"):
 
 CommandVerb = Literal[
     "ack",
+    "unack",
     "approve",
     "refuse",
     "undo",
@@ -92,12 +93,17 @@ CommandVerb = Literal[
     "role",
     "decide",
     "tick",
+    "untick",
+    "task",
+    "task_give",
+    "task_done",
 ]
 
 
 class CommandGiven(Base, frozen=True, tag="command_given"):
-    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat or file.
-    ``credential`` names the token that ``by`` was taken from; "" when the caller merely said who it is."""
+    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat, file, pagerduty or
+    opsgenie. ``credential`` names the token that ``by`` was taken from; "" when the caller merely said who it is. What was
+    done at another product has the ``channel`` through which it came, and its ``key`` there: the same key is the same word."""
 
     verb: str
     by: str
@@ -106,6 +112,8 @@ class CommandGiven(Base, frozen=True, tag="command_given"):
     note: str = ""
     via: str = "cli"
     credential: str = ""
+    channel: str = ""
+    key: str = ""
     v: int = 1
 
 
@@ -242,6 +250,7 @@ class IncidentResolved(Base, frozen=True, tag="incident_resolved"):
     incident: str
     why: str
     impact: Impact | None = None
+    channel: str = ""  # as in IncidentAcknowledged
     v: int = 1
 
 
@@ -301,6 +310,44 @@ class StepTicked(Base, frozen=True, tag="step_ticked"):
 
     incident: str
     step: str
+    by: str
+    v: int = 1
+
+
+class StepUnticked(Base, frozen=True, tag="step_unticked"):
+    """It is not done after all."""
+
+    incident: str
+    step: str
+    by: str
+    v: int = 1
+
+
+class TaskSet(Base, frozen=True, tag="task_set"):
+    """Something is to be done while the incident runs, by ``person`` ("" for nobody yet). ``number`` is its own within the
+    incident, from 1."""
+
+    incident: str
+    number: int
+    what: str
+    person: str
+    by: str
+    v: int = 1
+
+
+class TaskGiven(Base, frozen=True, tag="task_given"):
+    """``person`` does it from now on; "" for nobody."""
+
+    incident: str
+    number: int
+    person: str
+    by: str
+    v: int = 1
+
+
+class TaskDone(Base, frozen=True, tag="task_done"):
+    incident: str
+    number: int
     by: str
     v: int = 1
 
@@ -427,13 +474,17 @@ class PageEnded(Base, frozen=True, tag="page_ended"):
 
 
 class IncidentAcknowledged(Base, frozen=True, tag="incident_acknowledged"):
+    """``channel``: where it was said, if that was at another product: it is not told what it said."""
+
     incident: str
     by: str
+    channel: str = ""
     v: int = 1
 
 
 class AcknowledgementExpired(Base, frozen=True, tag="acknowledgement_expired"):
-    """``by`` acknowledged the incident, its time is over, and the incident still hurts: it pages again."""
+    """``by`` acknowledged the incident; its time is over while the incident still hurts, or it was taken back: it pages
+    again."""
 
     incident: str
     by: str
@@ -598,6 +649,45 @@ class ItemClosed(Base, frozen=True, tag="item_closed"):
     v: int = 1
 
 
+# -- mail to those who subscribed to the page for customers --
+
+
+class MailingOrdered(Base, frozen=True, tag="mailing_ordered"):
+    """Intent: what the page for customers says of the incident goes to its subscribers, as ``phase`` (investigating,
+    identified, monitoring, resolved, withdrawn). Whom it goes to is kept outside of the journal, by the mailing's id."""
+
+    mailing: str
+    incident: str
+    phase: str
+    components: tuple[str, ...]
+    subject: str
+    text: str
+    v: int = 1
+
+
+class MailingEnded(Base, frozen=True, tag="mailing_ended"):
+    """How many got it. ``in_doubt``: nobody knows whether the mail server took it, so it is not sent again; ``dropped``:
+    something newer was to be said first."""
+
+    mailing: str
+    sent: int
+    failed: int = 0
+    in_doubt: int = 0
+    dropped: int = 0
+    v: int = 1
+
+
+class SubscribersTouched(Base, frozen=True, tag="subscribers_touched"):
+    """``by`` added, removed or looked at subscribers (``what``). Addresses are not in the journal: ``subscriber`` is an id
+    that means nothing once it is removed."""
+
+    what: Literal["added", "removed", "listed"]
+    by: str
+    subscriber: str = ""
+    count: int = 1
+    v: int = 1
+
+
 # -- access: what an audit asks for besides commands --
 
 
@@ -699,6 +789,13 @@ Event = (
     | RoleTaken
     | DecisionMade
     | StepTicked
+    | StepUnticked
+    | TaskSet
+    | TaskGiven
+    | TaskDone
+    | MailingOrdered
+    | MailingEnded
+    | SubscribersTouched
 )
 
 

@@ -146,6 +146,7 @@ class Incident(Struct, frozen=True):
     merged_into: str = ""  # the incident that this one became part of
     split_from: str = ""  # the incident that a person took this one out of
     regrouped_at: float | None = None  # when a person last merged or split it
+    heard_on: str = ""  # the channel of the other product at which its acknowledgement, or its end, was said
 
     @property
     def fresh_at(self) -> float:

@@ -1,4 +1,5 @@
-"""The room where people work on one incident: who has which role, what was decided, what of the checklist is done."""
+"""The room where people work on one incident: who has which role, what was decided, what of the checklist is done, and who
+does what else."""
 
 from __future__ import annotations
 
@@ -36,10 +37,26 @@ class Decision(Struct, frozen=True):
     text: str
 
 
+class Task(Struct, frozen=True):
+    """Something to be done while the incident runs: ``number`` counts from 1 within it, ``person`` is who does it ("" for
+    nobody yet). Times in unix seconds."""
+
+    number: int
+    what: str
+    person: str
+    by: str
+    at: float
+    done_by: str = ""
+    done_at: float | None = None
+
+
 class Room(Struct, frozen=True):
     """``roles``: role -> person. ``decisions``: the newest last. ``ticked``: step of a checklist, in its words -> who did
-    it; by its words, so that it stays done when the severity changes and the other list has it too."""
+    it; by its words, so that it stays done when the severity changes and the other list has it too. ``tasks`` by number;
+    ``next_task`` is the next one's."""
 
     roles: dict[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()
     ticked: dict[str, str] = field(default_factory=dict)
+    tasks: tuple[Task, ...] = ()
+    next_task: int = 1

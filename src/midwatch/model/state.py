@@ -20,10 +20,11 @@ from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
 from midwatch.model.alerts import AlertNote, AlertRecord, Silence
 from midwatch.model.findings import HARMFUL, Finding, Hindsight, Incident
 from midwatch.model.items import ItemRecord
+from midwatch.model.mailings import Mailing, mailing_ended, mailing_ordered
 from midwatch.model.people import Escalation, OnCall, Override, Swap
 from midwatch.model.policy import Policy
 from midwatch.model.regroup_steps import Pairing
-from midwatch.model.room import Decision, Room
+from midwatch.model.room import Decision, Room, Task
 from midwatch.model.slo import Slo
 from midwatch.model.world import Change
 
@@ -33,6 +34,8 @@ MAX_OLD_PAGES = 500
 MAX_ADJUSTMENTS = 500
 MAX_SLO_EDITS = 200
 MAX_HINDSIGHT = 1000
+MAX_HEARD = 2000
+HEARD_SECONDS = 8 * 3600.0  # longer than what is done elsewhere may take to get here
 
 
 class ActionRecord(Struct, frozen=True):
@@ -111,6 +114,8 @@ class State(Struct, frozen=True):
     next_swap: int = 1
     settings: dict[str, str] = field(default_factory=dict)  # part of the settings -> its digest
     rooms: dict[str, Room] = field(default_factory=dict)  # who does what, by incident
+    heard: dict[str, float] = field(default_factory=dict)  # keys of what was done at other products, and when it came
+    mailings: dict[str, Mailing] = field(default_factory=dict)  # the newest of each incident, by its id
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -235,6 +240,14 @@ def _slo_discovered(state: State, event: e.SloDiscovered, at: float) -> State:
     return replace(state, discovered_slos={**state.discovered_slos, event.slo.name: event.slo})
 
 
+@_on(e.CommandGiven)
+def _command_given(state: State, event: e.CommandGiven, at: float) -> State:
+    if not event.key:
+        return state
+    kept = [(key, then) for key, then in state.heard.items() if at - then < HEARD_SECONDS and key != event.key]
+    return replace(state, heard=dict([*kept, (event.key, at)][-MAX_HEARD:]))
+
+
 @_on(e.GapOpened)
 def _gap_opened(state: State, event: e.GapOpened, at: float) -> State:
     return replace(state, gaps={**state.gaps, event.subject: event.reason})
@@ -299,6 +312,7 @@ def _without_oldest_resolved(state: State) -> State:
         pages={k: v for k, v in state.pages.items() if v.ordered.incident not in gone},
         escalations={k: v for k, v in state.escalations.items() if k not in gone},
         rooms={k: v for k, v in state.rooms.items() if k not in gone},
+        mailings={k: v for k, v in state.mailings.items() if k not in gone},
     )
 
 
@@ -362,7 +376,8 @@ def _incident_resolved(state: State, event: e.IncidentResolved, at: float) -> St
     old = state.incidents.get(event.incident)
     if old is None:
         return state
-    after = _incident(state, event.incident, phase="resolved", resolved_at=at, impact=event.impact or old.impact)
+    changes = {"resolved_at": at, "impact": event.impact or old.impact, "heard_on": event.channel}
+    after = _incident(state, event.incident, phase="resolved", **changes)
     # Findings that belong to a closed incident are closed with it: a harmful one that is still there opens a new one.
     gone = {f for f in old.findings if f in after.findings and after.findings[f].kind in HARMFUL}
     return replace(
@@ -427,6 +442,32 @@ def _step_ticked(state: State, event: e.StepTicked, at: float) -> State:
     return replace(state, rooms=room_steps.ticked(state.rooms, event.incident, event.step, event.by))
 
 
+@_on(e.StepUnticked)
+def _step_unticked(state: State, event: e.StepUnticked, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    return replace(state, rooms=room_steps.unticked(state.rooms, event.incident, event.step))
+
+
+@_on(e.TaskSet)
+def _task_set(state: State, event: e.TaskSet, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    task = Task(event.number, event.what, event.person, event.by, at)
+    return replace(state, rooms=room_steps.tasked(state.rooms, event.incident, task))
+
+
+@_on(e.TaskGiven)
+def _task_given(state: State, event: e.TaskGiven, at: float) -> State:
+    return replace(state, rooms=room_steps.task_changed(state.rooms, event.incident, event.number, person=event.person))
+
+
+@_on(e.TaskDone)
+def _task_done(state: State, event: e.TaskDone, at: float) -> State:
+    changes = {"done_by": event.by, "done_at": at}
+    return replace(state, rooms=room_steps.task_changed(state.rooms, event.incident, event.number, **changes))
+
+
 @_on(e.GroupingLearned)
 def _grouping_learned(state: State, event: e.GroupingLearned, at: float) -> State:
     learned = regroup_steps.learned(state.pairings, event.pairs, event.together, event.incident, event.by, at)
@@ -435,7 +476,8 @@ def _grouping_learned(state: State, event: e.GroupingLearned, at: float) -> Stat
 
 @_on(e.IncidentAcknowledged)
 def _incident_acknowledged(state: State, event: e.IncidentAcknowledged, at: float) -> State:
-    return _incident(state, event.incident, acknowledged_by=event.by, acknowledged_at=at)
+    changes = {"acknowledged_by": event.by, "acknowledged_at": at, "heard_on": event.channel}
+    return _incident(state, event.incident, **changes)
 
 
 _JUDGED_STATUS = {"run": "approved", "rehearse": "rehearsed", "ask": "asked", "refuse": "refused"}
@@ -630,7 +672,7 @@ def _silence_ended(state: State, event: e.SilenceEnded, at: float) -> State:
 
 @_on(e.AcknowledgementExpired)
 def _acknowledgement_expired(state: State, event: e.AcknowledgementExpired, at: float) -> State:
-    return _incident(state, event.incident, acknowledged_by="", acknowledged_at=None)
+    return _incident(state, event.incident, acknowledged_by="", acknowledged_at=None, heard_on="")
 
 
 @_on(e.EscalationStarted)
@@ -697,6 +739,16 @@ def _item_late(state: State, event: e.ItemLate, at: float) -> State:
 def _item_closed(state: State, event: e.ItemClosed, at: float) -> State:
     changes = {"status": "closed", "closed_at": at, "closed_by": event.by, "why": event.why}
     return replace(state, items=item_steps.changed(state.items, event.item, **changes))
+
+
+@_on(e.MailingOrdered)
+def _mailing_ordered(state: State, event: e.MailingOrdered, at: float) -> State:
+    return replace(state, mailings=mailing_ordered(state.mailings, event, at))
+
+
+@_on(e.MailingEnded)
+def _mailing_ended(state: State, event: e.MailingEnded, at: float) -> State:
+    return replace(state, mailings=mailing_ended(state.mailings, event))
 
 
 @_on(e.SettingsRead)

@@ -24,9 +24,10 @@ from midwatch.shell.access_settings import AccessSettings, Role, Roles, Scope
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 EVERYWHERE: Final = "*"
 NEEDS: Final[Mapping[str, Role]] = {
-    **dict.fromkeys(("ack", "resolve", "note", "confirm_cause", "silence", "unsilence", "item", "item_done"), "responder"),
+    **dict.fromkeys(("ack", "unack", "resolve", "note", "confirm_cause", "silence", "unsilence"), "responder"),
+    **dict.fromkeys(("item", "item_done"), "responder"),
     **dict.fromkeys(("merge", "split", "move", "move_alert", "close_alert", "refuse", "hands_off"), "responder"),
-    **dict.fromkeys(("role", "decide", "tick"), "responder"),
+    **dict.fromkeys(("role", "decide", "tick", "untick", "task", "task_give", "task_done"), "responder"),
     **dict.fromkeys(("escalate", "override", "override_end", "swap", "swap_answer"), "responder"),
     **dict.fromkeys(("approve", "undo", "autonomy", "adjust", "hands_on"), "operator"),
 }  # fmt: skip

@@ -176,6 +176,7 @@ def _room(state: State, incident: Incident) -> dict[str, Any]:
         "roles": {role: room.roles.get(role, "") for role in ROLES},
         "decisions": [plain(one) for one in room.decisions],
         "checklist": [{"step": step, "done_by": room.ticked.get(step, "")} for step in steps],
+        "tasks": [plain(one) for one in room.tasks],
     }
 
 

@@ -13,7 +13,8 @@ from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.items import add_item, close_item
 from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.regroup import merge, move, split
-from midwatch.core.decide.room import decide, take_role, tick_step
+from midwatch.core.decide.room import VERBS as OF_ROOMS
+from midwatch.core.decide.room import obey_room
 from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
 from midwatch.core.turn import Turn
@@ -41,7 +42,7 @@ _ONE_TOKEN: Final = (
 )
 
 
-OF_PEOPLE: Final = frozenset({"escalate", "override", "override_end", "swap", "swap_answer"})
+OF_PEOPLE: Final = frozenset({"unack", "escalate", "override", "override_end", "swap", "swap_answer"})
 """Commands about shifts, which the stage that knows who is on call obeys."""
 OF_ALERTS: Final = frozenset({"move_alert", "close_alert"})
 """Commands about single alerts, which the stage that groups them obeys."""
@@ -82,7 +83,7 @@ def _ack(turn: Turn, said: CommandGiven) -> Turn:
     paged_since = since is None or any(p.ordered_at >= since for p in turn.state.pages_of(incident.id))
     if incident.acknowledged_by == said.by and not paged_since:
         return _refused(turn, said, f"you acknowledged {incident.id} already")
-    return turn.emit(IncidentAcknowledged(incident.id, said.by))
+    return turn.emit(IncidentAcknowledged(incident.id, said.by, said.channel))
 
 
 def _approve(turn: Turn, said: CommandGiven) -> Turn:
@@ -192,7 +193,7 @@ def _resolve(turn: Turn, said: CommandGiven) -> Turn:
     if incident.mitigated_at is None:
         turn = turn.emit(IncidentMitigated(incident.id, said.by))
     why = f"{said.by} said so" + (f": {said.note[:MAX_NOTE]}" if said.note else "")
-    return turn.emit(IncidentResolved(incident.id, why, incident.impact))
+    return turn.emit(IncidentResolved(incident.id, why, incident.impact, said.channel))
 
 
 def _autonomy(turn: Turn, said: CommandGiven) -> Turn:
@@ -229,7 +230,5 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "merge": merge,
     "split": split,
     "move": move,
-    "role": take_role,
-    "decide": decide,
-    "tick": tick_step,
+    **dict.fromkeys(sorted(OF_ROOMS), obey_room),
 }

@@ -19,6 +19,7 @@ from midwatch.model.events import IncidentResolved, ItemLate, ItemOpened, ItemSe
 from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.findings import Incident
 from midwatch.model.items import ActionItem, ItemRecord
+from midwatch.model.room import Room
 from midwatch.model.state import ActionRecord, State
 
 DUE_DAYS: Final = {1: 7, 2: 14, 3: 30, 4: 60}
@@ -72,6 +73,10 @@ def todo(state: State, incident: Incident) -> list[Todo]:
             found.append(Todo(f"book {book}", f"why did the playbook {book} not help? Correct or retire it", owner))
     if not any(r.status == "met" for r in records):
         found.append(Todo("no book", "write a playbook for this cause, or say why it needs a person", owner))
+    room = state.rooms.get(incident.id, Room())
+    found += [  # a task that was given and not done does not end with the incident
+        Todo(f"task {incident.id} {t.number}", t.what, t.person or owner) for t in room.tasks if t.done_at is None
+    ]
     if incident.opened_at - incident.onset_at > NOTICED_LATE_SECONDS:
         found.append(Todo("notice", "notice it sooner: which SLO or signal would have shown it?", owner))
     return list({one.kind: one for one in reversed(found)}.values())[::-1]
@@ -134,7 +139,8 @@ def _opened(turn: Turn, incident: Incident) -> Turn:
     before = same_before(state, incident)
     for record in before:
         turn = turn.emit(ItemSeenAgain(record.item.id, incident.id))
-    mattered = any(r.ordered_at is not None for r in state.actions_of(incident.id)) or state.pages_of(incident.id)
+    acted = any(r.ordered_at is not None for r in state.actions_of(incident.id))
+    mattered = acted or state.pages_of(incident.id) or state.rooms.get(incident.id, Room()).tasks
     if not mattered:
         return turn
     known = {(r.item.kind, r.item.about) for r in state.items.values() if r.status == "open"}

@@ -32,6 +32,7 @@ def postmortem(state: State, incident_id: str, recorded: Iterable[Recorded] = ()
         _section("Impact", _impact(incident)),
         _section("Timeline (UTC)", _timeline(rows)),
         *_decisions(state, incident),
+        *_tasks(state, incident),
         _section("Contributing factors", _factors(state, incident)),
         _section("What went well", _well(state, incident)),
         _section("What went badly", _badly(state, incident)),
@@ -142,6 +143,17 @@ def _decisions(state: State, incident: Incident) -> list[str]:
     if room is None or not room.decisions:
         return []
     return [_section("Decisions", _timeline([TimelineRow(d.at, d.by, d.text) for d in room.decisions]))]
+
+
+def _tasks(state: State, incident: Incident) -> list[str]:
+    room = state.rooms.get(incident.id)
+    if room is None or not room.tasks:
+        return []
+    table = ["| task | who | done |", "|---|---|---|"]
+    for t in room.tasks:
+        done = f"{_exact(t.done_at)}, {_cell(t.done_by)}" if t.done_at is not None else "left open"
+        table.append(f"| {_cell(t.what)} | {_cell(t.person or 'nobody')} | {done} |")
+    return [_section("Tasks", table)]
 
 
 def _changes(state: State, incident: Incident) -> list[Change]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from midwatch.core.decide.room import VERBS as ROOM_VERBS
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.words import at_target, cause_words, clock, did, doing, percent, plain, to_do
 from midwatch.model import events as e
@@ -179,7 +180,7 @@ def _ordered(event: e.ActionOrdered, actions: dict[str, Action]) -> str:
 
 
 def _command(event: e.CommandGiven, actions: dict[str, Action]) -> str:
-    if event.verb in ("role", "decide", "tick"):
+    if event.verb in ROOM_VERBS:
         return ""  # the event that follows says it, or that it was not obeyed
     about = f" {_name(event.target, actions)}" if event.target else ""
     value = f" {event.value}" if event.value else ""
@@ -229,6 +230,10 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.RoleTaken: lambda v, a: f"{v.person} is {v.role} now" if v.person else f"nobody is {v.role} now",
     e.DecisionMade: lambda v, a: f"decided: {v.text}",
     e.StepTicked: lambda v, a: f"done: {v.step}",
+    e.StepUnticked: lambda v, a: f"not done after all: {v.step}",
+    e.TaskSet: lambda v, a: f"task {v.number} for {v.person or 'whoever takes it'}: {v.what}",
+    e.TaskGiven: lambda v, a: f"task {v.number} is {v.person}'s now" if v.person else f"nobody has task {v.number} now",
+    e.TaskDone: lambda v, a: f"task {v.number} is done",
     e.UpdateWritten: lambda v, a: f"update: {v.text}",
     e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
     e.ActionJudged: _judged,

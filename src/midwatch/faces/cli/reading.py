@@ -223,13 +223,17 @@ def _print_incident(found: dict[str, Any]) -> None:
 
 
 def _print_room(found: dict[str, Any]) -> None:
-    """Roles that somebody has, and the checklist once anybody works by it or while the incident is open."""
+    """Roles that somebody has, tasks, and the checklist once anybody works by it or while the incident is open."""
     if held := [f"{role} {person}" for role, person in found["roles"].items() if person]:
         out.print(Text("roles: " + ", ".join(held)), soft_wrap=True)
     if found["phase"] != "resolved" or any(row["done_by"] for row in found["checklist"]):
         for number, row in enumerate(found["checklist"], start=1):
             done = f" ({row['done_by']})" if row["done_by"] else ""
             out.print(Text(f"{'[x]' if done else '[ ]'} {number}. {row['step']}{done}"), soft_wrap=True)
+    for task in found["tasks"]:
+        mark = "[x]" if task["done_at"] is not None else "[ ]"
+        whose = task["done_by"] or task["person"] or "nobody yet"
+        out.print(Text(f"{mark} task {task['number']}: {task['what']} ({whose})"), soft_wrap=True)
 
 
 def _print_trust(found: dict[str, Any]) -> None:

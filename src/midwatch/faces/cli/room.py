@@ -1,4 +1,5 @@
-"""``midwatch role``, ``decide`` and ``tick``: who does what in an incident, what was decided, what is done."""
+"""``midwatch role``, ``decide``, ``tick``, ``task`` and their kin: who does what in an incident, what was decided, what is
+done."""
 
 from __future__ import annotations
 
@@ -39,12 +40,50 @@ def decide(
     send(folder, as_json, "decide", by, ident, "Written down for {target}.", note=text)
 
 
+Step = Annotated[int, typer.Argument(metavar="N", help="Its number in the checklist: midwatch show INC.")]
+Task = Annotated[int, typer.Argument(metavar="N", help="Its number: midwatch show INC.")]
+
+
 def tick(
     ident: Incident,
-    step: Annotated[int, typer.Argument(metavar="N", help="Its number in the checklist: midwatch show INC.")],
+    step: Step,
     folder: Folder = None,
     by: By = "",
     as_json: AsJson = False,
 ) -> None:
     """Say that a step of the incident's checklist is done."""
     send(folder, as_json, "tick", by, ident, f"Step {step} of {{target}} is ticked.", str(step))
+
+
+def untick(ident: Incident, step: Step, folder: Folder = None, by: By = "", as_json: AsJson = False) -> None:
+    """Say that a step of the checklist is not done after all."""
+    send(folder, as_json, "untick", by, ident, f"Step {step} of {{target}} is open again.", str(step))
+
+
+def task(
+    ident: Incident,
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="What is to be done now, in a sentence.")],
+    who: Annotated[str, typer.Option("--who", help="Who does it; nobody yet without it.")] = "",
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Write down what is to be done while the incident runs. What is for afterwards: midwatch items add."""
+    send(folder, as_json, "task", by, ident, "Written down for {target}.", who, note=what)
+
+
+def task_give(
+    ident: Incident,
+    number: Task,
+    who: Annotated[str, typer.Argument(metavar="[WHO]", help="Yourself without it; - for nobody.")] = "",
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say who does a task from now on."""
+    send(folder, as_json, "task_give", by, ident, f"Task {number} of {{target}} is given.", f"{number} {who}".strip())
+
+
+def task_done(ident: Incident, number: Task, folder: Folder = None, by: By = "", as_json: AsJson = False) -> None:
+    """Say that a task is done."""
+    send(folder, as_json, "task_done", by, ident, f"Task {number} of {{target}} is done.", str(number))

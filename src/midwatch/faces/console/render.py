@@ -53,6 +53,10 @@ _HEARD = {
     "role": "Who does it in {target} was noted.",
     "decide": "The decision was noted for {target}.",
     "tick": "A step of {target} was ticked.",
+    "untick": "A step of {target} is open again.",
+    "task": "The task was noted for {target}.",
+    "task_give": "Who does it was noted for {target}.",
+    "task_done": "A task of {target} is done.",
 }
 
 

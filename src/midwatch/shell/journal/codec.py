@@ -41,6 +41,7 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident_merged": (("why",),),
     "incident_split": (("why",),),
     "decision_made": (("text",),),
+    "task_set": (("what",),),
     "alerts_received": (("alerts", "*", "summary"),),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
