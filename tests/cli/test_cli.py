@@ -179,6 +179,12 @@ def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
     ]
     assert "env:NAME" in problems[1]["problem"]
     assert midwatch("check", good).exit_code == 2
+    settings.write_text("status_page: {components: [{name: Shop, slo: shop}, {name: Pay, slo: payment-latency}]}\n")
+    (unkept,) = said(midwatch("check", settings, "--json"), 2)["problems"]
+    assert (unkept["key"], unkept["problem"]) == (
+        "status_page.components.0.slo",
+        "nobody keeps a promise called shop",
+    ), "what the watch proposes by itself is in no file"
     good.write_text("integrations: {}\n")
     settings.write_text("integrations: {}\n")
     assert [p["hint"] for p in said(midwatch("check", tmp_path, "--json"), 2)["problems"]] == [

@@ -51,7 +51,7 @@ def test_who_is_on_call_from_the_files_alone(folder: Path) -> None:
     assert (row["person"], row["next"], row["why"]) == ("ben", "ana", "week")
     assert row["until_at"] == datetime(2026, 1, 12, 8, tzinfo=UTC).timestamp()
     shown = midwatch("oncall", "who", "--folder", folder, "--at", "2026-01-06T12:00+01:00")
-    assert shown.exit_code == 0 and "Mon 12 Jan 09:00" in shown.stdout
+    assert shown.exit_code == 0 and "Mon 12 Jan 09:00 CET" in shown.stdout
     levels = said(midwatch("oncall", "who", "--service", "payment", "--folder", folder, "--json"))
     assert levels["team"] == "shop" and len(levels["levels"]) == 2
     assert "takes what nobody owns" in midwatch("oncall", "who", "--service", "search", "--folder", folder).stdout

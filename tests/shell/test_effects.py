@@ -268,6 +268,25 @@ def test_too_many_waiting_pages_are_said_to_have_failed(tmp_path: Path) -> None:
     run(go)
 
 
+def test_a_page_without_a_journal_ends_no_other_page_that_has_its_number(tmp_path: Path) -> None:
+    """The journal goes on without it: its number is given again, to another page or to the same one."""
+    channel = FakeChannel(ChannelError("no line", retry_after_seconds=0.05))
+    bench = Bench(tmp_path, channel=channel)
+
+    async def go() -> None:
+        bench.effects.page_anyway(sample_page(page="PAGE-1", key="without", channel="phone"))
+        other = sample_page(page="PAGE-1", key="other", channel="phone")
+        same = sample_page(page="PAGE-2", key="without", channel="phone")
+        for order in (other, same):
+            await bench.record(order)
+        bench.effects.carry_out([other, same])
+        assert await bench.effects.drain(5)
+
+    asyncio.run(go())
+    assert sorted(channel.sent) == ["other", "without", "without"], "one try more, none besides"
+    assert sorted(e.page for e in bench.recorded if isinstance(e, PageEnded)) == ["PAGE-1", "PAGE-2"]
+
+
 def test_reconcile_sends_pages_again_and_asks_about_actions(tmp_path: Path) -> None:
     async def go() -> None:
         bench = Bench(tmp_path, FakeHands(observe=[Outcome("done", "the pool has 20")]))

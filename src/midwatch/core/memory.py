@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from midwatch.core.habits import Habits
+from midwatch.core.triaged import Triaged
 from midwatch.model.world import Floats
 
 LEVELS: Final[tuple[tuple[float, int], ...]] = ((10.0, 2160), (300.0, 864), (3600.0, 800))
@@ -121,5 +122,5 @@ class Memory:
     )  # finding id -> since when, before its ``for`` is over
     sentinel: Sentinel | None = None
     habits: Habits | None = None  # how series usually behave
-    triaged: object | None = None  # what triage saved itself from looking at again: core/oncall/triage.py
+    triaged: Triaged | None = None  # what triage saved itself from looking at again: core/oncall/triage.py
     started_at: float = 0.0  # when this memory began: "warming up" is judged by it

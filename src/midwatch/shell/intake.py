@@ -52,6 +52,7 @@ class Intake:
         self._reading: LedgerReader | None = None  # ledgers that are still being read back
         self._seen_unstored: OrderedDict[str, None] = OrderedDict()
         self._folder: Path | None = None
+        self._nothing_stored = False
         self._remembering: asyncio.Future[None] | None = None
         self._remembered_at = 0.0
         self._partial_until = 0.0  # the window holds less than it should since the start
@@ -71,6 +72,7 @@ class Intake:
         from midwatch.shell.store.store import Store
 
         store = None
+        self._nothing_stored = settings.store == "embedded" and not settings.store_folder.exists()
         try:
             store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=settings.store)
             await store.start()
@@ -93,7 +95,7 @@ class Intake:
         memory = Memory()
         if self._folder is not None:
             memory = replace(memory, habits=await asyncio.to_thread(remembered.read_habits, self._folder))
-        if self.store is None:
+        if self.store is None or self._nothing_stored:
             return memory
         found = await warm_up(self.store, builder, state.slos, now)
         if found.notes:

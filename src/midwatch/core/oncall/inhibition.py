@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
+from midwatch.core.triaged import Inhibitors, Values
 from midwatch.model.alerts import AlertRecord, Inhibition, fits, words_of
 
-Values = tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Inhibitors:
-    """Per rule the alerts that fire on its source side: values of ``equal`` -> key of the alert."""
-
-    rules: tuple[tuple[Inhibition, Mapping[Values, str]], ...]
-    names: Mapping[str, str]
-
-    def over(self, key: str, words: Mapping[str, str]) -> tuple[str, str] | None:
-        """(place, why) of the alert ``key``, None when none stands over it. No alert inhibits itself, and one that fits both
-        sides of a rule is held back by none of that rule, so that two never silence each other."""
-        for rule, firing in self.rules:
-            if not fits(rule.target, words) or fits(rule.source, words):
-                continue
-            by = firing.get(_values(rule, words), "")
-            if by and by != key:
-                return "inhibited", f"{self.names[by]} fires, which makes this needless"
-        return None
+def over(known: Inhibitors, key: str, words: Mapping[str, str]) -> tuple[str, str] | None:
+    """(place, why) of the alert ``key``, None when none stands over it. No alert inhibits itself, and one that fits both
+    sides of a rule is held back by none of that rule, so that two never silence each other."""
+    for rule, firing in known.rules:
+        if not fits(rule.target, words) or fits(rule.source, words):
+            continue
+        by = firing.get(_values(rule, words), "")
+        if by and by != key:
+            return "inhibited", f"{known.names[by]} fires, which makes this needless"
+    return None
 
 
 def inhibitors(rules: Iterable[Inhibition], alerts: Iterable[AlertRecord]) -> Inhibitors:

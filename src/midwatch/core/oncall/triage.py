@@ -8,15 +8,15 @@ A function of state and now: a restart or a lost working set changes nothing, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from midwatch.core.oncall import flapping, grouping, homes
 from midwatch.core.oncall.by_hand import by_hand
-from midwatch.core.oncall.inhibition import Inhibitors, inhibitors, leads
+from midwatch.core.oncall.inhibition import inhibitors, leads, over
 from midwatch.core.oncall.silences import covered, ended
+from midwatch.core.triaged import Look, Triaged
 from midwatch.core.turn import Turn
-from midwatch.model.alerts import INFORMS, AlertRecord, Inhibition, Judged, Silence, words_of
+from midwatch.model.alerts import INFORMS, AlertRecord, Judged, words_of
 from midwatch.model.events import AlertsJudged, FindingClosed, IncidentAcknowledged
 from midwatch.model.findings import ALERT, Incident
 
@@ -26,35 +26,12 @@ COUNTING: Final = ("grouped", "flapping")
 """Places in which an alert keeps its finding open."""
 
 
-@dataclass(frozen=True)
-class Look:
-    """What the questions are asked against, once per turn. ``silences`` are those that hold now."""
-
-    silences: tuple[Silence, ...]
-    rules: tuple[Inhibition, ...]
-    over: Inhibitors
-
-
-@dataclass(frozen=True)
-class Triaged:
-    """How things stood when the last turn had been through them: the records, what they were held against, how many keep
-    each finding open, what incidents they share (``homes.remembered``), and those that time alone can change. ``unsure``: an
-    alert that inhibits others was put elsewhere, so all are to be looked at again."""
-
-    alerts: Mapping[str, AlertRecord]
-    look: Look
-    counts: Mapping[str, int]
-    shared: Mapping[str, str]
-    restless: frozenset[str]
-    unsure: bool
-
-
 def silenced(look: Look, record: AlertRecord, words: Mapping[str, str]) -> Answer | None:
     return covered(look.silences, words)
 
 
 def inhibited(look: Look, record: AlertRecord, words: Mapping[str, str]) -> Answer | None:
-    return look.over.over(record.alert.key, words)
+    return over(look.over, record.alert.key, words)
 
 
 def informs(look: Look, record: AlertRecord, words: Mapping[str, str]) -> Answer | None:
@@ -74,7 +51,7 @@ def triage(turn: Turn) -> Turn:
     if not turn.state.alerts and not turn.state.silences:
         return turn
     turn = ended(turn)
-    before = turn.memory.triaged if isinstance(turn.memory.triaged, Triaged) else None
+    before = turn.memory.triaged
     look, keys, all_of_them = _to_look_at(turn, before)
     known = before.shared if before and not all_of_them else homes.remembered({}, turn.state.alerts.values())
     earlier = turn.state.alerts
@@ -110,7 +87,7 @@ def _to_look_at(turn: Turn, before: Triaged | None) -> tuple[Look, Iterable[str]
             and not dropped
             and not any(leads(rules, one) for pair in pairs for one in pair if one is not None)
         ):
-            restless = (key for key in before.restless if key in alerts and key not in changed)
+            restless = sorted(key for key in before.restless.difference(changed) if key in alerts)
             return before.look, [*changed, *restless], False
     return Look(silences, rules, inhibitors(rules, alerts.values())), list(alerts), True
 

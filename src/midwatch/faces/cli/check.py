@@ -14,6 +14,10 @@ from midwatch.model.errors import ConfigError
 from midwatch.shell import files
 from midwatch.shell.config import SETTINGS_FILE, Settings, read_settings
 from midwatch.shell.files import Problem
+from midwatch.shell.folder import load_policy
+
+DISCOVERED = ("-availability", "-latency", "-freshness")
+"""How promises are called that the watch proposes by itself."""
 
 
 def check(
@@ -41,10 +45,28 @@ def check(
 def _settings(path: Path) -> list[Problem]:
     """What is wrong with a watch's settings."""
     try:
-        return read_settings(path.parent, file=path)[1]
+        settings, problems = read_settings(path.parent, file=path)
+        return problems if settings is None else [*problems, *_unkept(path, settings)]
     except ConfigError as error:
         where = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
         return [Problem(error.path, error.line, error.key, str(error).removeprefix(where), error.hint)]
+
+
+def _unkept(path: Path, settings: Settings) -> list[Problem]:
+    """Components of the status page whose promise no file makes: they would show "no data" for ever."""
+    if not settings.status_page.components:
+        return []
+    try:
+        policy, _ = load_policy(settings)
+    except ConfigError:
+        return []  # a file of its own, with problems of its own
+    kept = {slo.name for slo in policy.slos}
+    hint = f"promises are kept beside {SETTINGS_FILE}: {', '.join(sorted(kept)[:5]) or 'there is none yet'}"
+    return [
+        Problem(str(path), 0, f"status_page.components.{number}.slo", f"nobody keeps a promise called {one.slo}", hint)
+        for number, one in enumerate(settings.status_page.components)
+        if one.slo not in kept and not (policy.discover_slos and one.slo.endswith(DISCOVERED))
+    ]
 
 
 def _where_settings_go(problem: Problem) -> Problem:

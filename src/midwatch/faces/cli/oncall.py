@@ -302,7 +302,8 @@ def moment(text: str, zone: str) -> float:
 
 
 def when(at: float | None, zone: str = "") -> str:
-    """``Thu 24 Dec 18:00``, on the clock of ``zone`` (this machine's without one); "-" for none."""
+    """``Thu 24 Dec 18:00 CET``, on the clock of ``zone`` (this machine's without one); "-" for none."""
     if at is None:
         return "-"
-    return datetime.fromtimestamp(at, ZoneInfo(zone) if zone else None).strftime("%a %d %b %H:%M")
+    there = datetime.fromtimestamp(at, ZoneInfo(zone)) if zone else datetime.fromtimestamp(at).astimezone()
+    return there.strftime("%a %d %b %H:%M %Z")
