@@ -13,7 +13,8 @@ Parallel calls and retries blur this, as they blur every sum.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -40,7 +41,11 @@ def totals_only(case: Case) -> bool:
 def harm_by_entity(case: Case, signal: str) -> dict[str, float]:
     """Excess of ``signal`` (``ERRORS`` or ``TIME_MS``) felt at the entry points, by the entity where it begins; in the
     signal's unit, over the bad window. Entities that carry none are left out."""
-    excess = {entity: notable(case, entity, signal) for entity in case.world.entities}
+
+    @cache
+    def excess(entity: str) -> float:
+        return notable(case, entity, signal) if entity in case.world.entities else 0.0
+
     found: dict[str, float] = {}
     felt = signal in {FELT_AS.get(finding.kind) for finding in case.findings}
     for entry in case.world.entries:
@@ -53,7 +58,7 @@ def harm_by_entity(case: Case, signal: str) -> dict[str, float]:
 
 def _flow(
     case: Case,
-    excess: Mapping[str, float],
+    excess: Callable[[str], float],
     entity: str,
     amount: float,
     least: float,
@@ -62,12 +67,12 @@ def _flow(
 ) -> None:
     """Split ``amount`` of harm at ``entity`` into its own part and those of its callees, and follow these."""
     passed = {
-        callee: excess[callee] * _part(case, entity, callee)
+        callee: excess(callee) * _part(case, entity, callee)
         for callee in case.world.callees.get(entity, ())
-        if callee not in path and excess.get(callee, 0.0) > 0
+        if callee not in path and excess(callee) > 0
     }
     whole = sum(passed.values())
-    own = max(0.0, excess[entity] - whole)
+    own = max(0.0, excess(entity) - whole)
     if whole + own <= 0 or whole <= 0 or len(path) >= DEPTH:
         found[entity] = found.get(entity, 0.0) + amount
         return
