@@ -17,7 +17,7 @@ from midwatch.shell.journal.memory import MemoryJournal
 
 
 class Slow(MemoryJournal):
-    """Writes when it is let go, and then cannot say where it stands."""
+    """Writes when it is let go, and then cannot be read."""
 
     def __init__(self) -> None:
         super().__init__()

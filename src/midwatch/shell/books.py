@@ -24,12 +24,15 @@ from midwatch.model.events import (
     CommandGiven,
     Event,
     ItemFiled,
+    MailingEnded,
+    MailingOrdered,
     PageEnded,
     PolicyLoaded,
     Recorded,
     SecretsRead,
     SettingsRead,
     SignedIn,
+    SubscribersTouched,
     WatchStarted,
 )
 from midwatch.model.findings import Incident
@@ -45,6 +48,7 @@ MAX_UNRECORDED = 1000
 _NOT_OF_A_TURN = (
     *(WatchStarted, PolicyLoaded, SettingsRead, SignedIn, AccessRefused, SecretsRead),
     *(ActionEnded, PageEnded, AlertsReceived, AlertNoted, ItemFiled),
+    *(MailingOrdered, MailingEnded, SubscribersTouched),
 )
 _T = TypeVar("_T")
 
@@ -138,7 +142,7 @@ class Books:
                 self._late += late
                 raise JournalError("the journal has moved on: what was in doubt was written", hint="try again")
         self._crash_point("before_append")
-        writing = asyncio.ensure_future(self._on_thread(self._write, journal, list(events), at))
+        writing = asyncio.ensure_future(self._on_thread(journal.append, list(events), at))
         cancelled: asyncio.CancelledError | None = None
         while not writing.done():
             try:
@@ -146,7 +150,7 @@ class Books:
             except asyncio.CancelledError as error:
                 cancelled = error
         try:
-            recorded, self.head = writing.result()
+            recorded = writing.result()
         except JournalError as error:
             self._health.append_failures += 1
             self._behind = True
@@ -157,6 +161,7 @@ class Books:
         if self._health.trouble("journal", ""):
             log.warning("the journal can be written again")
         self._health.events_appended += len(recorded)
+        self.head = journal.written
         self._fold(recorded)
         if cancelled is not None:
             raise cancelled
@@ -168,13 +173,6 @@ class Books:
             self.chronicle.add(one)
         self._changed.set()
         self._changed = asyncio.Event()
-
-    def _write(self, journal: Journal, events: list[Event], at: float) -> tuple[list[Recorded], Head]:
-        recorded = journal.append(events, at)
-        try:
-            return recorded, journal.head()
-        except JournalError:  # written all the same
-            return recorded, self.head
 
     async def recall(self, incident: Incident) -> Chronicle:
         """The chronicle with the whole timeline of one incident in it, of its time before this process as well. Raises

@@ -86,6 +86,11 @@ class Journal(JournalReader, Protocol):
         or JournalError; then nothing was written."""
         ...
 
+    @property
+    def written(self) -> Head:
+        """The head as this process last wrote it: while it leads, that is the head, and nobody has to be asked."""
+        ...
+
     def tight(self) -> str:
         """What is to be said of the room that is left to write in; "" while there is enough."""
         ...

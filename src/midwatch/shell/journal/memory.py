@@ -49,6 +49,10 @@ class MemoryJournal:
         return bisect_left(self._entries, at, key=lambda one: one.at)
 
     def head(self) -> Head:
+        return self.written
+
+    @property
+    def written(self) -> Head:
         if not self._entries:
             return Head(0, GENESIS.hex(), 0.0)
         self._chain()

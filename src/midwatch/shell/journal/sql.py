@@ -52,6 +52,10 @@ class SqlWriter(SqlReader):
     def snapshot_due(self) -> bool:
         return self._head.seq - self._last_snapshot >= SNAPSHOT_EVERY
 
+    @property
+    def written(self) -> Head:
+        return self._head
+
     def append(self, events: Sequence[Event], at: float) -> list[Recorded]:
         if not events:
             return []
