@@ -17,6 +17,7 @@ from midwatch.adapters.actuators.postgres.actuator import PostgresActuator
 from midwatch.model.actions import Action, Outcome
 from midwatch.model.errors import ActuatorError
 from midwatch.model.ports import Actuator
+from midwatch.shell.config import resolve
 
 pytestmark = pytest.mark.integration
 
@@ -51,7 +52,7 @@ def on_fleet(work: Callable[[Any, Hands], Awaitable[None]]) -> None:
             async with Fleet(
                 directory, services=("gateway", "review", "order", "inventory", "shipping"), rate=5
             ) as fleet:
-                await work(fleet, Hands(load_actuators(fleet_section(fleet.directory))))
+                await work(fleet, Hands(load_actuators(fleet_section(fleet.directory), resolve)))
 
     asyncio.run(run())
 
@@ -145,15 +146,18 @@ async def cache_and_platform(fleet: Any, hands: Hands) -> None:
     assert (await hands.do("scale_out", "service:gateway", count=2)).status == "failed"  # no room for more
 
 
-def test_servers_that_are_away() -> None:
+def test_servers_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWAY_DSN", "host=127.0.0.1 port=9 user=x password=hush dbname=y")
+    monkeypatch.setenv("AWAY_URL", "redis://:hush@127.0.0.1:9/0")
     hands = Hands(
         load_actuators(
             {
                 "platform": {"url": "http://127.0.0.1:9"},
                 "haproxy": {"address": "/nowhere/haproxy.sock"},
-                "postgres": {"dsn": "host=127.0.0.1 port=9 user=x password=hush dbname=y"},
-                "valkey": {"url": "redis://:hush@127.0.0.1:9/0"},
-            }
+                "postgres": {"dsn": "env:AWAY_DSN"},
+                "valkey": {"url": "env:AWAY_URL"},
+            },
+            resolve,
         )
     )
     for action in (

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from tests.shell.conftest import make_settings
 
+import midwatch
 from midwatch.model import events as e
 from midwatch.model.errors import ConfigError, Forbidden
 from midwatch.model.findings import Impact
@@ -20,6 +21,7 @@ from midwatch.shell import secret_command
 from midwatch.shell.access import NEEDS, Access
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.config import Settings, load_settings, resolve
+from midwatch.shell.hands import build_actuators
 from midwatch.shell.run import Watch
 from midwatch.shell.secret_reads import READS
 
@@ -107,6 +109,7 @@ def test_groups_of_a_provider_give_roles() -> None:
         ("access: {machines: {ci: {token: abc}}}", "reference"),
         ("access: {oidc: {issuer: 'http://id.example', client_id: x, url: 'https://m.example'}}", "https"),
         ("console_host: 0.0.0.0", "access.tls"),
+        ("store: 'clickhouse://ann:hush@db/midwatch'", "refer to the whole address"),
         ("console_host: 0.0.0.0\naccess: {tls: {certificate: c, key: k}}", "sign-in"),
         ("access: {proxy: {addresses: []}}", "at least 1"),
     ],
@@ -121,12 +124,17 @@ def test_commands_are_refused_and_the_refusal_is_in_the_journal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BO", "b" * 20)
+    monkeypatch.setenv("CACHE", "redis://127.0.0.1:1/0")
     READS.take()
 
     async def go() -> None:
-        watch = Watch(
-            make_settings(tmp_path, tokens={"bo": "env:BO"}, access={"people": {"bo": "viewer"}}), policy=Policy()
+        settings = make_settings(
+            tmp_path,
+            tokens={"bo": "env:BO"},
+            access={"people": {"bo": "viewer"}},
+            actuators={"valkey": {"url": "env:CACHE"}},
         )
+        watch = Watch(settings, actuators=build_actuators(settings), policy=Policy())
         await watch.start()
         for _ in range(3):
             with pytest.raises(Forbidden, match="hands_on takes the role operator; bo has viewer"):
@@ -142,11 +150,21 @@ def test_commands_are_refused_and_the_refusal_is_in_the_journal(
         assert (refused.by, refused.what, refused.times) == ("bo", "hands_on", 3)
         (reads,) = [one for one in found if isinstance(one, e.SecretsRead)]
         assert reads.reads["env:BO"] == (1, 0) and reads.reads["env:NOT_THERE"] == (0, 1)
+        assert reads.reads["env:CACHE"] == (1, 0), "hands too"
         assert not any(isinstance(one, e.CommandGiven) for one in found)
         assert all("b" * 20 not in repr(one) for one in found), "no secret in the journal"
         await watch.stop()
 
     asyncio.run(go())
+
+
+def test_nothing_below_the_shell_looks_a_secret_up_by_itself() -> None:
+    """What is not looked up with ``resolve`` is in no audit."""
+    folder = Path(midwatch.__file__).parent / "adapters"
+    found = [
+        str(file) for file in folder.rglob("*.py") if "os.environ" in (text := file.read_text()) or "getenv" in text
+    ]
+    assert not found
 
 
 def test_changed_settings_are_in_the_journal(tmp_path: Path) -> None:

@@ -118,11 +118,16 @@ def test_a_slow_store_does_not_hold_senders_for_ever(tmp_path: Path, monkeypatch
     asyncio.run(go())
 
 
-def test_a_store_that_does_not_start_is_said_and_the_watch_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["clickhouse://127.0.0.1:1/db", "env:STORE", "env:NO_STORE"])
+def test_a_store_that_does_not_start_is_said_and_the_watch_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, store: str
+) -> None:
+    monkeypatch.setenv("STORE", "clickhouse://u:hush@127.0.0.1:1/db")
+
     async def go() -> None:
-        watch = watch_of(make_settings(tmp_path, store="clickhouse://u:p@127.0.0.1:1/db"), Script())
+        watch = watch_of(make_settings(tmp_path, store=store), Script())
         await watch.start()
-        assert "does not start" in watch.vitals.troubles["store"]
+        assert "does not start" in watch.vitals.troubles["store"] and "hush" not in watch.vitals.troubles["store"]
         assert await post(watch, request_lines(tmp_path / "r")[0]) == 200
         await watch.stop()
 

@@ -101,9 +101,10 @@ CommandVerb = Literal[
 
 
 class CommandGiven(Base, frozen=True, tag="command_given"):
-    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat, file, pagerduty or
-    opsgenie. ``credential`` names the token that ``by`` was taken from; "" when the caller merely said who it is. What was
-    done at another product has the ``channel`` through which it came, and its ``key`` there: the same key is the same word."""
+    """``target`` is an incident, action or page id, or a playbook's name; ``via`` is page, cli, api, chat, file, pagerduty
+    or opsgenie. ``credential`` names the token that ``by`` was taken from; "" when the caller merely said who it is. What
+    was done at another product has the ``channel`` through which it came, and its ``key`` there: the same key is the same
+    word."""
 
     verb: str
     by: str

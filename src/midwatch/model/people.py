@@ -21,13 +21,14 @@ class Contact(Struct, frozen=True):
 
 class Person(Struct, frozen=True):
     """``contacts`` in the order in which they are tried. ``away`` names a calendar: while it has an entry, the person is not
-    to be woken."""
+    to be woken. ``known_as``: what other products call the person, an id or an e-mail address."""
 
     ident: str
     name: str = ""
     zone: str = "UTC"
     contacts: tuple[Contact, ...] = ()
     away: str = ""
+    known_as: tuple[str, ...] = ()
 
     @property
     def called(self) -> str:
@@ -155,6 +156,16 @@ class People(Struct, frozen=True):
 
     def person(self, ident: str) -> Person | None:
         return next((p for p in self.people if p.ident == ident), None)
+
+    def known(self, *names: str) -> Person | None:
+        """Whom another product calls one of ``names`` (an id, an e-mail address), by ``known_as``, else by the address of a
+        contact that is nobody else's."""
+        wanted = {name.casefold() for name in names if name}
+        for called in (lambda p: p.known_as, lambda p: [c.to for c in p.contacts if "@" in c.to]):
+            found = [p for p in self.people if wanted & {name.casefold() for name in called(p)}]
+            if len(found) == 1:
+                return found[0]
+        return None
 
     def team(self, name: str) -> Team | None:
         return next((t for t in self.teams if t.name == name), None)

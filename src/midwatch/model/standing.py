@@ -14,7 +14,8 @@ class Asked(Struct, frozen=True):
 
 
 class Standing(Struct, frozen=True):
-    """``happened`` is new since the place was last told, in words, oldest first."""
+    """``happened`` is new since the place was last told, in words, oldest first. ``heard_on`` is the channel at which the
+    acknowledgement, or the end, was said: it knows."""
 
     incident: str
     severity: int
@@ -24,6 +25,7 @@ class Standing(Struct, frozen=True):
     acknowledged_by: str = ""
     asked: tuple[Asked, ...] = ()
     happened: tuple[str, ...] = ()
+    heard_on: str = ""
 
     @property
     def over(self) -> bool:

@@ -89,20 +89,24 @@ class EmailSettings(Part):
 
 
 class PagerDutySettings(Part):
-    """``routing_key`` is the integration key of a service (Events API v2). ``source`` tells two watches apart."""
+    """``routing_key`` is the integration key of a service (Events API v2). ``source`` tells two watches apart. With the
+    ``webhook_secret`` of a V3 subscription, what people do there is obeyed here."""
 
     type: Literal["pagerduty"]
     routing_key: Secret = Field(min_length=1)
+    webhook_secret: Secret = ""
     source: Name = "midwatch"
     api_url: Address = "https://events.pagerduty.com"
     timeout_seconds: Timeout = 10.0
 
 
 class OpsgenieSettings(Part):
-    """``api_key`` is that of an API integration. ``teams`` are the responders. ``source`` tells two watches apart."""
+    """``api_key`` is that of an API integration. ``teams`` are the responders. ``source`` tells two watches apart. With a
+    ``webhook_secret``, which an outgoing webhook shows, what people do there is obeyed here."""
 
     type: Literal["opsgenie"]
     api_key: Secret = Field(min_length=1)
+    webhook_secret: Secret = ""
     teams: tuple[Name, ...] = Field(default=(), max_length=50)
     source: Name = "midwatch"
     api_url: Address = "https://api.opsgenie.com"

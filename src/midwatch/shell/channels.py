@@ -27,7 +27,7 @@ from midwatch.shell.channel_settings import (
 )
 from midwatch.shell.config import Settings, resolve
 
-SECRETS = ("url", "secret", "token", "signing_secret", "user", "password", "routing_key", "api_key")
+SECRETS = ("url", "secret", "token", "signing_secret", "user", "password", "routing_key", "api_key", "webhook_secret")
 
 
 def build_channels(settings: Settings) -> list[Channel]:

@@ -160,6 +160,13 @@ class Settings(Part):
         default_factory=dict
     )  # who sends alerts; see docs/oncall.md
 
+    @field_validator("store")
+    @classmethod
+    def _no_password(cls, value: str) -> str:
+        if not is_reference(value) and "@" in value:
+            raise ValueError("may hold a password: refer to the whole address instead, env:NAME or file:/path")
+        return value
+
     @field_validator("otlp_host")
     @classmethod
     def _loopback(cls, value: str) -> str:
@@ -305,6 +312,7 @@ def folder_token(folder: Path, *, create: bool) -> str:
     path = folder / TOKEN_FILE
     try:
         if path.stat().st_mode & 0o077 == 0 and (token := path.read_text("ascii").strip()):
+            READS.note(f"file:{path}", ok=True)
             return token
     except OSError:
         pass

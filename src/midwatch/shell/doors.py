@@ -7,6 +7,7 @@ from typing import Any
 
 from midwatch.shell.access_settings import TlsSettings
 from midwatch.shell.config import Settings
+from midwatch.shell.secret_reads import READS
 from midwatch.shell.servers import AsgiServer, bind
 
 
@@ -29,6 +30,8 @@ class Doors:
         self.telemetry_port = await self._open("telemetry", app)
 
     async def open_console(self, app: Any, tls: TlsSettings | None = None) -> None:
+        if tls is not None:
+            READS.note(f"file:{tls.key}", ok=True)
         self.console_port = await self._open("console", app, tls)
 
     async def _open(self, name: str, app: Any, tls: TlsSettings | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from midwatch.model.ports import Actuator
-from midwatch.shell.config import SETTINGS_FILE, Settings
+from midwatch.shell.config import SETTINGS_FILE, Settings, resolve
 
 
 def build_actuators(settings: Settings) -> list[Actuator]:
@@ -15,7 +15,7 @@ def build_actuators(settings: Settings) -> list[Actuator]:
     from midwatch.adapters.actuators.load import fleet_section, load_actuators
 
     named = {**(fleet_section(settings.fleet) if settings.fleet else {}), **settings.actuators}
-    return load_actuators(named, path=str(settings.folder / SETTINGS_FILE))
+    return load_actuators(named, resolve, path=str(settings.folder / SETTINGS_FILE))
 
 
 async def prepare(actuators: Sequence[Actuator]) -> None:

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from midwatch.core.memory import Ledger, Memory
-from midwatch.model.errors import BadRows, IngestError, StoreError
+from midwatch.model.errors import BadRows, ConfigError, IngestError, StoreError
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell import remembered
-from midwatch.shell.config import Settings
+from midwatch.shell.config import Settings, resolve
 from midwatch.shell.health import Health
 from midwatch.shell.keeper import Keeper
 from midwatch.shell.warm import WINDOW_SECONDS, warm_up
@@ -74,9 +74,9 @@ class Intake:
         store = None
         self._nothing_stored = settings.store == "embedded" and not settings.store_folder.exists()
         try:
-            store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=settings.store)
+            store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=resolve(settings.store))
             await store.start()
-        except StoreError as error:
+        except (ConfigError, StoreError) as error:
             said = f"the telemetry store does not start: {error}" + (f" ({error.hint})" if error.hint else "")
             self._health.trouble("store", said)
             log.warning("%s; telemetry is kept in memory for the last minutes only", said)

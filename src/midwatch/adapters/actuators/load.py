@@ -9,14 +9,13 @@
         indexes: {orders_by_user: "CREATE INDEX orders_by_user ON orders (user_id)"}
       valkey:   {url: "env:VALKEY_URL", cache: valkey}
 
-A secret is never written into that file: it is a reference, ``env:NAME``, ``file:/path`` or ``file:/path#key`` (one key of a
-JSON file), or the same as a mapping: ``{env: NAME}``, ``{file: PATH, key: NAME}``. What is not secret may stand as it is.
+A secret is never written into that file: it is a reference, ``env:NAME``, ``file:/path``, ``file:/path#key`` (one key of a
+JSON file) or ``command:PROGRAM ...``, or the same as a mapping: ``{env: NAME}``, ``{file: PATH, key: NAME}``. What is not
+secret may stand as it is.
 """
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,13 @@ from midwatch.adapters.actuators.valkey.actuator import ValkeyActuator
 from midwatch.model.errors import ActuatorError, ConfigError
 from midwatch.model.ports import Actuator
 
+Resolve = Callable[[str], str]
+"""Looks a reference up, and gives other text as it is. Raises ConfigError."""
 
-def load_actuators(config: Mapping[str, Any], *, path: str = "midwatch.yaml") -> list[Actuator]:
-    """Actuators as ``config`` (the section's content) names them, in a fixed order; raises ConfigError with the key."""
+
+def load_actuators(config: Mapping[str, Any], resolve: Resolve, *, path: str = "midwatch.yaml") -> list[Actuator]:
+    """Actuators as ``config`` (the section's content) names them, in a fixed order; raises ConfigError with the key. Secrets
+    are looked up now, with ``resolve``."""
     for name in config:
         if name not in _BUILDERS:
             raise ConfigError(
@@ -43,15 +46,15 @@ def load_actuators(config: Mapping[str, Any], *, path: str = "midwatch.yaml") ->
             continue
         if not isinstance(section, Mapping):
             raise ConfigError("must be a mapping", path=path, key=f"actuators.{name}")
-        found.append(build(_Section(section, path, f"actuators.{name}")))
+        found.append(build(_Section(section, resolve, path, f"actuators.{name}")))
     return found
 
 
 class _Section:
     """One actuator's settings: each key is read once, a key that nobody reads is an error."""
 
-    def __init__(self, values: Mapping[str, Any], path: str, key: str) -> None:
-        self._values, self._path, self._key = values, path, key
+    def __init__(self, values: Mapping[str, Any], resolve: Resolve, path: str, key: str) -> None:
+        self._values, self._resolve, self._path, self._key = values, resolve, path, key
 
     def allow(self, *names: str) -> None:
         for name in self._values:
@@ -65,15 +68,17 @@ class _Section:
         value = self._values.get(name, default)
         if value is None:
             raise self.wrong(name, "is missing")
-        if isinstance(value, Mapping):
-            return self._resolve(name, value)
-        text = str(value)
-        if text.startswith("env:"):
-            return self._environment(name, text.removeprefix("env:"))
-        if text.startswith("file:"):
-            file, _, key = text.removeprefix("file:").partition("#")
-            return self._file(name, file, key)
-        return text
+        try:
+            return self._resolve(self._reference(name, value) if isinstance(value, Mapping) else str(value))
+        except ConfigError as error:
+            raise self.wrong(name, str(error), error.hint) from error
+
+    def secret(self, name: str, default: str | None = None) -> str:
+        """Text that must be a reference where it holds a secret, or may."""
+        value = self._values.get(name, default)
+        if isinstance(value, str) and value and _holds(name, value):
+            raise self.wrong(name, "holds a secret", "refer to it: env:NAME, file:/path or command:PROGRAM")
+        return self.text(name, default)
 
     def texts(self, name: str) -> tuple[str, ...]:
         value = self._values.get(name, ())
@@ -87,36 +92,26 @@ class _Section:
             raise self.wrong(name, "must be a mapping")
         return {str(k): str(v) for k, v in value.items()}
 
-    def _resolve(self, name: str, reference: Mapping[str, Any]) -> str:
-        if set(reference) == {"env"}:
-            return self._environment(name, str(reference["env"]))
-        if "file" in reference and set(reference) <= {"file", "key"}:
-            return self._file(name, str(reference["file"]), str(reference.get("key", "")))
-        raise self.wrong(name, "not a reference", "{env: NAME}, {file: PATH} or {file: PATH, key: NAME}")
+    def _reference(self, name: str, given: Mapping[str, Any]) -> str:
+        if len(given) == 1 and (kind := next(iter(given))) in ("env", "file", "command"):
+            return f"{kind}:{given[kind]}"
+        if set(given) == {"file", "key"}:
+            return f"file:{given['file']}#{given['key']}"
+        raise self.wrong(
+            name, "not a reference", "{env: NAME}, {file: PATH}, {file: PATH, key: NAME} or {command: PROGRAM}"
+        )
 
-    def _environment(self, name: str, variable: str) -> str:
-        value = os.environ.get(variable)
-        if value is None:
-            raise self.wrong(name, f"the environment variable {variable} is not set", f"export {variable}=...")
-        return value
 
-    def _file(self, name: str, where: str, key: str) -> str:
-        file = Path(where).expanduser()
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise self.wrong(name, f"{file}: {getattr(error, 'strerror', '') or 'is not text'}") from error
-        if not key:
-            return text.strip()
-        try:
-            return str(json.loads(text)[key])
-        except (ValueError, KeyError, TypeError) as error:
-            raise self.wrong(name, f"{file} holds no key {key}") from error
+def _holds(name: str, value: str) -> bool:
+    """A token, or an address with a password in it; a reference holds nothing."""
+    if value.startswith(("env:", "file:", "command:")):
+        return False
+    return name == "token" or "password" in value or "@" in value
 
 
 def _platform(section: _Section) -> Actuator:
     section.allow("url", "token", "verbs")
-    return PlatformActuator(section.text("url"), section.text("token", ""), only=section.texts("verbs"))
+    return PlatformActuator(section.text("url"), section.secret("token", ""), only=section.texts("verbs"))
 
 
 def _haproxy(section: _Section) -> Actuator:
@@ -128,7 +123,7 @@ def _postgres(section: _Section) -> Actuator:
     section.allow("dsn", "database", "indexes")
     try:
         return PostgresActuator(
-            section.text("dsn"),
+            section.secret("dsn"),
             database=section.text("database", ""),
             indexes=section.mapping("indexes"),
         )
@@ -138,7 +133,7 @@ def _postgres(section: _Section) -> Actuator:
 
 def _valkey(section: _Section) -> Actuator:
     section.allow("url", "cache")
-    return ValkeyActuator(section.text("url"), cache=section.text("cache", "valkey"))
+    return ValkeyActuator(section.secret("url"), cache=section.text("cache", "valkey"))
 
 
 _BUILDERS: dict[str, Callable[[_Section], Actuator]] = {

@@ -51,6 +51,8 @@ class OpsgenieChannel:
     async def page(self, page: PageOrdered, standing: Standing, place: str) -> str:
         place = place or f"{self._source}/{page.incident}"[:512]
         if page.topics == (RESOLVED,):
+            if standing.over and standing.heard_on == self._name:
+                return place  # it was said there
             await self._at(place, "close", {"note": page.subject[:25_000]})
             return place
         alert: dict[str, Any] = {
@@ -70,6 +72,8 @@ class OpsgenieChannel:
         return place
 
     async def follow(self, standing: Standing, place: str) -> None:
+        if standing.heard_on == self._name:
+            return  # it was said there
         if standing.over:
             await self._at(place, "close", {"note": standing.subject[:25_000]})
         elif standing.acknowledged_by:

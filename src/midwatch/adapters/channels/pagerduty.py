@@ -50,6 +50,8 @@ class PagerDutyChannel:
     async def page(self, page: PageOrdered, standing: Standing, place: str) -> str:
         place = place or f"{self._source}/{page.incident}"[:255]
         if page.topics == (RESOLVED,):
+            if standing.over and standing.heard_on == self._name:
+                return place  # it was said there
             await self._event({"event_action": "resolve", "dedup_key": place})
             return place
         await self._event(
@@ -76,6 +78,8 @@ class PagerDutyChannel:
         return place
 
     async def follow(self, standing: Standing, place: str) -> None:
+        if standing.heard_on == self._name:
+            return  # it was said there
         if standing.over:
             await self._event({"event_action": "resolve", "dedup_key": place})
         elif standing.acknowledged_by:

@@ -1,9 +1,13 @@
 """Opsgenie's Alert API as docs.opsgenie.com documents it: create, acknowledge and close by alias, bounds, the key, and 202
-with a request id. Not played: teams, policies, and what is done later (a request for an unknown alias comes to nothing).
+with a request id. ``does`` makes the outgoing webhook of what a user does there. Not played: teams, policies, delivery, and
+what is done later (a request for an unknown alias comes to nothing).
 """
 
 from __future__ import annotations
 
+import base64
+import json
+import uuid
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -20,6 +24,50 @@ class FakeOpsgenie(FakeApi):
         self.api_key = api_key
         self.alerts: dict[str, str] = {}
         self.bodies: dict[str, dict[str, Any]] = {}
+        self.webhook_secret = "w" * 24
+
+    def does(
+        self,
+        action: str,
+        alias: str,
+        at: float,
+        *,
+        user: str = "ana@example.org",
+        owner: str = "",
+        note: str = "",
+        through: str = "web",
+        name: str = "",
+        basic: bool = False,
+    ) -> tuple[bytes, dict[str, str]]:
+        """``user`` does ``action`` (``Acknowledge``, ``AddNote`` ...) at ``at`` to the alert: body and headers of the webhook,
+        with the secret in a header of its own or as the password of the address."""
+        alert: dict[str, Any] = {
+            "updatedAt": int(at * 1e9),
+            "tags": [],
+            "message": self.bodies.get(alias, {}).get("message", alias),
+            "username": user,
+            "alertId": str(uuid.uuid5(uuid.NAMESPACE_URL, alias)),
+            "source": user,
+            "alias": alias,
+            "tinyId": "23",
+            "createdAt": int((at - 60) * 1e3),
+            "userId": str(uuid.uuid5(uuid.NAMESPACE_URL, user)),
+            "entity": "",
+            **({"owner": owner} if owner else {}),
+            **({"note": note} if note else {}),
+        }
+        if action in ("Acknowledge", "UnAcknowledge", "Close"):
+            self.alerts[alias] = {"Acknowledge": "acknowledged", "Close": "closed"}.get(action, "open")
+        said = {
+            "source": {"name": name, "type": through},
+            "alert": alert,
+            "action": action,
+            "integrationId": "37c8f316-17c6-49d7-899b-9c7e540c048d",
+            "integrationName": "Webhook",
+        }
+        pair = base64.b64encode(f"midwatch:{self.webhook_secret}".encode()).decode()
+        shown = f"Basic {pair}" if basic else f"Bearer {self.webhook_secret}"
+        return json.dumps(said).encode(), {"Content-Type": "application/json", "Authorization": shown}
 
     def answer(self, asked: Asked) -> Answer:
         if asked.headers.get("authorization") != f"GenieKey {self.api_key}":

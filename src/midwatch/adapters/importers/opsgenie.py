@@ -126,7 +126,8 @@ class _Import:
             self.lost.append(Lost(f"user {name}", str(error), "UTC was taken"))
             zone = "UTC"
         contacts = (Contact(self.channel, username),) if "@" in username else ()
-        return Person(name, text(one, "fullName"), zone, contacts)
+        known_as = tuple(dict.fromkeys(filter(None, (text(one, "id"), username))))
+        return Person(name, text(one, "fullName"), zone, contacts, known_as=known_as)
 
     # -- schedules --
 

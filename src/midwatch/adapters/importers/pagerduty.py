@@ -97,7 +97,7 @@ class _Import:
             why = f"is reached by {', '.join(other)} there"
             self.lost.append(Lost(f"user {name}", why, "add a contact over a channel of settings.yaml"))
         contacts = (Contact(self.channel, email),) if email else ()
-        return Person(name, text(one, "name"), zone, contacts)
+        return Person(name, text(one, "name"), zone, contacts, known_as=tuple(filter(None, (ident, email))))
 
     # -- schedules --
 

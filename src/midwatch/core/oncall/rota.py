@@ -16,6 +16,7 @@ from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
 from midwatch.core.oncall.wake import JUST_AFTER_SECONDS, answered
 from midwatch.core.turn import Turn
 from midwatch.model.events import (
+    AcknowledgementExpired,
     CommandGiven,
     CommandRefused,
     EscalationAdvanced,
@@ -28,6 +29,7 @@ from midwatch.model.events import (
 from midwatch.model.people import Override, Swap, Team
 from midwatch.model.people_steps import MAX_OVERRIDES
 
+MAX_NOTE: Final = 1000
 NOBODY: Final = "nobody"
 ANYBODY: Final = "anybody"
 AHEAD_SECONDS: Final = 400 * 86400.0
@@ -89,6 +91,26 @@ def _escalate(turn: Turn, said: CommandGiven) -> Turn:
     ahead = run.ahead_seconds + begins - elapsed + JUST_AFTER_SECONDS
     why = f"{said.by or 'somebody'} asks for help"
     return turn.emit(EscalationAdvanced(incident.id, level + 1, ahead, why, said.by or "somebody"))
+
+
+def _unack(turn: Turn, said: CommandGiven) -> Turn:
+    """The acknowledgement of the incident ``target`` holds no longer: whoever is on call now is woken from the first level."""
+    incident = turn.state.incidents.get(said.target)
+    if incident is None:
+        return _refused(turn, said, f"no incident is called {said.target!r}")
+    if incident.phase == "resolved":
+        return _refused(turn, said, f"{incident.id} is resolved")
+    if not incident.acknowledged_by:
+        return _refused(turn, said, f"nobody has acknowledged {incident.id}")
+    run, policy = turn.state.escalations.get(incident.id), escalation_of(turn.state, incident)
+    why = f"{said.by or 'somebody'} took it back" + (f": {said.note[:MAX_NOTE]}" if said.note else "")
+    turn = turn.emit(AcknowledgementExpired(incident.id, incident.acknowledged_by, why))
+    if run is None or policy is None or not answered(incident, run):
+        return turn
+    team, _ = team_of(turn.state, incident)
+    policy = policy_of(turn.state.policy.people, team) or policy
+    taken = turn.state.turns.get(policy.name, 0)
+    return turn.emit(EscalationStarted(incident.id, policy.name, team.name if team else "", why, run.number + 1, taken))
 
 
 def _override(turn: Turn, said: CommandGiven) -> Turn:
@@ -218,6 +240,7 @@ def _at(word: str) -> float:
 
 
 _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
+    "unack": _unack,
     "escalate": _escalate,
     "override": _override,
     "override_end": _override_end,

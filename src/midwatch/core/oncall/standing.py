@@ -48,6 +48,7 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
         incident.acknowledged_by,
         asked if incident.phase != "resolved" else (),
         happened,
+        incident.heard_on,
     )
 
 

@@ -181,7 +181,7 @@ def _target(watch: Watch, given: Command) -> str:
         if why := queries.cannot(given.verb, record):
             raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
         return record.action.id
-    if given.verb in ("ack", "confirm_cause", "resolve", "item", "escalate", "merge", "split", "move", *room.VERBS):
+    if given.verb in ("ack", "unack", "confirm_cause", "resolve", "item", "escalate", "merge", "split", "move", *room.VERBS):
         incident = queries.find_incident(state, given.target)
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())

@@ -18,7 +18,7 @@ from midwatch.faces.cli.reading import read_state
 from midwatch.faces.cli.slo.common import when
 from midwatch.model.entity import name_of
 from midwatch.model.errors import UsageError
-from midwatch.shell.config import load_settings
+from midwatch.shell.config import load_settings, resolve
 from midwatch.shell.folder import read_running
 
 SHOWN, EVIDENCE = 3, 4
@@ -76,7 +76,7 @@ async def _from_folder(folder: Path, question: Any, quiet: bool) -> dict[str, An
     settings = load_settings(folder)
     if settings.store == "none" or (settings.store == "embedded" and not settings.store_folder.is_dir()):
         raise UsageError(f"there is no telemetry store in {folder}", hint="for recorded files: --recording DIR")
-    store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=settings.store)
+    store = Store(settings.store_folder) if settings.store == "embedded" else Store(dsn=resolve(settings.store))
     try:
         await store.start()
         with _bar(quiet) as bar:

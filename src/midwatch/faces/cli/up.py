@@ -88,6 +88,7 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
 def console_factory() -> Any:
     """The console with the API in it, the API alone where the console is not installed; alerts come in before either."""
     from midwatch.faces.api.alert_routes import AlertRoutes
+    from midwatch.faces.api.pager_routes import PagerRoutes
     from midwatch.faces.api.slack_routes import SlackRoutes
 
     app_of: Any
@@ -99,7 +100,14 @@ def console_factory() -> Any:
         from midwatch.faces.api.app import api_app
 
         app_of = api_app
-    return lambda watch: AlertRoutes(SlackRoutes(app_of(watch), watch), watch)
+    return lambda watch: AlertRoutes(PagerRoutes(SlackRoutes(app_of(watch), watch), watch), watch)
+
+
+def public_factory() -> Any:
+    """The page for customers, on the port that the settings name."""
+    from midwatch.faces.status.app import status_app
+
+    return lambda watch: status_app(watch.status, watch.gate)
 
 
 def _announce(watch: Any, as_json: bool) -> None:

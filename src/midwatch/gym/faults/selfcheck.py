@@ -27,6 +27,7 @@ from midwatch.gym.watched import catalogue
 from midwatch.model.actions import Action, Scalar
 from midwatch.model.errors import ActuatorError
 from midwatch.model.ports import Actuator
+from midwatch.shell.config import resolve
 
 HARM_SECONDS = 75.0
 CURE_SECONDS = 45.0
@@ -58,7 +59,7 @@ class Checker:
 
     def __init__(self, fleet: Fleet, say: Callable[[str], None] = print) -> None:
         self.fleet, self.say = fleet, say
-        self.hands: list[Actuator] = load_actuators(fleet_section(fleet.directory, catalogue()))
+        self.hands: list[Actuator] = load_actuators(fleet_section(fleet.directory, catalogue()), resolve)
         self.witness = Witness(fleet)
         self.actions = 0
 

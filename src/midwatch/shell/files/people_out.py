@@ -20,6 +20,7 @@ def people_text(people: People) -> str:
                 name=p.name,
                 zone=p.zone if p.zone != "UTC" else "",
                 contacts=[{"channel": c.channel, "to": c.to} if c.to else c.channel for c in p.contacts],
+                known_as=list(p.known_as),
             )
             for p in people.people
         },

@@ -67,6 +67,7 @@ class _Read:
         self.escalations: dict[str, EscalationPolicy] = {}
         self.calendars: dict[str, Calendar] = {}
         self.catch_all = ""
+        self.called: dict[str, str] = {}  # what other products call a person -> the person
         self.problems: list[Problem] = []
         self._named: list[tuple[str, str, Document, Place]] = []  # kind, name, where it was named
         self._owned: list[tuple[str, str, Document, Place]] = []  # entity, team, where that was said
@@ -76,7 +77,8 @@ class _Read:
             if self._new(document, ("people", ident), self.persons):
                 contacts = tuple(Contact(c.channel, c.to) for c in p.contacts)
                 away = self._calendar(document, ("people", ident, "away"), p.away, p.zone)
-                self.persons[ident] = Person(ident, p.name, p.zone, contacts, away)
+                self._known_as(document, ident, p.known_as)
+                self.persons[ident] = Person(ident, p.name, p.zone, contacts, away, tuple(p.known_as))
         for name, t in file.teams.items():
             if self._new(document, ("teams", name), self.teams):
                 self._name("person", t.members, document, ("teams", name, "members"))
@@ -145,6 +147,14 @@ class _Read:
             tuple(self.calendars.values()),
             self.catch_all,
         )
+
+    def _known_as(self, document: Document, ident: str, names: Iterable[str]) -> None:
+        """What is done elsewhere under one name is done by one person."""
+        for index, name in enumerate(names):
+            if self.called.setdefault(name.casefold(), ident) != ident:
+                message = f"{self.called[name.casefold()]} is known as {name} already"
+                place = ("people", ident, "known_as", index)
+                self.problems.append(document.problem(place, message, "one person has it", "duplicate-name"))
 
     def _schedule(self, document: Document, name: str, read: ScheduleForm) -> Schedule:
         at: Place = ("schedules", name)

@@ -48,6 +48,9 @@ class PersonForm(Part):
     zone: Zone = "UTC"
     contacts: list[Annotated[ContactForm, BeforeValidator(_contact)]] = Field(default_factory=list, max_length=10)
     away: str = ""
+    known_as: list[Annotated[str, StringConstraints(pattern=r"^\S+$", max_length=320)]] = Field(
+        default_factory=list, max_length=20
+    )
 
 
 class TeamForm(Part):
