@@ -353,6 +353,34 @@ class TaskDone(Base, frozen=True, tag="task_done"):
     v: int = 1
 
 
+class WarRoomOrdered(Base, frozen=True, tag="war_room_ordered"):
+    """Intent, journaled before the effect: to ``open`` a room called ``name`` in the chat behind ``channel``, to ``invite``
+    ``person`` into it, to ``archive`` it. The shell carries it out and journals WarRoomEnded."""
+
+    incident: str
+    what: Literal["open", "invite", "archive"]
+    channel: str
+    name: str = ""
+    person: str = ""
+    v: int = 1
+
+
+class WarRoomEnded(Base, frozen=True, tag="war_room_ended"):
+    """What came of it: ``done``, or ``why`` not. ``place`` and ``url`` are where the room is, ``name`` as the chat has it,
+    ``summary`` the message that is pinned. Written by the shell."""
+
+    incident: str
+    what: Literal["open", "summary", "invite", "archive"]
+    done: bool
+    why: str = ""
+    person: str = ""
+    name: str = ""
+    place: str = ""
+    url: str = ""
+    summary: str = ""
+    v: int = 1
+
+
 class UpdateWritten(Base, frozen=True, tag="update_written"):
     """Words for people, made from facts; ``facts`` are the numbers in the text, by name."""
 
@@ -794,6 +822,8 @@ Event = (
     | TaskSet
     | TaskGiven
     | TaskDone
+    | WarRoomOrdered
+    | WarRoomEnded
     | MailingOrdered
     | MailingEnded
     | SubscribersTouched

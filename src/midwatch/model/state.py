@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps, room_steps
+from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps, room_steps, war_room
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
@@ -26,6 +26,7 @@ from midwatch.model.policy import Policy
 from midwatch.model.regroup_steps import Pairing
 from midwatch.model.room import Decision, Room, Task
 from midwatch.model.slo import Slo
+from midwatch.model.war_room import WarRoom
 from midwatch.model.world import Change
 
 MAX_CHANGES = 200
@@ -114,6 +115,7 @@ class State(Struct, frozen=True):
     next_swap: int = 1
     settings: dict[str, str] = field(default_factory=dict)  # part of the settings -> its digest
     rooms: dict[str, Room] = field(default_factory=dict)  # who does what, by incident
+    war_rooms: dict[str, WarRoom] = field(default_factory=dict)  # the chat channel of each incident that has one
     heard: dict[str, float] = field(default_factory=dict)  # keys of what was done at other products, and when it came
     mailings: dict[str, Mailing] = field(default_factory=dict)  # the newest of each incident, by its id
 
@@ -312,6 +314,7 @@ def _without_oldest_resolved(state: State) -> State:
         pages={k: v for k, v in state.pages.items() if v.ordered.incident not in gone},
         escalations={k: v for k, v in state.escalations.items() if k not in gone},
         rooms={k: v for k, v in state.rooms.items() if k not in gone},
+        war_rooms={k: v for k, v in state.war_rooms.items() if k not in gone},
         mailings={k: v for k, v in state.mailings.items() if k not in gone},
     )
 
@@ -466,6 +469,21 @@ def _task_given(state: State, event: e.TaskGiven, at: float) -> State:
 def _task_done(state: State, event: e.TaskDone, at: float) -> State:
     changes = {"done_by": event.by, "done_at": at}
     return replace(state, rooms=room_steps.task_changed(state.rooms, event.incident, event.number, **changes))
+
+
+@_on(e.WarRoomOrdered)
+def _war_room_ordered(state: State, event: e.WarRoomOrdered, at: float) -> State:
+    if event.incident not in state.incidents:
+        return state
+    told = (event.incident, event.what, event.channel, event.name, event.person, at)
+    return replace(state, war_rooms=war_room.ordered(state.war_rooms, *told))
+
+
+@_on(e.WarRoomEnded)
+def _war_room_ended(state: State, event: e.WarRoomEnded, at: float) -> State:
+    found = {key: getattr(event, key) for key in ("name", "place", "url", "summary", "person")}
+    after = war_room.ended(state.war_rooms, event.incident, event.what, event.done, event.why, **found)
+    return replace(state, war_rooms=after)
 
 
 @_on(e.GroupingLearned)

@@ -12,6 +12,7 @@ from midwatch.adapters.channels.console import ConsoleChannel
 from midwatch.adapters.channels.email import EmailChannel
 from midwatch.adapters.channels.opsgenie import OpsgenieChannel
 from midwatch.adapters.channels.pagerduty import PagerDutyChannel
+from midwatch.adapters.channels.post import Post
 from midwatch.adapters.channels.slack.channel import SlackChannel
 from midwatch.adapters.channels.webhook import WebhookChannel
 from midwatch.model.errors import ChannelError, ConfigError
@@ -45,6 +46,7 @@ def _built(name: str, one: ChannelSettings) -> Channel:
                 _asked(one.token),
                 one.channel,
                 mention=mention,
+                people=one.people,
                 api_url=one.api_url,
                 timeout_seconds=one.timeout_seconds,
             )
@@ -85,6 +87,19 @@ def _built(name: str, one: ChannelSettings) -> Channel:
             return AppriseChannel(name, _asked(one.url), timeout_seconds=one.timeout_seconds)
         case _:
             return ConsoleChannel(name)
+
+
+def build_post(name: str, one: EmailSettings) -> Post:
+    """The server of the channel ``name``, for mails that are no pages. Raises ConfigError."""
+    return Post(
+        one.host,
+        one.port,
+        security=one.security,
+        user=_asked(one.user) if one.user else None,
+        password=_asked(one.password) if one.password else None,
+        timeout_seconds=one.timeout_seconds,
+        context=_trust(name, one.ca_file),
+    )
 
 
 def unready_channels(settings: Settings) -> str:

@@ -185,6 +185,18 @@ class Settings(Part):
             )
         return value
 
+    @field_validator("status_page")
+    @classmethod
+    def _mail_has_a_channel(cls, value: StatusPageSettings, info: ValidationInfo) -> StatusPageSettings:
+        access = info.data.get("access", AccessSettings())
+        if value.port is not None and value.host not in LOOPBACK and access.tls is None:
+            raise ValueError("other machines reach host only with access.tls: else leave it on loopback, behind a proxy")
+        if value.subscribers is not None:
+            channel = info.data.get("channels", {}).get(value.subscribers.through)
+            if channel is None or channel.type != "email":
+                raise ValueError(f"subscribers.through: {value.subscribers.through!r} is no channel of type email")
+        return value
+
     @property
     def console_scheme(self) -> str:
         return "https" if self.access.tls else "http"

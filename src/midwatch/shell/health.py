@@ -106,6 +106,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
             "not taken": sum(watch.inbox.dropped.values()),
         },
         "effects": {**watch.effects.counters, "waiting": watch.effects.waiting},
+        **({"subscribers": told} if (told := watch.status.report()) else {}),
         "store": watch.intake.store_words(),
         "backup": "off" if watch.copying is None else f"up to entry {watch.copying.seq}",
         "leading": watch.duty.leading,
@@ -165,6 +166,7 @@ def metrics_text(watch: Watch) -> str:
     }
     done = {**watch.effects.counters, **watch.effects.following.counters}
     counters = {f"effects_{name}": float(count) for name, count in done.items()}
+    counters |= watch.status.counters()
     counters |= {f"items_{name}": float(count) for name, count in watch.tracking.counters.items()}
     text = prometheus_text(watch.vitals, gauges, {**counters, **watch.intake.counters(), **watch.poller.counters})
     return text + "".join(_alert_counters(watch))

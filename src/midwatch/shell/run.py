@@ -54,7 +54,8 @@ from midwatch.shell.people_files import PeopleFiles
 from midwatch.shell.poller import Poller
 from midwatch.shell.queries import find_incident
 from midwatch.shell.sources import build_sources
-from midwatch.shell.status_files import Publishing, made
+from midwatch.shell.status_files import page_of
+from midwatch.shell.subscribers.office import StatusOffice
 from midwatch.shell.timeline import Chronicle
 from midwatch.shell.tokens import named_tokens
 from midwatch.shell.tracking import Tracking, build_trackers
@@ -84,6 +85,7 @@ class Watch:
         channels: Sequence[Channel] = (),
         policy: Policy | None = None,
         console: ConsoleFactory | None = None,
+        public: ConsoleFactory | None = None,
         clock: Callable[[], float] = time.time,
         limits: Limits | None = None,
         journal: Journal | None = None,
@@ -138,7 +140,7 @@ class Watch:
             trouble=self.vitals.trouble,
             wanted=lambda: self.duty.leading,
         )
-        self._given_policy, self._console, self._clock = policy, console, clock
+        self._given_policy, self._console, self._public, self._clock = policy, console, public, clock
         self._people_files = PeopleFiles(settings, self.channels)
         self._given_journal, self._tick = journal, tick or the_loop
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
@@ -160,6 +162,15 @@ class Watch:
         self.audit = Audit(self.books, self.now, lambda: self.duty.leading)
         self.gate = Gate(settings.access, self.access, signed_in=self.audit.signed_in, refused=self.audit.refused)
         self.inbox = Inbox(self.books, self.now, self._stirred.set)
+        self.status = StatusOffice(
+            settings,
+            page=lambda: page_of(settings.status_page, self.state, self.memory.ledgers, self.now()),
+            books=self.books,
+            vitals=self.vitals,
+            now=self.now,
+            leading=lambda: self.duty.leading,
+            crash_point=self.crash_point,
+        )
         self.integrations = Integrations(Settings())  # none, until ``start`` has looked up their keys
         self._tasks: list[asyncio.Task[None]] = []
         self._last_now = 0.0
@@ -187,7 +198,7 @@ class Watch:
             self.api_token = folder_token(self.settings.folder, create=True)
             self.tokens = named_tokens(self.settings, [self.api_token])
             self.integrations = Integrations(self.settings, [self.api_token, *self.tokens.values()])
-            self.doors.bind(self.settings, self._console is not None)
+            self.doors.bind(self.settings, self._console is not None, self._public is not None)
             await self.books.open(self._open_journal)
             self._task(self._renew())
             self._last_now = self.state.at
@@ -201,6 +212,7 @@ class Watch:
                     "a fresh journal" if self.state.seq == 0 else "after a crash" if was_running else "after a stop"
                 )
                 await self._lead(reason)  # before the store: pages under way do not wait for it
+            await self.status.open()
             await self.intake.start(self.settings)
             self.memory = await self.intake.warm(self.state, self.now())
             await self._serve()
@@ -224,6 +236,7 @@ class Watch:
         async with self.books.turn:
             await self.books.follow()
             await self.books.look_back()
+        self.books.forget_unrecorded()  # what ended here while another one led: it has asked for itself
         self._last_now = max(self._last_now, self.state.at)
         if found == "expired":
             self.effects.wait_out(self._longest_effect())
@@ -293,11 +306,9 @@ class Watch:
         await self.doors.open_telemetry(self.intake.app(self.change))
         if self._console is not None:
             await self.doors.open_console(self._console(self), self.settings.access.tls)
+        if self._public is not None:
+            await self.doors.open_status(self._public(self), self.settings.access.tls)
         write_running(self.settings, self.otlp_port, self.console_port)
-
-    def status_page(self) -> dict[str, bytes]:
-        """The page for customers as files: name -> content."""
-        return made(self.settings.status_page, self.state, self.memory.ledgers, self.now())
 
     def _background(self) -> None:
         if self._given_policy is None:
@@ -308,9 +319,8 @@ class Watch:
         if (backup := self.settings.journal.backup) is not None:
             self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
             self._task(self.copying.run())
-        self._task(
-            Publishing(self.settings.status_page, self.status_page, self.vitals, lambda: self.duty.leading).run()
-        )
+        for work in self.status.work():
+            self._task(work)
         if self.settings.heartbeat_url:
             self.heartbeat = Heartbeat(
                 self.settings.heartbeat_url,

@@ -15,7 +15,7 @@ from typing import Final
 from xml.etree import ElementTree as Xml
 
 import msgspec
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
 from midwatch.core.memory import Ledger
 from midwatch.core.oncall.status_page import DAYS, ComponentState, Day, PublicIncident, StatusPage, status_page
@@ -35,23 +35,33 @@ HEADLINES: Final = {
 }
 
 
-def files(page: StatusPage, url: str = "") -> dict[str, bytes]:
-    """Name -> content. ``url`` is where the page is read; the feed refers to it."""
+def files(page: StatusPage, url: str = "", subscribe: str = "") -> dict[str, bytes]:
+    """Name -> content. ``url`` is where the page is read; the feed refers to it. ``subscribe`` is where the form for
+    mail is, "" where there is none."""
     return {
-        "index.html": html(page).encode(),
+        "index.html": html(page, subscribe).encode(),
         "history.atom": atom(page, url),
         "status.json": msgspec.json.format(msgspec.json.encode(page), indent=1),
     }
 
 
-def made(settings: StatusPageSettings, state: State, ledgers: Mapping[str, Ledger], now: float) -> dict[str, bytes]:
-    """The files as the settings want them, of what is known at ``now`` (unix seconds)."""
-    page = status_page(state, ledgers, settings.parts(), now, title=settings.title, severity=settings.severity)
-    return files(page, settings.url)
+def page_of(settings: StatusPageSettings, state: State, ledgers: Mapping[str, Ledger], now: float) -> StatusPage:
+    """The page as the settings want it, of what is known at ``now`` (unix seconds)."""
+    return status_page(state, ledgers, settings.parts(), now, title=settings.title, severity=settings.severity)
 
 
-def html(page: StatusPage) -> str:
+def made(settings: StatusPageSettings, page: StatusPage) -> dict[str, bytes]:
+    """Its files."""
+    return files(page, settings.url, f"{settings.door}/subscribe" if settings.door else "")
+
+
+def html(page: StatusPage, subscribe: str = "") -> str:
     """One page that fetches nothing but itself, once a minute."""
+    return template("status.html").render(page=page, headline=HEADLINES[page.standing], days=DAYS, subscribe=subscribe)
+
+
+def template(name: str) -> Template:
+    """One of the pages that customers see."""
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -63,11 +73,12 @@ def html(page: StatusPage) -> str:
         tone=lambda standing: standing.replace(" ", "-"),
         when=_when,
         iso=_iso,
+        span=span_words,
         day_words=day_words,
         days_words=days_words,
         uptime_words=uptime_words,
     )
-    return env.get_template("status.html").render(page=page, headline=HEADLINES[page.standing], days=DAYS)
+    return env.get_template(name)
 
 
 def atom(page: StatusPage, url: str = "") -> bytes:
@@ -146,6 +157,15 @@ def days_words(component: ComponentState) -> str:
     seen = sum(day.uptime is not None for day in component.days)
     worse = f"; worse than promised: {', '.join(off)}" if off else "; no day worse than promised" if seen else ""
     return f"{component.name}: {seen} of {len(component.days)} days with data{worse}"
+
+
+def span_words(incident: PublicIncident) -> str:
+    """``2026-10-03 10:05 to 10:45``: the day once where it is one."""
+    began = _when(incident.began_at)
+    if incident.ended_at is None:
+        return f"{began}, going on"
+    ended = _when(incident.ended_at)
+    return f"{began} to {ended.removeprefix(began[:11])}"
 
 
 def uptime_words(component: ComponentState) -> str:

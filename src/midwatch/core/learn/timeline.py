@@ -234,6 +234,8 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.TaskSet: lambda v, a: f"task {v.number} for {v.person or 'whoever takes it'}: {v.what}",
     e.TaskGiven: lambda v, a: f"task {v.number} is {v.person}'s now" if v.person else f"nobody has task {v.number} now",
     e.TaskDone: lambda v, a: f"task {v.number} is done",
+    e.WarRoomOrdered: lambda v, a: "",
+    e.WarRoomEnded: lambda v, a: _war_room(v),
     e.UpdateWritten: lambda v, a: f"update: {v.text}",
     e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
     e.ActionJudged: _judged,
@@ -288,12 +290,31 @@ _SENTENCES: Final[dict[type, _Words]] = {
     ),
     e.AdjustmentWithdrawn: lambda v, a: f"withdrew {v.adjustment}: {v.reason}",
     e.BudgetCrossed: lambda v, a: v.why,
+    e.MailingOrdered: lambda v, a: f"mail to the status page's subscribers: {v.subject}",
+    e.MailingEnded: lambda v, a: (
+        f"{v.mailing}: {v.sent} mails taken, {v.failed} not, {v.in_doubt} in doubt, {v.dropped} not needed any more"
+    ),
+    e.SubscribersTouched: lambda v, a: f"{v.what} {v.count} of the status page's subscribers",
     e.ItemOpened: lambda v, a: f"{v.item.id} for {v.item.owner}: {v.item.what}",
     e.ItemFiled: lambda v, a: f"{v.item} is {v.ref} in {v.tracker}",
     e.ItemSeenAgain: lambda v, a: f"{v.item} is still open, and {v.incident} had its cause",
     e.ItemLate: lambda v, a: f"{v.item} is late",
     e.ItemClosed: lambda v, a: f"{v.item} closed: {v.why}",
 }
+
+
+def _war_room(event: e.WarRoomEnded) -> str:
+    why = f": {event.why}" if event.why else ""
+    match (event.what, event.done):
+        case ("open", True):
+            return f"war room #{event.name} is open"
+        case ("open", False):
+            return f"no war room in the chat{why}"
+        case ("invite", _):
+            return f"{event.person} is {'in' if event.done else 'not in'} the war room{why}"
+        case ("summary", _):
+            return f"the summary in the war room is not pinned{why}" if why else ""
+    return f"the war room is {'closed' if event.done else 'not archived'}{why}"
 
 
 def _learned(event: e.GroupingLearned) -> str:

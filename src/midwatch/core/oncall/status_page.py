@@ -31,6 +31,7 @@ BAD_DAY: Final = 10.0  # times the failures that the target allows
 
 Standing = Literal["operational", "degraded", "outage", "no data"]
 DayStanding = Literal["good", "fair", "bad", "no traffic", "no data"]
+Phase = Literal["investigating", "identified", "monitoring", "resolved"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Told:
 
 @dataclass(frozen=True)
 class PublicIncident:
-    """``updates`` newest first."""
+    """``phase`` in the words that status pages have; ``updates`` newest first."""
 
     id: str
     title: str
@@ -80,6 +81,7 @@ class PublicIncident:
     began_at: float
     ended_at: float | None
     updates: tuple[Told, ...]
+    phase: Phase
 
 
 @dataclass(frozen=True)
@@ -193,7 +195,12 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
     slow = incident.impact is not None and incident.impact.what == "slow"
     title = f"{'Slow responses' if slow else 'Errors'} of {where}"
     told.reverse()
-    return PublicIncident(incident.id, title, components, incident.onset_at, incident.resolved_at, tuple(told))
+    phase: Phase = "identified" if known else "investigating"
+    if incident.mitigated_at is not None:
+        phase = "monitoring"
+    if incident.resolved_at is not None:
+        phase = "resolved"
+    return PublicIncident(incident.id, title, components, incident.onset_at, incident.resolved_at, tuple(told), phase)
 
 
 def _what(incident: Incident) -> str:

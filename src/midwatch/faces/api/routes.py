@@ -27,6 +27,7 @@ from midwatch.faces.api.alerts import add_alert_routes
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.oncall_routes import add_oncall_routes
 from midwatch.faces.api.promises import add_promise_routes
+from midwatch.faces.api.status_page_routes import add_status_page_routes
 from midwatch.model.errors import Forbidden, JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import CommandGiven
 from midwatch.model.world import Change
@@ -84,7 +85,7 @@ def router(watch: Watch) -> APIRouter:
 
     def writer(request: Request) -> str:
         host(request)
-        return _bearer(request, watch, "commands" if request.url.path == "/api/v1/commands" else "changes")
+        return _bearer(request, watch, "changes" if request.url.path == "/api/v1/changes" else "commands")
 
     read, write = [Depends(reader)], [Depends(writer)]
 
@@ -103,11 +104,6 @@ def router(watch: Watch) -> APIRouter:
         found = queries.status(watch.state)
         found["hands_off"] = watch.hands_off
         return {**found, "health": queries.plain(watch.health()), "journal": queries.plain(vars(watch.head))}
-
-    @routes.get("/api/v1/status-page", dependencies=read)
-    async def status_page() -> dict[str, str]:
-        """The page for customers: file name -> text."""
-        return {name: content.decode() for name, content in watch.status_page().items()}
 
     @routes.get("/api/v1/incidents", dependencies=read)
     async def incidents(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
@@ -136,6 +132,7 @@ def router(watch: Watch) -> APIRouter:
     add_promise_routes(routes, watch, read)
     add_inquiry_routes(routes, watch, read)
     add_oncall_routes(routes, watch, read)
+    add_status_page_routes(routes, watch, read, Depends(writer))
 
     @routes.post("/api/v1/commands", status_code=202)
     async def command(given: Command, holder: str = Depends(writer)) -> dict[str, Any]:

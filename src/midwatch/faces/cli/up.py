@@ -69,7 +69,13 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
 
     actuators = build_actuators(settings)
     await prepare(actuators)
-    watch = Watch(settings, actuators=actuators, channels=build_channels(settings), console=console_factory())
+    watch = Watch(
+        settings,
+        actuators=actuators,
+        channels=build_channels(settings),
+        console=console_factory(),
+        public=public_factory(),
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watch.request_stop)
@@ -126,6 +132,8 @@ def _announce(watch: Any, as_json: bool) -> None:
     err.print(Text.assemble((duty, "bold green"), f" in {watch.settings.folder}, mode {policy.mode}"))
     err.print(f"  telemetry  OTLP/HTTP on http://{watch.settings.otlp_host}:{watch.otlp_port}")
     err.print(f"  console    {watch.settings.console_scheme}://{watch.settings.console_host}:{watch.console_port}")
+    if watch.doors.status_port:
+        err.print(f"  customers  the status page on port {watch.doors.status_port}")
     err.print(f"  promises   {len(policy.slos)} written, more are proposed from normal traffic")
     err.print(f"  hands      {len(watch.hands.verbs)} verbs, {len(policy.playbooks)} playbooks")
     err.print(f"  store      {watch.intake.store_words()}")
