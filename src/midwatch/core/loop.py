@@ -26,6 +26,7 @@ from midwatch.core.oncall.rota import rota
 from midwatch.core.oncall.triage import triage
 from midwatch.core.oncall.updates import tell
 from midwatch.core.oncall.wake import wake
+from midwatch.core.oncall.war_room import convene
 from midwatch.core.slo.promise import promise
 from midwatch.core.turn import Turn
 from midwatch.core.verify.closing import close
@@ -51,6 +52,7 @@ STAGES: Final[tuple[Stage, ...]] = (
     hand_off,  # tell who comes on call what is going on
     wake,  # wake the people whose turn it is, level by level
     page,  # page the channels, where no people are named
+    convene,  # open a war room in the chat, and call those in who work on it
     learn,  # earn and lose autonomy, write the post-mortem
 )
 

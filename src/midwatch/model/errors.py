@@ -13,6 +13,7 @@ MidwatchError
  +-- ChannelError       a page could not be handed over (retryable or not)
  |    +-- RateLimited   its receiver asks for a pause
  |    +-- Busy          others are before it in the channel's own queue
+ |    +-- RoomGone      the war room in the chat is archived, or deleted
  +-- TrackerError       an action item could not be filed, or not be looked at
  +-- UsageError         a command makes no sense as it was given
  |    +-- NotFound      there is no such incident, action or post-mortem
@@ -99,6 +100,13 @@ class RateLimited(ChannelError):
 
 class Busy(ChannelError):
     """Nothing was sent: others are before this one in the channel's own queue. It is no failure of the receiver."""
+
+
+class RoomGone(ChannelError):
+    """Somebody archived or deleted the room, or put midwatch out of it: nothing can be said there any more."""
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message, retry_after_seconds=None, hint=hint)
 
 
 class TrackerError(MidwatchError):

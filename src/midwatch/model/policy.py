@@ -13,6 +13,7 @@ from midwatch.model.alerts import Inhibition
 from midwatch.model.people import People
 from midwatch.model.room import CHECKLISTS
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier, Slo
+from midwatch.model.war_room import WarRoomPolicy
 
 
 class SeverityRule(Struct, frozen=True):
@@ -81,3 +82,4 @@ class Policy(Struct, frozen=True):
     inhibitions: tuple[Inhibition, ...] = ()
     people: People = People()
     checklists: dict[int, tuple[str, ...]] = field(default_factory=CHECKLISTS.copy)  # by severity
+    war_room: WarRoomPolicy = WarRoomPolicy()

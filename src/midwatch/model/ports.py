@@ -10,6 +10,7 @@ from midwatch.model.events import PageOrdered
 from midwatch.model.items import Filed, Issue
 from midwatch.model.slo import Slo
 from midwatch.model.standing import Standing
+from midwatch.model.war_room import RoomAt
 from midwatch.model.world import SliCounts
 
 
@@ -54,6 +55,42 @@ class Follower(Channel, Protocol):
     async def follow(self, standing: Standing, place: str) -> None:
         """Show at ``place`` how the incident stands now. Said twice, it shows the same; raises ChannelError."""
         ...
+
+
+class Rooms(Protocol):
+    """War rooms in a chat: a place of its own for each incident. Every method may be called again after a crash and comes to
+    the same; each raises ChannelError, RoomGone where there is no such room any more."""
+
+    async def open(self, name: str, mark: str, since_at: float, private: bool) -> RoomAt:
+        """Make the room ``name`` (or the next free name of its kind), or find the one that was made under ``mark`` since
+        ``since_at`` (unix seconds)."""
+        ...
+
+    async def invite(self, place: str, person: str, to: str) -> None:
+        """``to`` is where the people files say that the chat finds the person; "" where they do not."""
+        ...
+
+    async def summarise(self, place: str, standing: Standing, key: str, look: bool) -> str:
+        """Say how the incident stands, and where that was said. ``look``: it may have been said under ``key`` before."""
+        ...
+
+    async def pin(self, place: str, summary: str) -> None: ...
+
+    async def show(self, place: str, summary: str, standing: Standing, topic: str) -> None:
+        """The summary and the topic as they are to be now."""
+        ...
+
+    async def say(self, place: str, text: str) -> None: ...
+
+    async def archive(self, place: str) -> None: ...
+
+
+@runtime_checkable
+class Convener(Channel, Protocol):
+    """A channel whose chat has rooms."""
+
+    @property
+    def rooms(self) -> Rooms: ...
 
 
 class Tracker(Protocol):

@@ -25,6 +25,7 @@ from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, 
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.shell.following import Following, hand_over
+from midwatch.shell.war_rooms import WarRooms
 
 log = logging.getLogger("midwatch.effects")
 
@@ -123,6 +124,7 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pages_in_flight: dict[str, list[str]] = {}  # by key: the pages in the journal that wait for its end
         self.following = Following(self._channels, state, self._start)
+        self.war_rooms = WarRooms(self._channels, state, record, self._start, trouble)
         self.counters = dict.fromkeys(
             ("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0
         )
@@ -139,6 +141,7 @@ class Effects:
             elif isinstance(event, PageOrdered):
                 self._send(event)
         self.following.hear(events)
+        self.war_rooms.hear(events)
 
     def page_anyway(self, order: PageOrdered) -> None:
         """Send a page whose order could not be journaled: paging comes before bookkeeping. Its number may be another page's
@@ -156,6 +159,7 @@ class Effects:
                     self._ask(action_record.action, late_seconds=max(self.limits.late_seconds, self.waits_out_seconds))
                 )
         self.following.show_again(state)
+        self.war_rooms.reconcile()
 
     async def drain(self, timeout_seconds: float | None = None) -> bool:
         """Wait until nothing is under way; False when time ran out first."""

@@ -1,17 +1,21 @@
 """Slack's Web API and its buttons, as docs.slack.dev documents them: ``chat.postMessage``, ``chat.update``, block and text
-bounds, ``ok: false`` with HTTP 200, 429 with ``Retry-After``, and signed ``block_actions`` requests.
+bounds, ``ok: false`` with HTTP 200, 429 with ``Retry-After``, and signed ``block_actions`` requests and slash commands;
+channels in ``slack_rooms.py``.
 
-Not played: workspaces, permissions other than the token's, membership, retries of Slack's own.
+Not played: several workspaces, preferences of a workspace, guests, retries of Slack's own.
 """
 
 from __future__ import annotations
 
 import json
+import re
+import time
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from midwatch.adapters.channels.slack.interact import sign
 from midwatch.adapters.fakes.server import Answer, Asked, FakeApi
+from midwatch.adapters.fakes.slack_rooms import EVERYTHING, FakeRooms
 
 BLOCKS: Final = frozenset({"header", "section", "context", "actions", "divider"})
 
@@ -21,9 +25,17 @@ class FakeSlack(FakeApi):
     person (U...) is in their direct messages (D...)."""
 
     def __init__(
-        self, token: str = "xoxb-fake", signing_secret: str = "shhh", conversation: str = "C0INCIDENTS"
+        self,
+        token: str = "xoxb-fake",
+        signing_secret: str = "shhh",
+        conversation: str = "C0INCIDENTS",
+        *,
+        scopes: frozenset[str] = EVERYTHING,
+        users: frozenset[str] = frozenset({"U0ANA", "U0BO"}),
+        created: float | None = None,
     ) -> None:
         super().__init__()
+        self.rooms = FakeRooms(scopes, users, time.time() if created is None else created)
         self.token, self.signing_secret, self.conversation = token, signing_secret, conversation
         self.messages: dict[str, dict[str, Any]] = {}
         self.told: list[str] = []
@@ -34,12 +46,18 @@ class FakeSlack(FakeApi):
             return Answer(200, {"ok": True})
         if asked.headers.get("authorization") != f"Bearer {self.token}":
             return _no("invalid_auth")
+        method = asked.path.removeprefix("/api/")
+        if (told := self.rooms.answer(method, asked, self.messages)) is not None:
+            return told
         body = asked.read
         if not isinstance(body, dict) or not asked.headers.get("content-type", "").startswith("application/json"):
             return _no("invalid_json")
         there = str(body.get("channel", ""))
-        if there != self.conversation and there[:1] not in "UD":
+        room = self.rooms.channels.get(there)
+        if there != self.conversation and there[:1] not in "UD" and room is None:
             return _no("channel_not_found")
+        if room is not None and room["is_archived"]:
+            return _no("is_archived")
         if error := _wrong(body):
             return _no(error)
         if asked.path == "/api/chat.postMessage":
@@ -92,6 +110,19 @@ class FakeSlack(FakeApi):
             "actions": [{**button, "block_id": "b1", "action_ts": f"{at:.6f}"}],
         }
         return self.signed(urlencode({"payload": json.dumps(payload)}).encode(), at)
+
+    def slash(
+        self, text: str, at: float, user: str = "U0ANA", channel: str = "", escaped: bool = True
+    ) -> tuple[bytes, dict[str, str]]:
+        """Body and headers of the request that Slack sends when ``user`` types ``/midwatch <text>`` in ``channel``.
+        ``escaped``: as with *Escape channels, users, and links*, where ``@U0BO`` becomes ``<@U0BO|u0bo>``."""
+        if escaped:
+            text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+            text = re.sub(r"@([UW][A-Z0-9]+)", lambda m: f"<@{m[1]}|{m[1].lower()}>", text)
+        form = {"token": "deprecated", "team_id": "T0", "team_domain": "t", "api_app_id": "A0"}
+        form |= {"channel_id": channel or self.conversation, "channel_name": "incidents", "user_id": user}
+        form |= {"user_name": user.lower(), "command": "/midwatch", "text": text, "trigger_id": f"{at:.0f}.2"}
+        return self.signed(urlencode({**form, "response_url": f"{self.url}/answer/2"}).encode(), at)
 
     def signed(self, body: bytes, at: float) -> tuple[bytes, dict[str, str]]:
         stamp = f"{at:.0f}"

@@ -16,6 +16,7 @@ from midwatch.model.adjustments import BudgetRule
 from midwatch.model.alerts import Inhibition, parse_matchers
 from midwatch.model.policy import FreezeWindow, GuardLimits, PagePolicy, Policy, SeverityRule
 from midwatch.model.slo import STANDARD_TIERS, AlertRules, BurnTier
+from midwatch.model.war_room import WarRoomPolicy
 from midwatch.shell.files.parts import EntityKey, Moment, Part, Ratio, Seconds
 from midwatch.shell.files.yaml_lines import Document, Problem, validate
 
@@ -35,6 +36,7 @@ class _Freeze(Part):
 _L: Final = GuardLimits()
 _P: Final = PagePolicy()
 _A: Final = AlertRules()
+_W: Final = WarRoomPolicy()
 RELEASE_BELOW: Final = 0.05
 
 
@@ -146,6 +148,17 @@ class _Inhibition(Part):
         return value
 
 
+class _WarRoom(Part):
+    """``channel`` is one of the watch's channels that can open rooms (Slack)."""
+
+    channel: str = Field(min_length=1, max_length=80)
+    severity: int = Field(_W.severity, ge=1, le=4)
+    prefix: str = Field(_W.prefix, pattern=r"^[a-z0-9][a-z0-9-]{0,20}$")
+    private: bool = _W.private
+    archive_after: Seconds = Field(_W.archive_seconds, ge=0, le=365 * 86400)
+    link: str = Field(_W.link, max_length=120, pattern=r"^(https?://[^\s<>|]+)?$")
+
+
 _Step = Annotated[str, Field(min_length=1, max_length=200)]
 
 
@@ -164,6 +177,7 @@ class PolicyFile(Part):
     severities: list[_Severity] | None = Field(None, min_length=1)
     inhibitions: list[_Inhibition] | None = Field(None, max_length=100)
     checklists: dict[Annotated[int, Field(ge=1, le=4)], Annotated[list[_Step], Field(max_length=30)]] | None = None
+    war_room: _WarRoom | None = None
 
 
 KEYS: Final = frozenset(PolicyFile.model_fields)
@@ -202,6 +216,7 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         "checklists": {**policy.checklists, **{n: tuple(dict.fromkeys(steps)) for n, steps in file.checklists.items()}}
         if file.checklists is not None
         else None,
+        "war_room": _war_room(file.war_room) if file.war_room else None,
     }
     return replace(policy, **{key: value for key, value in changes.items() if value is not None})
 
@@ -224,6 +239,10 @@ def _limits(read: _Limits) -> GuardLimits:
         tuple(FreezeWindow(f.start, f.end, f.reason) for f in read.freezes),
         tuple(read.protected),
     )
+
+
+def _war_room(read: _WarRoom) -> WarRoomPolicy:
+    return WarRoomPolicy(read.channel, read.severity, read.prefix, read.private, read.archive_after, read.link)
 
 
 def _paging(read: _Paging) -> PagePolicy:

@@ -1,0 +1,203 @@
+"""War rooms carried out: every moment at which a process may die leaves one room, and what is not possible is said."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+from tests.alerts.conftest import until
+from tests.shell.test_slack_watch import POLICY, alert, entries, on_watch, settings_of
+
+from midwatch.adapters.channels.pace import Pace
+from midwatch.adapters.channels.slack.channel import SlackChannel
+from midwatch.adapters.fakes.server import Answer
+from midwatch.adapters.fakes.slack import FakeSlack
+from midwatch.adapters.fakes.slack_rooms import EVERYTHING
+from midwatch.model import events as e
+from midwatch.model.state import State, fold
+from midwatch.model.war_room import WarRoomPolicy
+from midwatch.shell import war_rooms
+from midwatch.shell.war_rooms import WarRooms
+
+NAME = "inc-1-payment-errors"
+OPENED = e.IncidentOpened("INC-1", "payment fails", 0.0, 2, "", (), ("service:payment",))
+
+
+class Process:
+    """One life of the watch over a journal that outlives it. ``dies_at``: the outcome that it does not live to write."""
+
+    def __init__(self, fake: FakeSlack, journal: list[e.Event], dies_at: str = "") -> None:
+        channel = SlackChannel(
+            "team", lambda: fake.token, "C0INCIDENTS", people={"U0ANA": "ana"}, api_url=f"{fake.url}/api", pace=Pace()
+        )
+        self.journal, self.dies_at, self.dead = journal, dies_at, False
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.troubles: dict[str, str] = {}
+        self.rooms = WarRooms({"team": channel}, self.state, self.record, self.start, self.trouble)
+
+    def state(self) -> State:
+        state = State()
+        for n, event in enumerate(self.journal, 1):
+            state = fold(state, e.Recorded(n, 1000.0 + n, event))
+        return state
+
+    async def record(self, event: e.Event) -> None:
+        if isinstance(event, e.WarRoomEnded) and event.what == self.dies_at:
+            self.dead = True
+            raise asyncio.CancelledError
+        self.journal.append(event)
+
+    def start(self, work: Any) -> None:
+        self.tasks.add(asyncio.get_running_loop().create_task(work))
+
+    def trouble(self, part: str, why: str) -> None:
+        self.troubles[part] = why
+
+    async def say(self, *events: e.Event) -> None:
+        self.journal.extend(events)
+        self.rooms.hear(events)
+        await self.over()
+
+    async def over(self) -> None:
+        while self.tasks:
+            await asyncio.gather(*self.tasks, return_exceptions=True)
+            self.tasks = {t for t in self.tasks if not t.done()}
+
+
+def ended(journal: list[e.Event]) -> list[tuple[str, bool]]:
+    return [(one.what, one.done) for one in journal if isinstance(one, e.WarRoomEnded)]
+
+
+ORDERS = (
+    e.WarRoomOrdered("INC-1", "open", "team", NAME),
+    e.WarRoomOrdered("INC-1", "invite", "team", person="ana"),
+    e.IncidentResolved("INC-1", "calm"),
+    e.WarRoomOrdered("INC-1", "archive", "team"),
+)
+
+
+@pytest.mark.parametrize("dies_at", ["", "open", "summary", "invite", "archive"])
+def test_whenever_it_dies_there_is_one_room_one_summary_and_one_end(dies_at: str) -> None:
+    async def go(fake: FakeSlack) -> None:
+        journal: list[e.Event] = [OPENED]
+        process = Process(fake, journal, dies_at)
+        for order in ORDERS:
+            await process.say(order)
+            if process.dead:  # the next one reads the journal, and looks at what is there
+                process = Process(fake, journal)
+                process.rooms.reconcile()
+                await process.over()
+        assert ended(journal) == [("open", True), ("summary", True), ("invite", True), ("archive", True)]
+        (room,) = fake.rooms.channels.values()
+        assert room["name"] == NAME and room["is_archived"] and room["members"][1:] == ["U0ANA"]
+        summaries = [m for m in fake.messages.values() if m.get("metadata")]
+        assert len(summaries) == len(room["pins"]) == 1
+        assert process.state().war_rooms["INC-1"].status == "closed"
+        assert not any(process.troubles.values())
+
+    with FakeSlack(created=1000.0) as fake:
+        asyncio.run(go(fake))
+
+
+def test_a_token_without_the_scope_is_named_and_the_page_remains() -> None:
+    async def go(fake: FakeSlack) -> None:
+        process = Process(fake, [OPENED])
+        await process.say(ORDERS[0])
+        room = process.state().war_rooms["INC-1"]
+        assert room.status == "failed" and "lacks the scope channels:manage" in room.why
+        assert "lacks the scope channels:manage" in process.troubles["war rooms"]
+        asked = len(fake.requests)
+        await process.say(e.DecisionMade("INC-1", "we go on here", "ana"))
+        assert len(fake.requests) == asked, "once is enough"
+        fake.rooms.scopes = EVERYTHING - {"pins:write"}
+        second = e.IncidentOpened("INC-2", "x", 0.0, 1, "", (), ())
+        await process.say(second, e.WarRoomOrdered("INC-2", "open", "team", "inc-2-x"))
+        assert process.troubles["war rooms"] == "" and "pins:write" in process.troubles["war room pins"]
+        held = process.state().war_rooms["INC-2"]
+        assert held.usable and held.summary in fake.messages, "it is said, though it is not pinned"
+
+    with FakeSlack(created=1000.0, scopes=frozenset({"chat:write"})) as fake:
+        asyncio.run(go(fake))
+
+
+def test_what_people_archived_is_let_go() -> None:
+    async def go(fake: FakeSlack) -> None:
+        process = Process(fake, [OPENED])
+        await process.say(ORDERS[0])
+        fake.rooms.named(NAME)["is_archived"] = True
+        await process.say(e.DecisionMade("INC-1", "we go on elsewhere", "ana"))
+        assert process.state().war_rooms["INC-1"].status == "closed"
+        assert "somebody archived" in [one for one in process.journal if isinstance(one, e.WarRoomEnded)][-1].why
+        asked = len(fake.requests)
+        await process.say(e.DecisionMade("INC-1", "more", "ana"))
+        assert len(fake.requests) == asked
+
+    with FakeSlack(created=1000.0) as fake:
+        asyncio.run(go(fake))
+
+
+def test_a_pause_is_waited_out_and_an_outage_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    real = asyncio.sleep
+
+    async def sleep(seconds: float, *_: object) -> None:
+        waits.append(seconds)
+        await real(0)
+
+    async def go(fake: FakeSlack) -> None:
+        process = Process(fake, [OPENED])
+        fake.answers += [Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "3"}), Answer(503)]
+        await process.say(ORDERS[0])
+        assert ended(process.journal)[0] == ("open", True) and waits.count(3.0) == 1
+        fake.answers += [Answer(503)] * war_rooms.ATTEMPTS
+        await process.say(ORDERS[1])
+        assert ended(process.journal)[-1] == ("invite", False)
+        assert "503" in process.state().war_rooms["INC-1"].invited["ana"]
+
+    monkeypatch.setattr(war_rooms.asyncio, "sleep", sleep)
+    with FakeSlack(created=1000.0) as fake:
+        asyncio.run(go(fake))
+
+
+def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real watch: its loop orders, its journal knows, and its next process shows the room as it is."""
+    policy = replace(POLICY, war_room=WarRoomPolicy("team", 2, link="https://watch.example", archive_seconds=0.5))
+
+    async def go(fake: FakeSlack, settings: Any) -> None:
+        async with on_watch(settings, policy) as (watch, client):
+            await alert(client, 1)
+            await until(lambda: watch.state.war_rooms, what="the order")
+            await until(lambda: watch.state.war_rooms["INC-1"].summary, what="the room")
+            name = watch.state.war_rooms["INC-1"].name
+            room = fake.rooms.named(name)
+            await until(lambda: room["topic"]["value"], what="its topic")
+            assert room["topic"]["value"].startswith(
+                "SEV2 · open · no commander yet · <https://watch.example/incidents/INC-1>"
+            )
+            await watch.command(e.CommandGiven("role", "bo", "INC-1", "commander ana"))
+            await until(lambda: "commander ana" in room["topic"]["value"], what="its topic, anew")
+            await until(lambda: "U0ANA" in room["members"], what="the commander in it")
+            await until(lambda: any(m["text"] == "ana is commander." for m in fake.messages.values()), what="the word")
+            await until(lambda: watch.state.war_rooms["INC-1"].invited.get("ana") == "in")
+        async with on_watch(settings, policy) as (watch, client):
+            await alert(client, 2)
+            await until(lambda: watch.state.incidents["INC-1"].phase == "resolved")
+            await until(lambda: watch.state.war_rooms["INC-1"].status == "closed", what="the archive")
+        assert room["is_archived"] and len(fake.rooms.channels) == 1 and len(room["pins"]) == 1
+
+    with FakeSlack() as fake:
+        settings = settings_of(tmp_path, fake, monkeypatch)
+        asyncio.run(go(fake, settings))
+        said = [one for one in entries(settings) if isinstance(one, e.WarRoomOrdered | e.WarRoomEnded)]
+        order = [(type(one).__name__[7:], one.what) for one in said if one.what != "invite"]
+        assert order == [
+            ("Ordered", "open"),
+            ("Ended", "open"),
+            ("Ended", "summary"),
+            ("Ordered", "archive"),
+            ("Ended", "archive"),
+        ]
+        assert fake.token.encode() not in settings.journal_file.read_bytes()
