@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall import escalation
 from midwatch.core.oncall.escalation import Due, Woken
@@ -31,14 +33,17 @@ def wake(turn: Turn) -> Turn:
     """Order the pages that are due to people now."""
     if not turn.state.policy.people.escalations:
         return turn
+    orders: list[PageOrdered] = []  # a page about one incident changes nothing for another
     for incident in tuple(turn.state.incidents.values()):
         if incident.phase == RESOLVED:
-            turn = turn.emit(*_over(turn.state, incident, turn.now))
+            orders += _over(turn.state, incident, turn.now)
             continue
         current = {**topics(turn.state, incident, turn.now), **_help(turn.state, incident)}
         if current:
-            turn = _wake(turn, incident, current)
-    return turn
+            turn, due = _wake(turn, incident, current)
+            orders += due
+    first = turn.state.next_page
+    return turn.emit(*(replace(order, page=f"PAGE-{first + n}") for n, order in enumerate(orders)))
 
 
 def _help(state: State, incident: Incident) -> dict[str, str]:
@@ -49,25 +54,26 @@ def _help(state: State, incident: Incident) -> dict[str, str]:
     return {f"help-{run.number}": f"{run.asked_by} asks for help."}
 
 
-def _wake(turn: Turn, incident: Incident, current: dict[str, str]) -> Turn:
+def _wake(turn: Turn, incident: Incident, current: dict[str, str]) -> tuple[Turn, list[PageOrdered]]:
+    """What its escalation comes to now, and the pages that are due, without their numbers."""
     policy = escalation_of(turn.state, incident)
     run = turn.state.escalations.get(incident.id)
     asked = run is not None and f"help-{run.number}" in current
     if policy is None or (quiet(turn.state, policy, incident.severity, turn.now) and not asked):
-        return turn
+        return turn, []
     fresh = tuple(t for t in current if run is None or not any(covers(told, t) for told in run.topics))
     turn = _begun(turn, incident, policy, run, tuple(current[t] for t in fresh))
     run = turn.state.escalations.get(incident.id)
     policy = escalation_of(turn.state, incident)
     if run is None or policy is None or answered(turn.state.incidents[incident.id], run):
-        return turn
+        return turn, []
     turn = _moved_on(turn, incident, policy)
     run = turn.state.escalations[incident.id]
     awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
-    for one in escalation.due(turn.state, incident.id, run, awake, bool(fresh), turn.now):
-        about = tuple(current) if one.first or not fresh else fresh
-        turn = turn.emit(_order(turn.state, incident, run, policy, one, about, current))
-    return turn
+    return turn, [
+        _order(turn.state, incident, run, policy, one, tuple(current) if one.first or not fresh else fresh, current)
+        for one in escalation.due(turn.state, incident.id, run, awake, bool(fresh), turn.now)
+    ]
 
 
 def answered(incident: Incident, run: Escalation) -> bool:
@@ -147,7 +153,7 @@ def _order(
     why_you = f"To {due.woken.person.called}: {due.woken.why}{levels}."
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     return PageOrdered(
-        page=f"PAGE-{state.next_page}",
+        page="",
         incident=incident.id,
         key=f"{incident.id}/{run.number}/{due.woken.person.ident}/{due.contact.channel}/{due.repeat}",
         channel=due.contact.channel,
@@ -175,17 +181,17 @@ def _over(state: State, incident: Incident, now: float) -> tuple[PageOrdered, ..
         taken = [p.ordered for p in sent if p.ordered.person == ident and p.status == "delivered"]
         if person is None or ident in told or not taken:
             continue
-        orders.append(_end(state, incident, person, taken[-1], len(orders)))
+        orders.append(_end(state, incident, person, taken[-1]))
     return tuple(orders)
 
 
-def _end(state: State, incident: Incident, person: Person, last: PageOrdered, offset: int) -> PageOrdered:
+def _end(state: State, incident: Incident, person: Person, last: PageOrdered) -> PageOrdered:
     said = f"Merged into {incident.merged_into}:" if incident.merged_into else "Resolved"
     over = f"Over at {clock(incident.resolved_at or 0.0)} UTC."
     if incident.merged_into:
         over = f"It goes on as part of {incident.merged_into}; pages about it come from there."
     return PageOrdered(
-        page=f"PAGE-{state.next_page + offset}",
+        page="",
         incident=incident.id,
         key=f"{incident.id}/{RESOLVED}/{person.ident}/{last.channel}",
         channel=last.channel,
