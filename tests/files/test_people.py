@@ -128,6 +128,8 @@ def test_files_add_up_and_a_name_stands_once(tmp_path: Path) -> None:
     assert not problems(tmp_path)
     write(tmp_path, more="people:\n  ana: {}\n")
     assert any("ana is there already" in one for one in problems(tmp_path))
+    write(tmp_path, more="people:\n  cleo: {known_as: [PX]}\n  dora: {known_as: [px, d@example.org]}\n")
+    assert any("3 people.dora.known_as[0]: cleo is known as px already" in one for one in problems(tmp_path))
 
 
 CATALOG = """

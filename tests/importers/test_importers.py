@@ -64,6 +64,7 @@ def test_everybody_can_be_reached_by_mail(product: str) -> None:
     ana = people.person("ana")
     assert ana is not None and ana.zone == "Europe/Berlin"
     assert [(c.channel, c.to) for c in ana.contacts] == [("post", "ana@example.org")]
+    assert people.known("ANA@example.org") == ana, "who answers there is the same person here"
 
 
 def test_pagerduty() -> None:

@@ -13,7 +13,7 @@ from midwatch.core.oncall.page import page
 from midwatch.core.oncall.rota import rota, why_not
 from midwatch.core.oncall.schedule import on_call
 from midwatch.core.oncall.wake import unwanted, wake
-from midwatch.model.events import CommandGiven, CommandRefused, OnCallChanged, SwapAnswered
+from midwatch.model.events import AcknowledgementExpired, CommandGiven, CommandRefused, OnCallChanged, SwapAnswered
 from midwatch.model.people import Contact, EscalationPolicy, Level, Person, Target, Team
 from midwatch.model.policy import PagePolicy
 
@@ -63,6 +63,8 @@ def test_a_stand_in_is_on_call_from_then_to_then_and_is_paged() -> None:
         ("swap", "shop", "ana 1700000100 1700000200", "you cannot swap with yourself"),
         ("swap", "shop", "ben 1700000100", "say whom you ask"),
         ("swap_answer", "SWP-9", "accept", "no open swap"),
+        ("unack", "INC-9", "", "no incident is called 'INC-9'"),
+        ("unack", "INC-1", "", "nobody has acknowledged INC-1"),
         ("escalate", "INC-9", "", "no incident is called 'INC-9'"),
         ("escalate", "INC-1", "nope", "there is no team 'nope' with an escalation"),
     ],
@@ -121,6 +123,18 @@ def test_a_call_for_help_wakes_the_next_level_and_not_who_called() -> None:
     assert len(made.pages()) == 2
     made.say("escalate", "INC-1", by="ben").run(until=305)
     assert woken(made)[-1] == (300, "ana", "phone")
+
+
+def test_an_answer_that_is_taken_back_wakes_who_is_on_call_now_from_the_first_level() -> None:
+    made = scene()
+    deliver(made.run(until=10)).say("ack", "INC-1", by="ana").run(until=500)
+    made.say("unack", "INC-1", by="ana", note="my train").run(until=505)
+    (expired,) = [e for _, e in made.told(AcknowledgementExpired)]
+    assert expired == AcknowledgementExpired("INC-1", "ana", "ana took it back: my train")
+    assert woken(made) == [(0, "ana", "phone"), (500, "ana", "phone")], "not all the levels that time has passed by"
+    assert made.state.escalations["INC-1"].number == 2
+    made.say("unack", "INC-1", by="ben").run(until=510)
+    assert refusals(made) == ["nobody has acknowledged INC-1"]
 
 
 def test_help_of_another_team_is_woken_though_the_incident_itself_wakes_nobody() -> None:

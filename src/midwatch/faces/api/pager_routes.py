@@ -1,5 +1,5 @@
-"""Where PagerDuty and Opsgenie say what people do there: ``POST /in/pagerduty/<channel>`` and ``/in/opsgenie/<channel>``, plain
-ASGI in front of the console.
+"""Where PagerDuty and Opsgenie say what people do there: ``POST /in/pagerduty/<channel>`` and ``/in/opsgenie/<channel>``,
+plain ASGI in front of the console.
 
 Who sends is known by a signature or a secret, so no token and no host name is asked for. What was done becomes a command
 like any other, by the person whom the people files know under that id or address, with that person's roles, journaled

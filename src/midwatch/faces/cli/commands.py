@@ -49,6 +49,11 @@ def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as
     send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
 
 
+def unack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
+    """Take an acknowledgement back: whoever is on call now is woken."""
+    send(folder, as_json, "unack", by, ident, "{target} is nobody's; it pages again.", note=note)
+
+
 def resolve(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say that an incident is over, where midwatch cannot see it."""
     send(folder, as_json, "resolve", by, ident, "{target} is over.", note=note)
