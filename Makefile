@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 UV := $(shell command -v uv 2>/dev/null)
+JOBS ?= 2
 SEED ?= 1
 OUT ?= docs/results/gym-seed-$(SEED)
 
@@ -54,8 +55,8 @@ types: $(READY)  ## mypy --strict
 layers: $(READY)  ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
-unit: $(READY)  ## pytest
-	$(BIN)/pytest
+unit: $(READY)  ## pytest, in JOBS processes
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 score: $(READY)  ## every fault of the gym on one seed, into OUT: make score SEED=7
 	$(BIN)/midwatch gym score --seed $(SEED) --out $(OUT)
