@@ -56,7 +56,7 @@ def _gone(page: StatusPage, state: State, severity: int) -> Iterator[MailingOrde
             continue
         if incident.merged_into:
             why = "It is part of another incident, and told of there from now on."
-        elif incident.severity > severity:
+        elif incident.outside > severity:
             why = "It turned out to be smaller than we thought, so we no longer report it."
         else:
             continue

@@ -206,7 +206,8 @@ class Book:
             if count < REFUSALS:
                 connection.execute(update(subscribers).where(subscribers.c.id == ident).values(refused=count))
                 return False
-            connection.execute(delete(mails).where(mails.c.subscriber == ident))
+            waits = (mails.c.subscriber == ident) & (mails.c.status == "waiting")
+            connection.execute(update(mails).where(waits).values(status="dropped"))
             connection.execute(delete(subscribers).where(subscribers.c.id == ident))
             return True
 

@@ -30,11 +30,13 @@ Transaction = Callable[[], AbstractContextManager[Connection]]
 def open_book(settings: Settings, most: int) -> Book:
     """Made when it is not there. Raises JournalError, ConfigError."""
     if settings.journal.postgres:
-        return Book(_postgres(resolve(settings.journal.postgres)), most)
-    return Book(_sqlite(settings.folder / FILE), most)
+        return Book(in_postgres(resolve(settings.journal.postgres)), most)
+    return Book(in_file(settings.folder / FILE), most)
 
 
-def _sqlite(path: Path) -> Transaction:
+def in_file(path: Path) -> Transaction:
+    """Transactions on the SQLite file ``path``."""
+
     def connect() -> sqlite3.Connection:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
         path.chmod(0o600)
@@ -57,7 +59,8 @@ def _sqlite(path: Path) -> Transaction:
     return transaction
 
 
-def _postgres(dsn: str) -> Transaction:
+def in_postgres(dsn: str, schema: str = "midwatch") -> Transaction:
+    """Transactions on the database of the journal that ``dsn`` (a libpq connection string) leads to."""
     from midwatch.shell.journal.postgres import PostgresReader
 
     class Beside(PostgresReader):
@@ -66,7 +69,7 @@ def _postgres(dsn: str) -> Transaction:
             with _translated("PostgreSQL"), self._transaction("use the subscribers beside") as connection:
                 yield connection
 
-    beside = Beside(dsn, create=True)
+    beside = Beside(dsn, schema=schema, create=True)
     with beside.transaction() as connection:
         connection.exec_driver_sql(_MAKE_ONCE)
         metadata.create_all(connection)
