@@ -5,8 +5,8 @@
     operator     lets midwatch act: approves, undoes, sets autonomy, adjusts budgets, says hands on
     admin        all of it, in every team, and the audit
 
-Whoever may respond may stop everything; starting it again takes an operator. A command about an incident needs the role in
-the team that owns it; one about nothing in particular needs it for ``*``.
+Whoever may respond may stop everything; starting it again takes an operator. A command needs the role in the teams that own
+what it is about (``owned.py``); one about nothing in particular needs it for ``*``.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from typing import Final, get_args
 
-from midwatch.core.oncall.owners import team_of
 from midwatch.model.errors import Forbidden
 from midwatch.model.events import CommandGiven
 from midwatch.model.state import State
 from midwatch.shell.access_settings import AccessSettings, Role, Roles, Scope
+from midwatch.shell.owned import teams_of
 
 ROLES: Final[tuple[str, ...]] = get_args(Role)
 EVERYWHERE: Final = "*"
@@ -98,25 +98,15 @@ class Access:
         return machine is None or scope in machine.scopes
 
     def check(self, given: CommandGiven, state: State) -> None:
-        """Raises Forbidden when the holder of the credential may not say this."""
-        who = given.credential
+        """Raises Forbidden when the holder of the credential may not say this. Who comes from a chat without one is a
+        stranger, not the owner of the folder."""
+        who = given.credential or (given.by if given.via == "chat" else "")
         needed = NEEDS.get(given.verb, "admin")
-        team = _team(given, state)
-        has = self.role(who, team)
-        if has and ROLES.index(has) >= ROLES.index(needed):
-            return
-        where = f" in the team {team}" if team else ""
-        raise Forbidden(
-            f"{given.verb} takes the role {needed}{where}; {who} has {has or 'none'}",
-            hint="roles are given in the settings, under access",
-        )
-
-
-def _team(given: CommandGiven, state: State) -> str:
-    """Who owns the incident, or the action's incident, that it is about; "" for everything else."""
-    action = state.actions.get(given.target)
-    incident = state.incidents.get(action.action.incident if action else given.target)
-    if incident is None:
-        return ""
-    team, _ = team_of(state, incident)
-    return team.name if team else ""
+        for team in teams_of(given, state):
+            has = self.role(who, team)
+            if not has or ROLES.index(has) < ROLES.index(needed):
+                where = f" in the team {team}" if team else ""
+                raise Forbidden(
+                    f"{given.verb} takes the role {needed}{where}; {who} has {has or 'none'}",
+                    hint="roles are given in the settings, under access",
+                )

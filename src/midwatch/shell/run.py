@@ -498,7 +498,7 @@ class Watch:
         try:
             self.access.check(given, self.state)
         except Forbidden as error:
-            self.audit.refused(given.credential, given.verb, str(error))
+            self.audit.refused(given.credential or given.by, given.verb, str(error))
             raise
         recorded = await self.desk.command(given)
         self.vitals.commands += 1
