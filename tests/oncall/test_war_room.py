@@ -179,14 +179,15 @@ def test_what_is_said_in_it_and_in_the_timeline() -> None:
         e.WarRoomEnded("INC-1", "invite", True, person="ana"),
         e.WarRoomEnded("INC-1", "invite", False, "unknown", "bo"),
         e.WarRoomEnded("INC-1", "archive", True),
+        e.WarRoomEnded("INC-1", "archive", True, "somebody archived it"),
     )
     opened = e.IncidentOpened("INC-1", "x", START, 2, "", (), ())
     rows = timeline([e.Recorded(n, START + n, event) for n, event in enumerate((opened, OPEN, *ends), 1)], "INC-1")
     assert [row.text for row in rows[1:]] == [
+        "opens a war room in the chat",
         "war room #inc-1-gateway-errors is open",
         "no war room in the chat: missing_scope",
         "the summary in the war room is not pinned: missing_scope",
-        "ana is in the war room",
         "bo is not in the war room: unknown",
-        "the war room is closed",
+        "the war room is closed: somebody archived it",
     ]

@@ -103,6 +103,17 @@ class Sentinel:
 
 
 @dataclass(frozen=True)
+class Easing:
+    """The facts have rated an incident milder than it is since ``since_at``, last at ``at`` (unix seconds); ``worst`` is the
+    worst rating of that time, and ``reason`` its reason."""
+
+    since_at: float
+    at: float
+    worst: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class Memory:
     """``ledgers`` by SLO name (``name{label=value}`` for a group of it). ``quiet_since`` by finding id: since when its
     condition no longer holds (a finding closes only after a while). ``diagnosed`` by incident: when it was last diagnosed.
@@ -116,6 +127,7 @@ class Memory:
     quiet_since: Mapping[str, float] = field(default_factory=dict)
     diagnosed: Mapping[str, float] = field(default_factory=dict)
     told: Mapping[str, str] = field(default_factory=dict)
+    easing: Mapping[str, Easing] = field(default_factory=dict)  # incident -> since when it has been milder than rated
     held_since: Mapping[str, float] = field(default_factory=dict)  # action id -> since when its expectation holds
     burning_since: Mapping[str, float] = field(
         default_factory=dict

@@ -97,6 +97,7 @@ CommandVerb = Literal[
     "task",
     "task_give",
     "task_done",
+    "severity",
 ]
 
 
@@ -206,11 +207,16 @@ class IncidentGrew(Base, frozen=True, tag="incident_grew"):
 
 
 class IncidentRated(Base, frozen=True, tag="incident_rated"):
+    """``by`` a person, or "" for the facts. A person's word holds while ``facts`` (what these rated it then) is no worse;
+    with ``facts`` 0 it is given back to them."""
+
     incident: str
     severity: int
     reason: str
     impact: Impact | None = None
     title: str = ""
+    by: str = ""
+    facts: int = 0
     v: int = 1
 
 

@@ -146,7 +146,24 @@ class Incident(Struct, frozen=True):
     merged_into: str = ""  # the incident that this one became part of
     split_from: str = ""  # the incident that a person took this one out of
     regrouped_at: float | None = None  # when a person last merged or split it
+    worst_severity: int = 0  # as bad as it was before it was rated milder; 0: it never was
+    worst_reason: str = ""
+    worst_impact: Impact | None = None
+    rises: int = 0  # how often it got worse again after that
+    said_severity: int = 0  # what a person said, while that holds
+    said_facts: int = 0  # and how the facts rated it then
+    said_by: str = ""
     heard_on: str = ""  # the channel of the other product at which its acknowledgement, or its end, was said
+
+    @property
+    def worst(self) -> int:
+        """As bad as it ever was."""
+        return min(self.severity, self.worst_severity or self.severity)
+
+    @property
+    def outside(self) -> int:
+        """What it counts as for those outside: as people said, else as bad as it ever was."""
+        return self.said_severity or self.worst
 
     @property
     def fresh_at(self) -> float:

@@ -77,6 +77,7 @@ class Policy(Struct, frozen=True):
     limits: GuardLimits = GuardLimits()
     paging: PagePolicy = PagePolicy()
     resolve_after_seconds: float = 60.0  # calm for so long: resolved
+    milder_after_seconds: float = 600.0  # the facts have to rate it milder so long before it is; 0: never
     settle_seconds: float = 9.0  # an incident is looked at so long before anybody is woken or anything touched
     rehearse: bool = False  # replay: judge everything, touch nothing
     inhibitions: tuple[Inhibition, ...] = ()

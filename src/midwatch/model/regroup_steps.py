@@ -9,6 +9,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
+from midwatch.model import rating_steps
 from midwatch.model.findings import Impact, Incident
 
 MAX_PAIRINGS: Final = 500
@@ -49,6 +50,7 @@ def keeper(old: Incident, absorbed: Incident, at: float) -> Incident:
         calm_since_at=max(c for c in calm if c is not None) if None not in calm else None,
         absorbed=(*old.absorbed, absorbed.id, *absorbed.absorbed),
         regrouped_at=at,
+        **rating_steps.merged(old, absorbed, worse.severity),
     )
 
 

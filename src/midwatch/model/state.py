@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps, item_steps, people_steps, regroup_steps, room_steps, war_room
+from midwatch.model import alert_steps, item_steps, people_steps, rating_steps, regroup_steps, room_steps, war_room
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
@@ -334,14 +334,7 @@ def _incident_rated(state: State, event: e.IncidentRated, at: float) -> State:
     old = state.incidents.get(event.incident)
     if old is None:
         return state
-    return _incident(
-        state,
-        event.incident,
-        severity=event.severity,
-        severity_reason=event.reason,
-        impact=event.impact or old.impact,
-        title=event.title or old.title,
-    )
+    return replace(state, incidents={**state.incidents, old.id: rating_steps.rated(old, event)})
 
 
 @_on(e.CauseRanked)

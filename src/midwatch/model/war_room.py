@@ -36,7 +36,8 @@ class RoomAt(Struct, frozen=True):
 
 class WarRoom(Struct, frozen=True):
     """``status``: ordered, open, failed (``why``), closing (its archiving is ordered), closed. ``place`` is the chat's own
-    id, ``summary`` that of the message that is pinned; ``invited``: person -> "" while it is under way, ``in``, or why not."""
+    id, ``summary`` that of the message that is pinned. ``invited``: person -> "" while it is under way, ``in``, or why
+    not."""
 
     channel: str
     name: str

@@ -62,6 +62,7 @@ def incident_row(incident: Incident) -> dict[str, Any]:
     return {
         "id": incident.id,
         "severity": incident.severity,
+        "worst_severity": incident.worst,
         "phase": incident.phase,
         "title": incident.title,
         "opened_at": incident.opened_at,
@@ -143,6 +144,7 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
     return {
         **incident_row(found),
         "severity_reason": found.severity_reason,
+        "severity_said_by": found.said_by,
         "impact": plain(found.impact),
         "mitigated_at": found.mitigated_at,
         "absorbed": list(found.absorbed),
@@ -177,6 +179,7 @@ def _room(state: State, incident: Incident) -> dict[str, Any]:
         "decisions": [plain(one) for one in room.decisions],
         "checklist": [{"step": step, "done_by": room.ticked.get(step, "")} for step in steps],
         "tasks": [plain(one) for one in room.tasks],
+        "war_room": plain(state.war_rooms.get(incident.id)),
     }
 
 

@@ -293,7 +293,7 @@ def incident_words(incident: Incident, facts: MonthReport) -> str:
     )
     spent = incident.impact.budget_spent if incident.impact else 0.0
     cost = f", {percent(spent)} of the budget" if spent > 0 else ""
-    return f"{incident.id}, SEV{incident.severity}, {when(incident.onset_at, zone)}, {lasted}{cost}: {incident.title}"
+    return f"{incident.id}, SEV{incident.worst}, {when(incident.onset_at, zone)}, {lasted}{cost}: {incident.title}"
 
 
 def percent(ratio: float | None) -> str:

@@ -15,6 +15,7 @@ from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.regroup import merge, move, split
 from midwatch.core.decide.room import VERBS as OF_ROOMS
 from midwatch.core.decide.room import obey_room
+from midwatch.core.decide.severity import say_severity
 from midwatch.core.decide.sight import under_way
 from midwatch.core.decide.stage import judged, put, undo_action, undo_of
 from midwatch.core.turn import Turn
@@ -231,4 +232,5 @@ _VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
     "split": split,
     "move": move,
     **dict.fromkeys(sorted(OF_ROOMS), obey_room),
+    "severity": say_severity,
 }

@@ -7,6 +7,7 @@ from typing import Final
 
 from midwatch.core.memory import Memory
 from midwatch.core.slo.measure import measure, total
+from midwatch.core.slo.seen import SIGHT_SECONDS, sees
 from midwatch.model import signals
 from midwatch.model.entity import Entity, kind_of, name_of
 from midwatch.model.findings import HARMFUL, Finding, Incident
@@ -14,8 +15,6 @@ from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import World
 
 WARM_UP_SECONDS: Final = 15.0
-SIGHT_SECONDS: Final = 30.0
-_SIGNS_OF_LIFE: Final = (signals.REQUESTS, signals.CALLS, signals.QUEUE_LAG_SECONDS, signals.UP, signals.CONSUMED)
 BUSY: Final = frozenset({"approved", "ordered", "done"})
 """Statuses of an action that is under way: decided, being carried out, or being verified."""
 
@@ -23,11 +22,6 @@ BUSY: Final = frozenset({"approved", "ordered", "done"})
 def warming_up(memory: Memory, now: float) -> bool:
     """Whether the working set is too young to judge by."""
     return now - memory.started_at < WARM_UP_SECONDS
-
-
-def sees(world: World, subject: str, window_seconds: float = SIGHT_SECONDS) -> bool:
-    """Whether anything was reported of ``subject`` within the window. False is "no data", never "ok"."""
-    return any(not math.isnan(measure(world, subject, sign, window_seconds)) for sign in _SIGNS_OF_LIFE)
 
 
 def watched(incident: Incident) -> tuple[str, ...]:

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from midwatch.core.detect.impact import impact_of
+from midwatch.core.detect.rating import Facts, Word, hold, rerated
 from midwatch.core.detect.shared import shared_evidence
 from midwatch.core.detect.stage import warming_up
 from midwatch.core.detect.together import word_about
+from midwatch.core.memory import Easing
+from midwatch.core.slo.seen import sees
 from midwatch.core.turn import Turn
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import IncidentGrew, IncidentOpened, IncidentRated
@@ -96,20 +101,56 @@ def _open(turn: Turn, finding: Finding, why: str) -> Turn:
 
 
 def rate(turn: Turn, incident: Incident) -> Turn:
-    """Worse at once; better never, until it is over: a rating that swings wakes people twice."""
+    """Worse at once, milder after a while (``rating.py``); and again when more users are hit than were told of."""
     findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
     if not findings:
-        return turn
+        return _eased(turn, incident.id, None)
     impact = impact_of(turn, incident.onset_at, findings)
     severity, reason = severity_of(turn, impact, findings)
+    facts = Facts(severity, reason) if severity < incident.severity or _visible(turn.world, incident) else None
+    word = Word(incident.said_severity, incident.said_facts)
+    seconds = hold(turn.state.policy.milder_after_seconds, incident.rises)
+    new, easing = rerated(incident.severity, facts, word, turn.memory.easing.get(incident.id), turn.now, seconds)
+    turn = _eased(turn, incident.id, easing)
     old = incident.impact
     grew = impact is not None and (old is None or impact.affected_ratio > RERATE_FACTOR * old.affected_ratio)
-    if severity < incident.severity or grew:
-        rated = min(severity, incident.severity)
-        why = reason if severity <= incident.severity else incident.severity_reason
-        worst = max(findings, key=lambda f: f.log_bayes)
-        return turn.emit(IncidentRated(incident.id, rated, why, impact, title_of(worst, impact or old)))
-    return turn
+    if new is None and not grew:
+        return turn
+    new = new or Facts(incident.severity, reason if severity == incident.severity else incident.severity_reason)
+    worst = max(findings, key=lambda f: f.log_bayes)
+    title = title_of(worst, impact or old)
+    return turn.emit(IncidentRated(incident.id, new.severity, new.reason, _counted(old, impact), title))
+
+
+def facts_of(turn: Turn, incident: Incident) -> int:
+    """How the facts rate it now, whatever it is rated; as it is where nothing says anything."""
+    findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
+    if not findings:
+        return incident.severity
+    return severity_of(turn, impact_of(turn, incident.onset_at, findings), findings)[0]
+
+
+def _visible(world: World, incident: Incident) -> bool:
+    """Whether there is data of what hurts: what other systems say is in state, and needs none."""
+    if incident.told_by_alerts:
+        return True
+    where = (incident.impact.entry,) if incident.impact and incident.impact.entry else incident.symptoms
+    return any(sees(world, subject) for subject in where)
+
+
+def _eased(turn: Turn, ident: str, easing: Easing | None) -> Turn:
+    if turn.memory.easing.get(ident) == easing:
+        return turn
+    others = {k: v for k, v in turn.memory.easing.items() if k != ident and k in turn.state.incidents}
+    return turn.remember(easing={**others, ident: easing} if easing else others)
+
+
+def _counted(old: Impact | None, new: Impact | None) -> Impact | None:
+    """What was hit stays hit, though fewer are now."""
+    if old is None or new is None or old.entry != new.entry:
+        return new
+    requests, spent = (max(getattr(old, n), getattr(new, n)) for n in ("affected_requests", "budget_spent"))
+    return replace(new, affected_requests=requests, budget_spent=spent)
 
 
 def severity_of(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> tuple[int, str]:

@@ -147,7 +147,7 @@ def _opened(turn: Turn, incident: Incident) -> Turn:
     for one in todo(state, incident):
         if (one.kind, about(incident)) in known:
             continue
-        due_at = turn.now + DUE_DAYS.get(incident.severity, 30) * DAY_SECONDS
+        due_at = turn.now + DUE_DAYS.get(incident.worst, 30) * DAY_SECONDS
         ident = f"AI-{turn.state.next_item}"
         turn = turn.emit(
             ItemOpened(ActionItem(ident, incident.id, one.what, one.owner, due_at, one.kind, about(incident)))

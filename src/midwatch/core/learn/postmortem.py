@@ -7,10 +7,13 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from midwatch.core.decide.sight import place
 from midwatch.core.learn.items import items_of, same_before, todo
 from midwatch.core.learn.timeline import TimelineRow, change_words, timeline
 from midwatch.core.oncall.words import at_target, cause_words, clock, did, percent, plain, to_do
+from midwatch.model import rating_steps
 from midwatch.model.events import Recorded
 from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.findings import Hypothesis, Incident
@@ -87,16 +90,24 @@ def _summary(state: State, incident: Incident) -> list[str]:
     )
     noticed = _span(max(0.0, incident.opened_at - incident.onset_at))
     return [
-        f"SEV{incident.severity} on {_date(incident.onset_at)}: {incident.severity_reason}. "
+        f"SEV{incident.worst} on {_date(incident.onset_at)}: {_reason(incident)}. "
         f"It began at {clock(incident.onset_at)}, was noticed after {noticed}"
         f"{lasted}. Cause: {_cause(incident)}. {ended}".rstrip()
     ]
 
 
+def _reason(incident: Incident) -> str:
+    """Of the highest rating, and what it was in the end."""
+    if incident.worst == incident.severity:
+        return incident.severity_reason
+    return f"{incident.worst_reason}. Later SEV{incident.severity}: {incident.severity_reason}"
+
+
 def _impact(incident: Incident) -> list[str]:
-    impact = incident.impact
-    if impact is None:
+    widest, impact = rating_steps.widest(incident), incident.impact or incident.worst_impact
+    if impact is None or widest is None:
         return ["Not known: there was no data of what users felt."]
+    impact = replace(impact, affected_ratio=widest.affected_ratio)  # as many as it hit at its worst
     ratio = "an unknown share" if math.isnan(impact.affected_ratio) else f"{percent(impact.affected_ratio)} %"
     how = "slow" if impact.what == "slow" else "failed"
     lines = [f"- {ratio} of the requests to {place(impact.entry)} {how}, since {clock(impact.since_at)}."]

@@ -180,7 +180,7 @@ def _ordered(event: e.ActionOrdered, actions: dict[str, Action]) -> str:
 
 
 def _command(event: e.CommandGiven, actions: dict[str, Action]) -> str:
-    if event.verb in ROOM_VERBS:
+    if event.verb in ROOM_VERBS or event.verb == "severity":
         return ""  # the event that follows says it, or that it was not obeyed
     about = f" {_name(event.target, actions)}" if event.target else ""
     value = f" {event.value}" if event.value else ""
@@ -234,7 +234,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.TaskSet: lambda v, a: f"task {v.number} for {v.person or 'whoever takes it'}: {v.what}",
     e.TaskGiven: lambda v, a: f"task {v.number} is {v.person}'s now" if v.person else f"nobody has task {v.number} now",
     e.TaskDone: lambda v, a: f"task {v.number} is done",
-    e.WarRoomOrdered: lambda v, a: "",
+    e.WarRoomOrdered: lambda v, a: _WAR_ROOM[v.what].format(person=v.person),
     e.WarRoomEnded: lambda v, a: _war_room(v),
     e.UpdateWritten: lambda v, a: f"update: {v.text}",
     e.PostmortemWritten: lambda v, a: f"wrote the post-mortem of {v.incident}",
@@ -303,18 +303,22 @@ _SENTENCES: Final[dict[type, _Words]] = {
 }
 
 
+_WAR_ROOM: Final = {
+    "open": "opens a war room in the chat",
+    "invite": "calls {person} into the war room",
+    "archive": "archives the war room",
+}
+
+
 def _war_room(event: e.WarRoomEnded) -> str:
     why = f": {event.why}" if event.why else ""
-    match (event.what, event.done):
-        case ("open", True):
-            return f"war room #{event.name} is open"
-        case ("open", False):
-            return f"no war room in the chat{why}"
-        case ("invite", _):
-            return f"{event.person} is {'in' if event.done else 'not in'} the war room{why}"
-        case ("summary", _):
-            return f"the summary in the war room is not pinned{why}" if why else ""
-    return f"the war room is {'closed' if event.done else 'not archived'}{why}"
+    if event.what == "open":
+        return f"war room #{event.name} is open" if event.done else f"no war room in the chat{why}"
+    if event.what == "invite" and not event.done:
+        return f"{event.person} is not in the war room{why}"
+    if event.what == "archive" and (why or not event.done):
+        return f"the war room is {'closed' if event.done else 'not archived'}{why}"
+    return f"the summary in the war room is not pinned{why}" if event.what == "summary" and why else ""
 
 
 def _learned(event: e.GroupingLearned) -> str:

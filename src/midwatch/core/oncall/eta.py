@@ -103,7 +103,7 @@ def _likenesses(incident: Incident) -> Iterable[tuple[str, Callable[[Incident], 
     kind = _kind(incident)
     if kind:
         yield f"incidents of this kind ({kind.replace('_', ' ')})", lambda one: _kind(one) == kind
-    yield f"SEV{incident.severity} incidents", lambda one: one.severity == incident.severity
+    yield f"SEV{incident.worst} incidents", lambda one: one.worst == incident.worst
     yield "incidents", lambda one: True
 
 

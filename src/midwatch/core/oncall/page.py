@@ -47,7 +47,7 @@ def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
     if now - incident.opened_at < state.policy.settle_seconds and not incident.told_by_alerts:
         return found  # a page that says why is worth these seconds; who sends alerts has waited already
     if incident.severity <= state.policy.paging.page_severity:
-        found[f"sev{incident.severity}"] = f"SEV{incident.severity}: {incident.severity_reason}."
+        found[severity_topic(incident)] = f"SEV{incident.severity}: {incident.severity_reason}."
     for ident in incident.findings:
         finding = state.findings.get(ident)
         if finding is not None and finding.pages:
@@ -116,10 +116,21 @@ def _told_at(topic: str, sent: list[PageRecord]) -> float | None:
     return min(first, default=None)
 
 
+def severity_topic(incident: Incident) -> str:
+    """``sev2``; ``sev2.1`` once it got worse again after it was milder: who was told before may have gone back to sleep."""
+    return f"sev{incident.severity}.{incident.rises}" if incident.rises else f"sev{incident.severity}"
+
+
 def covers(told: str, topic: str) -> bool:
     if told.startswith("sev") and topic.startswith("sev"):
-        return int(told[3:]) <= int(topic[3:])
+        (worst, rises), (severity, risen) = _rating(told), _rating(topic)
+        return worst <= severity and rises >= risen
     return told == topic
+
+
+def _rating(topic: str) -> tuple[int, int]:
+    severity, _, rises = topic[3:].partition(".")
+    return int(severity), int(rises or "0")
 
 
 def _answered(incident: Incident, told_at: float | None) -> bool:

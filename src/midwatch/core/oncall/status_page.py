@@ -109,7 +109,7 @@ def status_page(
     concerned = {
         incident.id: tuple(c.name for c in components if _concerns(incident, c, slos.get(c.slo)))
         for incident in state.incidents.values()
-        if incident.severity <= severity and not incident.merged_into
+        if incident.outside <= severity and not incident.merged_into
     }
     shown = [
         incident

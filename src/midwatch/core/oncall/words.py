@@ -127,8 +127,7 @@ def update(state: State, incident: Incident) -> Words:
         text = f"{incident.id} is part of {incident.merged_into}: what becomes of it is told there."
         return Words(text, {"merged_into": incident.merged_into}, "merged", "")
     facts: dict[str, Scalar] = {}
-    parts = [_what(incident, facts), f"SEV{incident.severity}"]
-    facts["severity"] = incident.severity
+    parts = [_what(incident, facts), _rating(incident, facts)]
     if incident.phase != "resolved":
         parts.append(_cause(incident, facts))
         parts.append(_action(state, incident, facts))
@@ -146,6 +145,15 @@ def update(state: State, incident: Incident) -> Words:
     affected = incident.impact.affected_ratio if incident.impact else 0.0
     pace = str(sum(affected >= step for step in (0.01, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75)))
     return Words(text[0].upper() + text[1:], facts, gist, pace)
+
+
+def _rating(incident: Incident, facts: dict[str, Scalar]) -> str:
+    facts["severity"] = incident.severity
+    if incident.worst == incident.severity:
+        return f"SEV{incident.severity}"
+    facts["worst_severity"], facts["severity_reason"] = incident.worst, incident.severity_reason
+    why = f" ({incident.severity_reason})" if incident.phase != "resolved" and incident.severity_reason else ""
+    return f"SEV{incident.severity}{why}, was SEV{incident.worst}"
 
 
 def _what(incident: Incident, facts: dict[str, Scalar]) -> str:

@@ -19,7 +19,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
-from midwatch.core.decide import correct, hush, room
+from midwatch.core.decide import correct, hush, room, severity
 from midwatch.core.decide.regroup import why_not
 from midwatch.core.oncall import by_hand, rota
 from midwatch.core.turn import Turn
@@ -146,6 +146,8 @@ def router(watch: Watch) -> APIRouter:
             raise UsageError(why, hint=f"midwatch show {target} says what it is about")
         if given.verb in room.VERBS and (why := room.why_not(watch.state, said)):
             raise UsageError(why, hint=f"midwatch show {target} says who does what")
+        if given.verb == "severity" and (why := severity.why_not(watch.state, said)):
+            raise UsageError(why, hint=f"midwatch show {target} says how it is rated and why")
         if given.verb in by_hand.VERBS and (why := by_hand.why_not(watch.state, said)):
             raise UsageError(why, hint="midwatch alerts shows which there are")
         if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):

@@ -190,6 +190,9 @@ def _print_incident(found: dict[str, Any]) -> None:
     phase = f"part of {found['merged_into']}" if found["merged_into"] else found["phase"]
     title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {phase}")
     out.print(Panel(Text(found["update"] or found["title"]), title=title, title_align="left"))
+    was = f", was SEV{found['worst_severity']}" if found["worst_severity"] < found["severity"] else ""
+    if found["severity_reason"]:
+        out.print(Text(f"SEV{found['severity']}{was}: {found['severity_reason']}"), soft_wrap=True)
     for number, hypothesis in enumerate(found["hypotheses"], start=1):
         name = f"{number}. {hypothesis['kind']} at {name_of(hypothesis['entity'])}"
         line = Text(f"{name} {hypothesis['probability']:.0%}", style="bold" if number == 1 else "")
@@ -230,6 +233,9 @@ def _print_room(found: dict[str, Any]) -> None:
         for number, row in enumerate(found["checklist"], start=1):
             done = f" ({row['done_by']})" if row["done_by"] else ""
             out.print(Text(f"{'[x]' if done else '[ ]'} {number}. {row['step']}{done}"), soft_wrap=True)
+    if room := found["war_room"]:
+        how = room["url"] or room["status"] if room["status"] != "failed" else f"not possible: {room['why']}"
+        out.print(Text(f"war room #{room['name']}: {how}"), soft_wrap=True)
     for task in found["tasks"]:
         mark = "[x]" if task["done_at"] is not None else "[ ]"
         whose = task["done_by"] or task["person"] or "nobody yet"

@@ -1,5 +1,5 @@
-"""``midwatch role``, ``decide``, ``tick``, ``task`` and their kin: who does what in an incident, what was decided, what is
-done."""
+"""``midwatch role``, ``decide``, ``tick``, ``task``, ``severity`` and their kin: who does what in an incident, what was
+decided, what is done, and how bad it is."""
 
 from __future__ import annotations
 
@@ -7,10 +7,23 @@ from typing import Annotated
 
 import typer
 
-from midwatch.faces.cli.commands import Incident, send
+from midwatch.faces.cli.commands import Incident, Note, send
 from midwatch.faces.cli.common import AsJson, By, Folder, friendly
 from midwatch.model.errors import UsageError
 from midwatch.model.room import ROLES
+
+
+def severity(
+    ident: Incident,
+    value: Annotated[str, typer.Argument(metavar="SEV", help="1 (worst) to 4; - leaves it to the facts again.")],
+    folder: Folder = None,
+    by: By = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Rate an incident yourself: never milder than you say, and worse only when the facts get worse than they are now."""
+    said = "{target} is left to the facts again." if value == "-" else f"The next turn rates {{target}} SEV{value}."
+    send(folder, as_json, "severity", by, ident, said, value, note)
 
 
 def role(

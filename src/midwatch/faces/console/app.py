@@ -41,7 +41,7 @@ MAX_FIELDS = 120
 VERBS = frozenset(
     {"ack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
     | {"merge", "split", "move", "silence", "unsilence", "escalate", "swap_answer"}
-    | {"role", "decide", "tick", "untick", "task", "task_give", "task_done"}
+    | {"role", "decide", "tick", "untick", "task", "task_give", "task_done", "severity"}
 )
 STATIC = Path(__file__).parent / "static"
 ASKED = frozenset({"q", "state", "page"})

@@ -9,10 +9,12 @@ from msgspec import Struct
 
 from midwatch.core.decide.regroup import entity_of
 from midwatch.core.decide.room import checklist
+from midwatch.core.detect.rating import hold
 from midwatch.core.detect.together import sentence
 from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
 from midwatch.core.learn.timeline import timeline
+from midwatch.core.memory import Memory
 from midwatch.core.slo.measure import window
 from midwatch.faces.console import causal, charts, evidence, pages, words
 from midwatch.faces.console.projection import JournalProjection, Story
@@ -48,10 +50,13 @@ class Grouping(Struct, frozen=True):
     may_merge: bool
 
 
-def incident_page(view: pages.View, incident: Incident, projection: JournalProjection) -> dict[str, Any]:
+def incident_page(
+    view: pages.View, incident: Incident, projection: JournalProjection, memory: Memory
+) -> dict[str, Any]:
     story: Story = projection.story(incident.id)
     rows = timeline(projection.about(incident.id), incident.id)
     state, lead = view.state, next(iter(incident.hypotheses), None)
+    easing = memory.easing.get(incident.id) if incident.phase != "resolved" else None
     return {
         "incident": incident,
         "update": story.update,
@@ -71,6 +76,9 @@ def incident_page(view: pages.View, incident: Incident, projection: JournalProje
         "room": state.rooms.get(incident.id, Room()),
         "ROLES": ROLES,
         "checklist": checklist(state, incident),
+        "easing": easing,
+        "easing_at": easing.since_at + hold(state.policy.milder_after_seconds, incident.rises) if easing else None,
+        "war_room": state.war_rooms.get(incident.id),
     }
 
 

@@ -57,6 +57,7 @@ _HEARD = {
     "task": "The task was noted for {target}.",
     "task_give": "Who does it was noted for {target}.",
     "task_done": "A task of {target} is done.",
+    "severity": "A rating of {target} was ordered.",
 }
 
 
@@ -127,7 +128,7 @@ class Renderer:
                 name, more = "incidents.html", pages.incidents_page(view, self.projection)
             case ("incidents", _) if ident in view.state.incidents:
                 incident = view.state.incidents[ident]
-                name, more = "incident.html", incident_page(view, incident, told)
+                name, more = "incident.html", incident_page(view, incident, told, self.watch.memory)
             case ("budgets", ""):
                 name, more = "budgets.html", pages.budgets_page(view, self.watch, asked)
             case ("budgets", _) if budget_page.find(view.state, self.watch.memory, ident) is not None:

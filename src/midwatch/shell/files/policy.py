@@ -169,6 +169,7 @@ class PolicyFile(Part):
     discover_slos: bool | None = None
     shipped_playbooks: bool | None = None
     resolve_after: Seconds | None = Field(None, ge=0)
+    milder_after: Seconds | None = Field(None, ge=0, le=86400)
     settle: Seconds | None = Field(None, ge=0, le=120)
     limits: _Limits | None = None
     paging: _Paging | None = None
@@ -194,6 +195,7 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         "mode": file.mode,
         "discover_slos": file.discover_slos,
         "resolve_after_seconds": file.resolve_after,
+        "milder_after_seconds": file.milder_after,
         "settle_seconds": file.settle,
         "limits": _limits(file.limits) if file.limits else None,
         "paging": _paging(file.paging) if file.paging else None,

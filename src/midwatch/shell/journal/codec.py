@@ -34,6 +34,7 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_given": (("note",),),
     "change_seen": (("change", "summary"),),
     "cause_ranked": (("hypotheses", "*", "evidence", "*", "text"),),
+    "incident_rated": (("reason",),),
     "update_written": (("text",),),
     "postmortem_written": (("markdown",),),
     "action_ended": (("outcome", "result"),),
