@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch.adapters.channels.pace import Pace
-from midwatch.adapters.channels.slack import blocks, interact
+from midwatch.adapters.channels.slack import blocks, commands, interact
 from midwatch.adapters.channels.slack.channel import SlackChannel
+from midwatch.adapters.channels.slack.commands import Said
 from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.slack import FakeSlack, _wrong
 from midwatch.adapters.testing import check_channel_delivers, check_channel_failure, check_channel_in_time, sample_page
@@ -215,3 +216,57 @@ ANY = st.recursive(
 def test_whatever_is_signed_is_a_button_or_nothing(payload: dict[str, object]) -> None:
     found = interact.pressed(urlencode({"payload": json.dumps(payload)}).encode())
     assert found is None or (found.verb in interact.VERBS and found.target)
+
+
+# -- what is typed --
+
+PEOPLE = {"U0ANA": "ana", "U0ZOE": "Zo\u00eb K"}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", Said("help")),
+        ("Role commander <@U0ZOE|zoe>", Said("role", "", "commander Zo\u00eb\u00a0K")),
+        ("role INC-007 scribe -", Said("role", "7", "scribe -")),
+        ("role 7 scribe @ada", Said("role", "7", "scribe ada")),
+        ("role commander <@U0NEW|new.hire>", Said("role", "", "commander new.hire")),
+        ("decide  fail over   to <#C0EU|eu> &amp; wait", Said("decide", note="fail over to eu & wait")),
+        ("decide 2 hosts go", Said("decide", note="2 hosts go")),
+        ("decide inc-12 go", Said("decide", "12", note="go")),
+        ("decide", Said("decide", why="the words are missing")),
+        ("tick 2", Said("tick", "", "2")),
+        ("untick inc-3 2", Said("untick", "3", "2")),
+        ("ack 3", Said("ack", "3")),
+        ("ack", Said("ack")),
+        ("resolve INC-3 it was DNS", Said("resolve", "3", note="it was DNS")),
+        ("severity 2 only <https://x.example|batch> jobs", Said("severity", "", "2", "only https://x.example jobs")),
+        ("severity INC-4 -", Said("severity", "4", "-")),
+        ("task <@U0ANA> ask the bank", Said("task", "", "ana", "ask the bank")),
+        ("task ask the bank", Said("task", note="ask the bank")),
+        ("task <@U0ANA>", Said("task", "", "ana", why="what is to be done is missing")),
+        ("give 3", Said("task_give", "", "3")),
+        ("give 3 <@U0ANA>", Said("task_give", "", "3 ana")),
+        ("done 3", Said("task_done", "", "3")),
+        ("dance", Said("dance", why="there is no 'dance'")),
+    ],
+)
+def test_what_a_slash_command_says(text: str, said: Said) -> None:
+    assert commands.read(text, PEOPLE) == said
+
+
+@given(st.text(max_size=200))
+@settings(max_examples=200)
+def test_whatever_is_typed_is_read(text: str) -> None:
+    body, _ = FakeSlack().slash(text, NOW)
+    typed = commands.typed(body)
+    assert typed is not None and (typed.user, typed.channel) == ("U0ANA", "C0INCIDENTS")
+    said = commands.read(typed.text, PEOPLE)
+    assert said.why or said.verb in {"help", *commands.USAGE, *commands.VERBS.values()}
+
+
+def test_a_look_at_the_certificate_and_what_is_no_command() -> None:
+    assert commands.typed(b"ssl_check=1&token=x") is not None
+    assert commands.typed(urlencode({"payload": "{}"}).encode()) is None
+    with pytest.raises(ValueError, match="utf-8"):
+        commands.typed(b"\xff")

@@ -177,9 +177,33 @@ def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.Monke
             assert room["topic"]["value"].startswith(
                 "SEV2 · open · no commander yet · <https://watch.example/incidents/INC-1>"
             )
-            await watch.command(e.CommandGiven("role", "bo", "INC-1", "commander ana"))
+            place = watch.state.war_rooms["INC-1"].place
+
+            async def type_in(text: str, user: str = "U0ANA", channel: str = place) -> str:
+                body, headers = fake.slash(text, watch.now(), user, channel)
+                answer = await client.post("/in/slack/team", content=body, headers={**headers, "Host": "watch.example"})
+                assert answer.status_code == 200 and answer.json()["response_type"] == "ephemeral"
+                return str(answer.json()["text"])
+
+            assert await type_in("role commander") == "Heard: role INC-1 commander, by ana."
             await until(lambda: "commander ana" in room["topic"]["value"], what="its topic, anew")
             await until(lambda: "U0ANA" in room["members"], what="the commander in it")
+            assert (
+                await type_in("task @U0BO look at a &amp; <b>")
+                == "Heard: task INC-1 u0bo look at a &amp;amp; &lt;b&gt;, by ana."
+            )
+            await until(lambda: watch.state.rooms["INC-1"].tasks)
+            assert "task 1, u0bo: look at" in await type_in("status") and "commander: ana" in await type_in("status 1")
+            assert "Nobody" not in await type_in("done 1")
+            await until(lambda: watch.state.rooms["INC-1"].tasks[0].done_by == "ana")
+            assert "ana did that already" in await type_in("done 1")
+            assert "say which incident: INC-1" in await type_in("resolve", channel=fake.conversation), "not by a guess"
+            assert "INC-1" in await type_in("status", user="U0EVE"), "who reads the room may look"
+            for text, channel in (("decide we stop", place), ("ack", "C0ELSEWHERE"), ("status", "C0ELSEWHERE")):
+                assert "you are U0EVE, and the settings name nobody" in await type_in(text, "U0EVE", channel)
+            assert "there is no 'dance'" in await type_in("dance") and "/midwatch ack" in await type_in("help")
+            assert await type_in("ack", "U0EVE") == "Heard: ack INC-1, by u0eve (Slack)."
+            await until(lambda: watch.state.incidents["INC-1"].acknowledged_by == "u0eve (Slack)")
             await until(lambda: any(m["text"] == "ana is commander." for m in fake.messages.values()), what="the word")
             await until(lambda: watch.state.war_rooms["INC-1"].invited.get("ana") == "in")
         async with on_watch(settings, policy) as (watch, client):
@@ -200,4 +224,11 @@ def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.Monke
             ("Ordered", "archive"),
             ("Ended", "archive"),
         ]
+        given = [one for one in entries(settings) if isinstance(one, e.CommandGiven)]
+        assert [(one.verb, one.by, one.credential, one.via) for one in given] == [
+            ("role", "ana", "ana", "chat"),
+            ("task", "ana", "ana", "chat"),
+            ("task_done", "ana", "ana", "chat"),
+            ("ack", "u0eve (Slack)", "", "chat"),
+        ], "what was refused is no entry"
         assert fake.token.encode() not in settings.journal_file.read_bytes()

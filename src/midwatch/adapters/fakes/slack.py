@@ -39,6 +39,7 @@ class FakeSlack(FakeApi):
         self.token, self.signing_secret, self.conversation = token, signing_secret, conversation
         self.messages: dict[str, dict[str, Any]] = {}
         self.told: list[str] = []
+        self._typed = 0
 
     def answer(self, asked: Asked) -> Answer:
         if asked.path.startswith("/answer/"):
@@ -116,12 +117,18 @@ class FakeSlack(FakeApi):
     ) -> tuple[bytes, dict[str, str]]:
         """Body and headers of the request that Slack sends when ``user`` types ``/midwatch <text>`` in ``channel``.
         ``escaped``: as with *Escape channels, users, and links*, where ``@U0BO`` becomes ``<@U0BO|u0bo>``."""
+        self._typed += 1  # no two requests of Slack's are the same
         if escaped:
             text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
             text = re.sub(r"@([UW][A-Z0-9]+)", lambda m: f"<@{m[1]}|{m[1].lower()}>", text)
         form = {"token": "deprecated", "team_id": "T0", "team_domain": "t", "api_app_id": "A0"}
         form |= {"channel_id": channel or self.conversation, "channel_name": "incidents", "user_id": user}
-        form |= {"user_name": user.lower(), "command": "/midwatch", "text": text, "trigger_id": f"{at:.0f}.2"}
+        form |= {
+            "user_name": user.lower(),
+            "command": "/midwatch",
+            "text": text,
+            "trigger_id": f"{at:.0f}.{self._typed}",
+        }
         return self.signed(urlencode({**form, "response_url": f"{self.url}/answer/2"}).encode(), at)
 
     def signed(self, body: bytes, at: float) -> tuple[bytes, dict[str, str]]:

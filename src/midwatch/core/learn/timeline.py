@@ -303,7 +303,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
 }
 
 
-_WAR_ROOM: Final = {
+_WAR_ROOM: Final[dict[str, str]] = {
     "open": "opens a war room in the chat",
     "invite": "calls {person} into the war room",
     "archive": "archives the war room",

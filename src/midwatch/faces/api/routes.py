@@ -26,6 +26,7 @@ from midwatch.core.turn import Turn
 from midwatch.faces.api.alerts import add_alert_routes
 from midwatch.faces.api.inquiries import add_inquiry_routes
 from midwatch.faces.api.oncall_routes import add_oncall_routes
+from midwatch.faces.api.openapi import document
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.faces.api.status_page_routes import add_status_page_routes
 from midwatch.model.errors import Forbidden, JournalError, MidwatchError, NotFound, UsageError
@@ -94,6 +95,11 @@ def router(watch: Watch) -> APIRouter:
         """200 while the loop turns and the journal takes entries, else 503."""
         troubles = {k: v for k, v in watch.vitals.troubles.items() if k in ("journal", "loop", "lease")}
         return JSONResponse({"ok": not troubles, "troubles": troubles}, status_code=503 if troubles else 200)
+
+    @routes.get("/api/v1/openapi.json", dependencies=read)
+    async def openapi() -> dict[str, Any]:
+        """What can be said here, the doors for other systems included."""
+        return document(routes.routes)
 
     @routes.get("/metrics", dependencies=read)
     async def metrics() -> PlainTextResponse:
@@ -180,7 +186,19 @@ def _target(watch: Watch, given: Command) -> str:
         if why := queries.cannot(given.verb, record):
             raise UsageError(why, hint=f"midwatch show {record.action.incident} says how it stands")
         return record.action.id
-    if given.verb in ("ack", "unack", "confirm_cause", "resolve", "item", "escalate", "merge", "split", "move", *room.VERBS):
+    if given.verb in (
+        "ack",
+        "unack",
+        "confirm_cause",
+        "resolve",
+        "item",
+        "escalate",
+        "merge",
+        "split",
+        "move",
+        "severity",
+        *room.VERBS,
+    ):
         incident = queries.find_incident(state, given.target)
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())

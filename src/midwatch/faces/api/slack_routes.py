@@ -1,9 +1,10 @@
-"""Where Slack sends a pressed button: ``POST /in/slack/<channel>``, plain ASGI in front of the console.
+"""Where Slack sends a pressed button and a slash command: ``POST /in/slack/<channel>``, plain ASGI in front of the console.
 
 Slack signs each request with the app's signing secret; that is who it is, so no token and no host name is asked for. What
-was pressed becomes a command like any other, journaled before the 2xx. Whoever may read the channel may acknowledge and
-escalate; a yes or a no to an action is taken only from people whom the settings name. A word back goes, after the answer,
-to the ``response_url`` of the request, if that is Slack's: the body of an answer is shown to nobody.
+was pressed or typed becomes a command like any other, journaled before the 2xx. Whoever may read the channel may acknowledge
+and escalate; a yes or a no to an action is taken only from people whom the settings name. The answer to a slash command
+(``slack_words.py``) is shown to whoever typed it; that to a button to nobody, so for a button a word back goes, after the
+answer, to the ``response_url`` of the request, if that is Slack's.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from midwatch.adapters.channels.http import post
-from midwatch.adapters.channels.slack import interact
+from midwatch.adapters.channels.slack import commands, interact
 from midwatch.adapters.channels.slack.blocks import escape
 from midwatch.adapters.channels.slack.interact import Pressed, Seen
+from midwatch.faces.api import slack_words
 from midwatch.model.errors import ChannelError, ConfigError, IngestError, JournalError, UsageError
 from midwatch.model.events import CommandGiven
 from midwatch.shell.channel_settings import SlackSettings
@@ -52,8 +54,8 @@ class SlackRoutes:
             if scope["method"] != "POST":
                 raise IngestError("only POST is understood here", status=405)
             body = await read_body(headers, receive, interact.MAX_BODY_BYTES)
-            back = await self._press(scope["path"].removeprefix(PREFIX), headers, body)
-            status, answer = 200, b""
+            answer, back = await self._hear(scope["path"].removeprefix(PREFIX), headers, body)
+            status = 200
         except Gone:
             return
         except IngestError as problem:
@@ -67,8 +69,8 @@ class SlackRoutes:
         if back is not None:
             await _say(*back)
 
-    async def _press(self, name: str, headers: dict[str, str], body: bytes) -> tuple[str, str] | None:
-        """Where to send what back to whoever pressed it. Raises IngestError, JournalError."""
+    async def _hear(self, name: str, headers: dict[str, str], body: bytes) -> tuple[bytes, tuple[str, str] | None]:
+        """The answer's body, and where to send what back to whoever pressed it. Raises IngestError, JournalError."""
         settings = self._watch.settings.channels.get(name)
         if not isinstance(settings, SlackSettings):
             raise IngestError("there is no such Slack channel here", status=404)
@@ -80,11 +82,18 @@ class SlackRoutes:
         if self._seen.again(signature, now):
             raise IngestError("this request was here before", status=409)
         try:
-            one = interact.pressed(body)
+            typed = commands.typed(body)
+            one = None if typed else interact.pressed(body)
         except ValueError as error:
-            raise IngestError("not a form with a JSON payload", status=400) from error
-        if one is None:
-            return None  # a link that was followed, a button of somebody else: nothing to do
+            raise IngestError("neither a slash command nor a form with a JSON payload", status=400) from error
+        if typed is not None:
+            words = await slack_words.answer(self._watch, name, settings, typed)
+            return _json({"response_type": "ephemeral", "text": escape(words)}), None
+        # A link that was followed, a button of somebody else: nothing to do.
+        return b"", await self._press(one, settings) if one else None
+
+    async def _press(self, one: Pressed, settings: SlackSettings) -> tuple[str, str] | None:
+        """Where to send what back to whoever pressed it. Raises JournalError."""
         person = settings.people.get(one.user, "")
         if one.verb in NAMED and not person:
             words = (
