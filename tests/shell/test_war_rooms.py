@@ -9,17 +9,24 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 from tests.alerts.conftest import until
+from tests.shell.test_regroup import Obedient
 from tests.shell.test_slack_watch import POLICY, alert, entries, on_watch, settings_of
+from tests.shell.test_watch import journal_of, watch_of
 
 from midwatch.adapters.channels.pace import Pace
 from midwatch.adapters.channels.slack.channel import SlackChannel
+from midwatch.adapters.channels.slack.commands import Typed
 from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.adapters.fakes.slack_rooms import EVERYTHING
+from midwatch.faces.api import slack_words
 from midwatch.model import events as e
 from midwatch.model.state import State, fold
 from midwatch.model.war_room import WarRoomPolicy
 from midwatch.shell import war_rooms
+from midwatch.shell.access_settings import AccessSettings
+from midwatch.shell.channel_settings import SlackSettings
+from midwatch.shell.config import Settings
 from midwatch.shell.war_rooms import WarRooms
 
 NAME = "inc-1-payment-errors"
@@ -160,6 +167,34 @@ def test_a_pause_is_waited_out_and_an_outage_ends(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(war_rooms.asyncio, "sleep", sleep)
     with FakeSlack(created=1000.0) as fake:
         asyncio.run(go(fake))
+
+
+def test_what_is_typed_takes_the_role_that_it_takes_everywhere(settings: Settings) -> None:
+    """And where several are open, a word says which."""
+    roles = AccessSettings.model_validate({"people": {"ana": "responder", "vi": "viewer"}})
+    slack = SlackSettings.model_validate(
+        {"type": "slack", "token": "env:X", "channel": "C0TEAM", "people": {"U0ANA": "ana", "U0VI": "vi"}}
+    )
+
+    async def go() -> None:
+        watch = watch_of(settings.model_copy(update={"access": roles}), Obedient())
+        await watch.start()
+        await watch.tick_once()
+
+        async def type_in(text: str, user: str) -> str:
+            return await slack_words.answer(watch, "team", slack, Typed(text, user, user.lower(), "C0TEAM"))
+
+        assert "decide takes the role responder; vi has viewer" in await type_in("decide INC-1 stop", "U0VI")
+        assert "say which incident: INC-" in await type_in("decide stop", "U0ANA")
+        assert await type_in("decide INC-1 stop", "U0ANA") == "Heard: decide INC-1 stop, by ana."
+        assert (await type_in("status", "U0VI")).count("INC-") == 2
+        await watch.tick_once()
+        assert [one.by for one in watch.state.rooms["INC-1"].decisions] == ["ana"]
+        await watch.stop()
+        refused = [r.event for r in journal_of(settings) if isinstance(r.event, e.AccessRefused)]
+        assert [(one.by, one.what) for one in refused] == [("vi", "decide")]
+
+    asyncio.run(go())
 
 
 def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
