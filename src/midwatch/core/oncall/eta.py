@@ -2,12 +2,20 @@
 
 Of n past lengths that are exchangeable with this one, the k-th smallest and the k-th largest hold it with probability
 (n + 1 - 2k) / (n + 1), whatever their distribution (S. S. Wilks, Ann. Math. Statist. 12, 1941, on tolerance limits).
+Lengths are not exchangeable while a team gets better or worse, or in bad weeks: so only the newest are asked, and k is not
+taken from the formula but from how deep among its predecessors each past incident lay (its rank from the nearer end): such
+that four of five of the last ones would have been held. That is the conformal quantile of the depths (V. Vovk et al.,
+Algorithmic Learning in a Random World, 2005), which are far more alike over time than lengths are. What it is worth was
+measured: docs/results/oncall.md.
+
 An incident that goes on has outlasted the shorter ones, so only those that lasted longer than it has already are asked; with
 fewer than ``MIN_CASES`` of them there is no estimate. Seconds and unix seconds throughout.
 """
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -20,7 +28,9 @@ from midwatch.model.state import State
 COVERAGE: Final = 0.8
 MIN_CASES: Final = 9  # the least for which the outermost two hold four of five
 KNOWN: Final = 0.4  # a cause less probable than this is not what incidents are alike by
-MAX_CHECKED: Final = 200
+NEWEST: Final = 40  # similar incidents that are asked: what was long ago says little of now
+CHECKED: Final = 60  # past incidents whose depths say how wide is wide enough
+MIN_CHECKED: Final = 20  # with fewer, the formula
 
 
 @dataclass(frozen=True)
@@ -50,18 +60,58 @@ def eta(state: State, incident: Incident, now: float) -> Eta | None:
     return estimate(incident, _past(state, incident.id), now)
 
 
-def estimate(incident: Incident, past: Sequence[Incident], now: float) -> Eta | None:
-    """As ``eta``, from ``past`` incidents that are over."""
+def estimate(
+    incident: Incident, past: Sequence[Incident], now: float, depths: Sequence[float] | None = None
+) -> Eta | None:
+    """As ``eta``, from ``past`` incidents that are over, in the order in which they ended. ``depths`` are theirs, where they
+    are known already."""
+    of, longer = _asked(incident, past, now)
+    if not longer:
+        return None
+    rank = max(1, int((len(longer) + 1) * _tail(depths_of(past) if depths is None else depths) + 1e-9))
+    began = incident.onset_at
+    low, middle, high = longer[rank - 1], longer[len(longer) // 2], longer[-rank]
+    return Eta(began + low, began + middle, began + high, len(longer), of)
+
+
+def _asked(incident: Incident, past: Sequence[Incident], now: float) -> tuple[str, list[float]]:
+    """Which incidents are asked, and how long they lasted, shortest first; none where there are too few."""
     elapsed = now - incident.onset_at
     for of, alike in _likenesses(incident):
-        longer = sorted(length for one in past if alike(one) and (length := lasted(one)) > elapsed)
+        longer: list[float] = []
+        for one in reversed(past):
+            if (length := lasted(one)) > elapsed and alike(one):
+                longer.append(length)
+                if len(longer) == NEWEST:
+                    break
         if len(longer) >= MIN_CASES:
-            rank = int((len(longer) + 1) * (1 - COVERAGE) / 2 + 1e-9)
-            low, high = longer[rank - 1], longer[-rank]
-            middle = longer[len(longer) // 2]
-            began = incident.onset_at
-            return Eta(began + low, began + middle, began + high, len(longer), of)
-    return None
+            return of, sorted(longer)
+    return "", []
+
+
+def depths_of(past: Sequence[Incident]) -> list[float]:
+    """``depth`` of each of ``past``, which are in the order in which they ended."""
+    ends = [one.resolved_at or 0.0 for one in past]
+    return [depth(one, past[: bisect_right(ends, one.opened_at)]) for one in past]
+
+
+def depth(one: Incident, before: Sequence[Incident]) -> float:
+    """How deep it lay among those that were asked when it opened, its cause not known yet: the largest k / (n + 1) whose
+    interval held it, 0 outside of them all, NaN where there were too few. ``before``: those that were over by then."""
+    _, longer = _asked(_unknown(one), before, one.opened_at)
+    length = lasted(one)
+    if not longer or length <= one.opened_at - one.onset_at:  # it was over before anybody could have said anything
+        return math.nan
+    shorter, longest = bisect_left(longer, length), bisect_right(longer, length)
+    return min(longest, len(longer) - shorter) / (len(longer) + 1)
+
+
+def _tail(depths: Sequence[float]) -> float:
+    """Which share to leave out at either end."""
+    known = [one for one in depths if not math.isnan(one)][-CHECKED:]
+    if len(known) < MIN_CHECKED:
+        return (1 - COVERAGE) / 2
+    return sorted(known)[int((len(known) + 1) * (1 - COVERAGE) + 1e-9) - 1]
 
 
 def lasted(incident: Incident) -> float:
@@ -72,15 +122,15 @@ def lasted(incident: Incident) -> float:
 
 def coverage(state: State) -> Held:
     """What the intervals were worth: each past incident as it was when it opened, told from those that were over by then,
-    its cause left out, since nobody knew it yet. The newest ``MAX_CHECKED``."""
-    over = sorted(_past(state, ""), key=lambda one: one.opened_at)
+    its cause left out, since nobody knew it yet."""
+    over = _past(state, "")
+    ends = [one.resolved_at or 0.0 for one in over]
+    depths = depths_of(over)
     held = cases = 0
-    for incident in over[-MAX_CHECKED:]:
-        before = [one for one in over if one.resolved_at is not None and one.resolved_at <= incident.opened_at]
-        if lasted(incident) <= incident.opened_at - incident.onset_at:
-            continue  # it was over before anybody could have said anything
-        told = estimate(_unknown(incident), before, incident.opened_at)
-        if told is not None:
+    for incident, deep in zip(over, depths, strict=True):
+        known = bisect_right(ends, incident.opened_at)
+        told = estimate(_unknown(incident), over[:known], incident.opened_at, depths[:known])
+        if told is not None and not math.isnan(deep):
             cases += 1
             held += told.early_at <= incident.onset_at + lasted(incident) <= told.late_at
     return Held(held, cases)
@@ -91,11 +141,13 @@ def _unknown(incident: Incident) -> Incident:
 
 
 def _past(state: State, but: str) -> list[Incident]:
-    return [
+    """In the order in which they ended."""
+    over = [
         one
         for one in state.incidents.values()
         if one.phase == "resolved" and not one.merged_into and one.id != but and lasted(one) > 0
     ]
+    return sorted(over, key=lambda one: one.resolved_at or 0.0)
 
 
 def _likenesses(incident: Incident) -> Iterable[tuple[str, Callable[[Incident], bool]]]:
