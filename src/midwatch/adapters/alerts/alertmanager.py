@@ -38,7 +38,7 @@ class Body(msgspec.Struct):
     version: str = ""
     groupKey: str = ""
     externalURL: str = ""
-    truncatedAlerts: int = 0
+    truncatedAlerts: float = 0
 
 
 class OneAlert(msgspec.Struct):
@@ -76,7 +76,7 @@ def decode_each(body: bytes, what: str, one: Callable[[msgspec.Raw, Body], Alert
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
             problems.append(f"alert {number}: {str(error)[:200]}")
     if whole.truncatedAlerts > 0:
-        problems.append(f"{whole.truncatedAlerts} alerts that the sender left out (max_alerts)")
+        problems.append(f"{whole.truncatedAlerts:.0f} alerts that the sender left out (max_alerts)")
     return Decoded(tuple(found), tuple(problems))
 
 
