@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 from tests.alerts.conftest import until
+from tests.shell import war_room_lives
 from tests.shell.test_regroup import Obedient
-from tests.shell.test_slack_watch import POLICY, alert, entries, on_watch, settings_of
+from tests.shell.test_slack_watch import POLICY, alert, entries, on_watch, settings_of, shown
 from tests.shell.test_watch import journal_of, watch_of
 
 from midwatch.adapters.channels.pace import Pace
@@ -169,6 +171,32 @@ def test_a_pause_is_waited_out_and_an_outage_ends(monkeypatch: pytest.MonkeyPatc
         asyncio.run(go(fake))
 
 
+def test_kill_9_again_and_again_leaves_one_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Real processes over a real journal, each killed at its n-th append, before or after it is written."""
+    points = random.Random(7)
+    with FakeSlack() as fake:
+        monkeypatch.setenv("SLACK_TOKEN", fake.token)
+        settings = war_room_lives.settings_of(tmp_path, f"{fake.url}/api", fake.conversation)
+        for _ in range(40):
+            point = f"{points.choice(('before', 'after'))}_append:{points.choice((3, 4, 5))}"
+            if ended_by_itself := war_room_lives.live(settings, point):
+                break
+        assert ended_by_itself or war_room_lives.live(settings, ""), "never at its end"
+        (room,) = fake.rooms.channels.values()
+        assert room["is_archived"] and room["members"][1:] == ["U0ANA"] and len(room["pins"]) == 1
+        assert (
+            len([m for m in fake.messages.values() if (m.get("metadata") or {}).get("event_type") == "midwatch_room"])
+            == 1
+        )
+        held = war_room_lives.told(settings).war_rooms["INC-1"]
+        assert (held.status, held.place, held.summary, held.invited) == (
+            "closed",
+            room["id"],
+            room["pins"][0],
+            {"ana": "in"},
+        )
+
+
 def test_what_is_typed_takes_the_role_that_it_takes_everywhere(settings: Settings) -> None:
     """And where several are open, a word says which."""
     roles = AccessSettings.model_validate({"people": {"ana": "responder", "vi": "viewer"}})
@@ -213,6 +241,7 @@ def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.Monke
                 "SEV2 · open · no commander yet · <https://watch.example/incidents/INC-1>"
             )
             place = watch.state.war_rooms["INC-1"].place
+            await until(lambda: f"War room: <#{place}>" in shown(fake), what="the way to it")
 
             async def type_in(text: str, user: str = "U0ANA", channel: str = place) -> str:
                 body, headers = fake.slash(text, watch.now(), user, channel)

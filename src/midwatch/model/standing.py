@@ -15,7 +15,8 @@ class Asked(Struct, frozen=True):
 
 class Standing(Struct, frozen=True):
     """``happened`` is new since the place was last told, in words, oldest first. ``heard_on`` is the channel at which the
-    acknowledgement, or the end, was said: it knows."""
+    acknowledgement, or the end, was said: it knows. ``room`` is the place of its war room in the chat of the channel
+    ``room_at``, while it can be used."""
 
     incident: str
     severity: int
@@ -26,6 +27,8 @@ class Standing(Struct, frozen=True):
     asked: tuple[Asked, ...] = ()
     happened: tuple[str, ...] = ()
     heard_on: str = ""
+    room: str = ""
+    room_at: str = ""
 
     @property
     def over(self) -> bool:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.actions import Action, Outcome, VerbSpec
 from midwatch.model.errors import ActuatorError, Busy, ChannelError, InDoubt
-from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered
+from midwatch.model.events import ActionEnded, ActionOrdered, Event, PageEnded, PageOrdered, WarRoomEnded
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.shell.following import Following, hand_over
@@ -124,7 +124,7 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pages_in_flight: dict[str, list[str]] = {}  # by key: the pages in the journal that wait for its end
         self.following = Following(self._channels, state, self._start)
-        self.war_rooms = WarRooms(self._channels, state, record, self._start, trouble)
+        self.war_rooms = WarRooms(self._channels, state, self._room_ended, self._start, trouble)
         self.counters = dict.fromkeys(
             ("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0
         )
@@ -354,6 +354,10 @@ class Effects:
         if stale := self._unwanted(order):
             raise _Unwanted(stale)
         return await hand_over(channel, order, self._state())
+
+    async def _room_ended(self, end: WarRoomEnded) -> None:
+        await self._record(end)
+        self.following.hear([end])
 
     async def _end(self, end: PageEnded) -> None:
         await self._record(end)

@@ -43,7 +43,7 @@ class WarRooms:
         self,
         channels: Mapping[str, Channel],
         state: Callable[[], State],
-        record: Callable[[Event], Awaitable[None]],
+        record: Callable[[WarRoomEnded], Awaitable[None]],
         start: Callable[[Coroutine[Any, Any, None]], None],
         trouble: Callable[[str, str], object],
     ) -> None:

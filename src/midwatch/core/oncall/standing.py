@@ -19,6 +19,7 @@ from midwatch.model.events import (
     IncidentRated,
     IncidentResolved,
     UpdateWritten,
+    WarRoomEnded,
 )
 from midwatch.model.findings import Incident
 from midwatch.model.standing import Asked, Standing
@@ -39,6 +40,8 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
         for r in state.actions_of(incident.id)
         if r.status == "asked"
     )
+    room = state.war_rooms.get(incident.id)
+    usable = room is not None and room.usable
     return Standing(
         incident.id,
         incident.severity,
@@ -49,6 +52,8 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
         asked if incident.phase != "resolved" else (),
         happened,
         incident.heard_on,
+        room.place if room is not None and usable else "",
+        room.channel if room is not None and usable else "",
     )
 
 
@@ -78,6 +83,8 @@ def _told(state: State, event: Event) -> tuple[str, str]:
             return event.incident, f"Resolved: {event.why}."
         case IncidentRated():
             return event.incident, ""
+        case WarRoomEnded() if event.what == "open" and event.done:
+            return event.incident, f"Its war room is #{event.name}."
         case ActionJudged() if event.verdict.decision == "ask":
             return event.action.incident, f"{event.action.id} waits for a yes: {_words(event.action)}."
         case ActionApproved() if (record := state.actions.get(event.action_id)) is not None:

@@ -28,8 +28,9 @@ def short(text: str, most: int) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def root(shown: Standing, text: str, key: str, mention: str = "") -> list[Block]:
-    """The incident's message. ``mention`` is Slack markup of ours (``<!here>``), ``key`` the idempotency key."""
+def root(shown: Standing, text: str, key: str, mention: str = "", room: str = "") -> list[Block]:
+    """The incident's message. ``mention`` is Slack markup of ours (``<!here>``), ``key`` the idempotency key, ``room`` the
+    id of its war room."""
     sign = "\N{WHITE HEAVY CHECK MARK}" if shown.over else _SIGN.get(shown.severity, "")
     blocks: list[Block] = [
         {"type": "header", "text": {"type": "plain_text", "text": short(f"{sign} {shown.subject}".strip(), 150)}}
@@ -41,7 +42,10 @@ def root(shown: Standing, text: str, key: str, mention: str = "") -> list[Block]
     if shown.over and shown.acknowledged_by:
         facts[1] = f"was acknowledged by {shown.acknowledged_by}"
     words = " · ".join(fact for fact in facts if fact)
-    blocks.append({"type": "context", "elements": [{"type": "plain_text", "text": short(words, 300)}]})
+    beside: list[Block] = [{"type": "plain_text", "text": short(words, 300)}]
+    if room:
+        beside.append({"type": "mrkdwn", "text": f"War room: <#{room}>"})
+    blocks.append({"type": "context", "elements": beside})
     return blocks + buttons(shown)
 
 

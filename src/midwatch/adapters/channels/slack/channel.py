@@ -53,7 +53,7 @@ class SlackChannel:
         metadata = {"event_type": "midwatch_page", "event_payload": {"key": page.key, "incident": page.incident}}
         message: dict[str, Any] = {"text": escape(short(page.subject, 3000)), "metadata": metadata}
         if not place:
-            message["blocks"] = root(standing, page.text, page.key, self._mention)
+            message["blocks"] = root(standing, page.text, page.key, self._mention, self._room(standing))
             there = page.to or self._conversation
             async with self._pace.turn():
                 answer = await self._api.call("chat.postMessage", {"channel": there, **message})
@@ -76,9 +76,15 @@ class SlackChannel:
                 message = {"channel": channel, "thread_ts": ts, "text": escape(news), "blocks": said(news)}
                 await self._api.call("chat.postMessage", message)
 
+    def _room(self, standing: Standing) -> str:
+        """A room in another chat is of no use here."""
+        return standing.room if standing.room_at == self._name else ""
+
     async def _show(self, standing: Standing, channel: str, ts: str) -> None:
         """The incident's message as it stands now. One that somebody deleted is not mourned."""
         message = {"channel": channel, "ts": ts, "text": escape(standing.subject)}
         await self._api.call(
-            "chat.update", {**message, "blocks": root(standing, standing.text, "")}, fine=("message_not_found",)
+            "chat.update",
+            {**message, "blocks": root(standing, standing.text, "", room=self._room(standing))},
+            fine=("message_not_found",),
         )
