@@ -11,14 +11,20 @@ import asyncio
 import json
 import mmap
 import os
+import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import uvicorn  # noqa: F401
 from tests.chaos.plan import incidents
 
+import midwatch.shell.ingest.builder  # what a start imports late is here before it
+import midwatch.shell.journal.postgres
+import midwatch.shell.journal.sqlite  # noqa: F401
 from midwatch.core.decide.obey import obey
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.handoff import hand_off
@@ -39,7 +45,7 @@ from midwatch.shell.run import Watch
 
 CLOCK, TURN_AT, HEAD, WAITING, STOP, LEADER, WORDS = 0, 1, 2, 3, 4, 5, 6
 LIMITS = Limits(page_attempts=3, page_timeout_seconds=0.4, page_backoff_seconds=0.03, max_retry_after_seconds=0.1)
-BLIND_SECONDS = 2.0  # so soon does a leader without its database page without a journal
+BLIND_SECONDS = 0.5  # so soon does a leader without its database page without a journal
 RETRY_SECONDS = 0.05
 
 
@@ -154,6 +160,26 @@ async def _look_for_the_end(words: memoryview, stopping: asyncio.Event) -> None:
     stopping.set()
 
 
-if __name__ == "__main__":
+def main(root: Path, seed: int, count: int) -> None:
+    """For each number on standard input that replica begins, and its process' number is said: a start as after a crash,
+    without the second that the imports take."""
     duty.BLIND_SECONDS = BLIND_SECONDS  # type: ignore[misc]
-    asyncio.run(stand(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # who is killed is gone
+    for line in sys.stdin:
+        if pid := os.fork():
+            print(pid, flush=True)
+            continue
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        status = 1
+        try:
+            asyncio.run(stand(root, int(line), seed, count))
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

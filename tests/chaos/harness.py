@@ -42,8 +42,8 @@ START_SECONDS = 120.0
 TURN_SECONDS = 120.0
 QUIET_STEPS = 70  # longer than any incident
 BLIND_STEP_SECONDS = 0.35  # of a database that is away: so long does a step last that nobody may be able to turn in
-OUTAGE_STEPS = 21  # longer than a lease and the patience of a leader without one
-CUT_STEPS = (8, 16)  # about as long as a lease
+OUTAGE_STEPS = 15  # longer than a lease and the patience of a leader without one
+CUT_STEPS = (8, 14)  # about as long as a lease
 REPLICAS = 2
 
 
@@ -71,7 +71,8 @@ class Chaos:
         self.ticks: list[Ticked] = []
         self.died = self.leaps = self.answered = 0
         self.befell: Counter[str] = Counter()
-        self.processes: dict[int, subprocess.Popen[bytes]] = {}
+        self.processes: dict[int, int] = {}  # the number of a replica -> that of its process
+        self._maker: subprocess.Popen[str] | None = None
         self.well: list[tuple[float, bool]] = []  # at which moments every channel took what came
         self._client = httpx.Client(trust_env=False, timeout=5)
         self._rng = random.Random(f"people {self.seed}")
@@ -90,6 +91,12 @@ class Chaos:
         began = time.monotonic()
         try:
             last = max(one.opens_at for one in self.plan)
+            with (self.folder / "stderr").open("ab") as errors:
+                self._maker = subprocess.Popen(
+                    [sys.executable, "-m", "tests.chaos.child", str(self.folder), str(self.seed), str(self.count)],
+                    stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
+                )  # fmt: skip
             for number in range(len(self.replicas)):
                 self._start(number)
             self._all_run()
@@ -110,12 +117,11 @@ class Chaos:
 
     def _start(self, number: int) -> None:
         (self.replicas[number] / "running.json").unlink(missing_ok=True)
-        words = [str(self.folder), str(number), str(self.seed), str(self.count)]
-        with (self.folder / "stderr").open("ab") as errors:
-            self.processes[number] = subprocess.Popen(
-                [sys.executable, "-m", "tests.chaos.child", *words],
-                stdout=subprocess.DEVNULL, stderr=errors, env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
-            )  # fmt: skip
+        maker = self._maker
+        assert maker is not None and maker.stdin is not None and maker.stdout is not None
+        maker.stdin.write(f"{number}\n")
+        maker.stdin.flush()
+        self.processes[number] = int(maker.stdout.readline())
 
     def _all_run(self) -> None:
         end = time.monotonic() + START_SECONDS
@@ -123,23 +129,29 @@ class Chaos:
             self._alive(end, "a replica did not start")
 
     def _alive(self, end: float, otherwise: str) -> None:
-        if any(process.poll() is not None for process in self.processes.values()) or time.monotonic() > end:
+        if not all(_lives(pid) for pid in self.processes.values()) or time.monotonic() > end:
             raise AssertionError(f"{otherwise}: {(self.folder / 'stderr').read_text()[-3000:]}")
         time.sleep(0.001)
 
     def _kill(self, number: int) -> None:
-        self.processes[number].send_signal(signal.SIGKILL)
-        self.processes[number].wait(10)
+        os.kill(self.processes[number], signal.SIGKILL)
+        self._wait(number, 10)
         self.died += 1
+
+    def _wait(self, number: int, seconds: float) -> bool:
+        """Whether the process has ended in time."""
+        end = time.monotonic() + seconds
+        while _lives(self.processes[number]) and time.monotonic() < end:
+            time.sleep(0.001)
+        return not _lives(self.processes[number])
 
     def _end(self) -> None:
         self.words[STOP] = 1
-        for process in self.processes.values():
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            if process.poll() is None:
-                process.kill()
-                process.wait(10)
+        for number in self.processes:
+            if not self._wait(number, 20):
+                self._kill(number)
+        if self._maker is not None:
+            self._maker.communicate(timeout=10)
         for path in self.paths:
             path.close()
         self.receiver.close()
@@ -281,6 +293,14 @@ class Chaos:
             "seconds": round(seconds, 1),
         }
         return found
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _whole(line: str) -> bool:

@@ -37,7 +37,7 @@ def incidents(seed: int, count: int) -> tuple[Planned, ...]:
     return tuple(found)
 
 
-DATABASE_EVERY_STEPS = 40
+DATABASE_EVERY_STEPS = 50
 DATABASE_TROUBLES = (*("restart",) * 3, *("crash",) * 3, "outage", "cut")
 """What befalls the replicas' database, all of it before any of it again: stopped in order, killed, away for longer than
 a leader's lease and its patience, and a path to it that lets nothing through."""

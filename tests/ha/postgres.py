@@ -155,6 +155,8 @@ class Proxy:
             return
         far.settimeout(None)
         self._open.append(far)
+        for end in (near, far):  # what is passed on in two pieces must not wait until the first is acknowledged
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         old = not self.only_old_are_mute
         threading.Thread(target=self._pass, args=(far, near, old), daemon=True).start()
         self._pass(near, far, False)
