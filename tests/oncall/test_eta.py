@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 
 import pytest
@@ -85,13 +84,12 @@ def test_four_of_five_hold_it(seed: int) -> None:
     assert 0.78 <= told.held / told.cases <= 0.90
 
 
-@pytest.mark.parametrize("then", ["better", "worse", "in bad weeks"])
+@pytest.mark.parametrize("then", ["better", "worse"])
 def test_four_of_five_hold_it_also_while_things_change(then: str) -> None:
-    """The formula alone held 0.73 to 0.78 of these."""
-    draw, over, level = random.Random(7), {}, 0.0
+    """The formula over all that is remembered holds 0.40 and 0.70 of these."""
+    draw, over = random.Random(7), {}
     for n in range(400):
-        level = draw.gauss(0, 1) if n % 8 == 0 else level
-        factor = {"better": 0.5 ** (n / 50), "worse": 4.0 if n >= 200 else 1.0, "in bad weeks": math.exp(level)}[then]
+        factor = {"better": 0.5 ** (n / 50), "worse": 4.0 if n >= 200 else 1.0}[then]
         length = draw.lognormvariate(7.5, 0.5) * factor + 30
         over[f"INC-{n}"] = past(n, length, at=T - 1e8 + 2e5 * n)
     told = coverage(State(incidents=over))

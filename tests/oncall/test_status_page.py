@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as Xml
 
 import msgspec
@@ -21,7 +22,7 @@ from midwatch.model.findings import Hypothesis, Impact, Incident
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.shell.health import Health
-from midwatch.shell.status_files import Publishing, files, share
+from midwatch.shell.status_files import Publishing, files, html, share
 from midwatch.shell.status_settings import ComponentSettings, StatusPageSettings
 
 NOW = datetime.fromisoformat("2026-11-25T10:00:00+00:00").timestamp()
@@ -120,7 +121,7 @@ def test_over_it_is_told_in_the_past_and_newest_first() -> None:
     assert [u.text for u in told.updates] == [
         "It is over. It lasted 12 minutes.",
         "It no longer happens; we are watching whether it stays so.",
-        "About 0.4 % of the requests were answered slowly. We are finding out why.",
+        "About 0.4 % of the requests were answered slowly.",
     ]
     assert found.components[0].standing == "operational" and told.title == "Slow responses of Shop"
 
@@ -139,9 +140,52 @@ def test_the_files_hold_by_themselves() -> None:
     assert "src=" not in text and "@import" not in text and "http://" not in text and "https://" not in text
     feed = Xml.fromstring(told["history.atom"])
     space = "{http://www.w3.org/2005/Atom}"
+    assert_atom(feed)
     assert [e.findtext(f"{space}id") for e in feed.findall(f"{space}entry")] == ["https://status.example.org/#INC-7"]
     assert feed.findtext(f"{space}updated") == "2026-11-25T09:00:25Z"
     assert msgspec.json.decode(told["status.json"])["standing"] == "degraded"
+
+
+def assert_atom(feed: Xml.Element) -> None:
+    """What RFC 4287 requires of a feed and its entries (4.1.1, 4.1.2), and that ids and dates are what they must be."""
+    space = "{http://www.w3.org/2005/Atom}"
+    assert feed.tag == f"{space}feed"
+    ids = []
+    for one in (feed, *feed.findall(f"{space}entry")):
+        for name in ("id", "title", "updated"):
+            assert len(one.findall(f"{space}{name}")) == 1 and one.findtext(f"{space}{name}"), name
+        ids.append(one.findtext(f"{space}id"))
+        assert urlsplit(ids[-1] or "").scheme, "an id is an IRI"
+        for name in ("updated", "published"):
+            if (said := one.findtext(f"{space}{name}")) is not None:
+                assert datetime.fromisoformat(said).tzinfo is not None
+        for link in one.findall(f"{space}link"):
+            assert link.get("href")
+    assert len(set(ids)) == len(ids)
+    assert feed.findtext(f"{space}author/{space}name"), "an author of the feed is that of its entries"
+    if any(entry.find(f"{space}content") is None for entry in feed.findall(f"{space}entry")):
+        raise AssertionError("an entry without content needs a link")
+
+
+@pytest.mark.parametrize("url", ["", "https://status.example.org"])
+def test_the_feed_is_one_without_incidents_and_with_many(url: str) -> None:
+    many = [incident(id=f"INC-{n}", resolved_at=NOW - n) for n in range(1, 60)]
+    for incidents in ((), many):
+        feed = Xml.fromstring(files(page(*incidents), url)["history.atom"])
+        assert_atom(feed)
+        assert len(feed.findall("{http://www.w3.org/2005/Atom}entry")) == min(len(incidents), 50)
+
+
+def test_what_goes_on_stands_before_the_components_and_what_is_over_after_them() -> None:
+    text = html(page(incident(), incident(id="INC-3", resolved_at=NOW - 60)), "https://status.example.org/subscribe")
+    places = [text.index(part) for part in ('id="INC-7"', '<ul class="parts">', 'id="INC-3"')]
+    assert places == sorted(places) and text.count("<article") == 2
+    assert 'class="open degraded"' in text and "since 2026-11-25 09:00" in text
+    assert 'href="https://status.example.org/subscribe"' in text and "subscribe" not in html(page(incident()))
+
+
+def test_without_components_it_says_so() -> None:
+    assert "There is nothing to see here yet." in html(page(parts=()))
 
 
 def test_a_title_is_text() -> None:

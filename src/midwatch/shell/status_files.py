@@ -34,6 +34,8 @@ HEADLINES: Final = {
     "no data": "We cannot see right now how it goes.",
 }
 
+NOTHING: Final = "There is nothing to see here yet."
+
 
 def files(page: StatusPage, url: str = "", subscribe: str = "") -> dict[str, bytes]:
     """Name -> content. ``url`` is where the page is read; the feed refers to it. ``subscribe`` is where the form for
@@ -57,7 +59,8 @@ def made(settings: StatusPageSettings, page: StatusPage) -> dict[str, bytes]:
 
 def html(page: StatusPage, subscribe: str = "") -> str:
     """One page that fetches nothing but itself, once a minute."""
-    return template("status.html").render(page=page, headline=HEADLINES[page.standing], days=DAYS, subscribe=subscribe)
+    headline = HEADLINES[page.standing] if page.components else NOTHING
+    return template("status.html").render(page=page, headline=headline, days=DAYS, subscribe=subscribe)
 
 
 def template(name: str) -> Template:
@@ -160,10 +163,10 @@ def days_words(component: ComponentState) -> str:
 
 
 def span_words(incident: PublicIncident) -> str:
-    """``2026-10-03 10:05 to 10:45``: the day once where it is one."""
+    """``2026-10-03 10:05 to 10:45``, the day once where it is one; ``since 2026-10-03 10:05`` while it goes on."""
     began = _when(incident.began_at)
     if incident.ended_at is None:
-        return f"{began}, going on"
+        return f"since {began}"
     ended = _when(incident.ended_at)
     return f"{began} to {ended.removeprefix(began[:11])}"
 

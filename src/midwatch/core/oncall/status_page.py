@@ -73,7 +73,8 @@ class Told:
 
 @dataclass(frozen=True)
 class PublicIncident:
-    """``phase`` in the words that status pages have; ``updates`` newest first."""
+    """``phase`` in the words that status pages have; ``standing`` is what it makes of its components while it goes on;
+    ``updates`` newest first."""
 
     id: str
     title: str
@@ -82,6 +83,7 @@ class PublicIncident:
     ended_at: float | None
     updates: tuple[Told, ...]
     phase: Phase
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -149,7 +151,7 @@ def _component(
 ) -> ComponentState:
     standing: Standing = "operational"
     if open_now:
-        standing = "outage" if min(i.severity for i in open_now) <= OUTAGE_SEVERITY else "degraded"
+        standing = _standing(min(i.severity for i in open_now))
     elif ledger is None or now - ledger.seen_until > BLIND_SECONDS:
         standing = "no data"
     first = (math.floor(now / DAY_SECONDS) - DAYS + 1) * DAY_SECONDS
@@ -159,6 +161,10 @@ def _component(
     days = tuple(_day(ledger, first + n * DAY_SECONDS, now, target) for n in range(DAYS))
     good, total = books.between(ledger, max(first, ledger.first_at), now) if ledger is not None else (0.0, 0.0)
     return ComponentState(component.name, standing, days, good / total if total > 0 else None, target)
+
+
+def _standing(severity: int) -> Standing:
+    return "outage" if severity <= OUTAGE_SEVERITY else "degraded"
 
 
 def _day(ledger: Ledger | None, at: float, now: float, target: float | None) -> Day:
@@ -181,7 +187,8 @@ def _worst(states: Sequence[ComponentState]) -> Standing:
 
 def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
     where = " and ".join(components) if len(components) < 3 else f"{len(components)} components"
-    told = [Told(incident.opened_at, f"{_what(incident)} We are finding out why.")]
+    finding_out = " We are finding out why." if incident.resolved_at is None else ""
+    told = [Told(incident.opened_at, f"{_what(incident)}{finding_out}")]
     known = (
         incident.diagnosed_at is not None and bool(incident.hypotheses) and incident.hypotheses[0].probability >= KNOWN
     )
@@ -200,7 +207,16 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
         phase = "monitoring"
     if incident.resolved_at is not None:
         phase = "resolved"
-    return PublicIncident(incident.id, title, components, incident.onset_at, incident.resolved_at, tuple(told), phase)
+    return PublicIncident(
+        incident.id,
+        title,
+        components,
+        incident.onset_at,
+        incident.resolved_at,
+        tuple(told),
+        phase,
+        _standing(incident.severity),
+    )
 
 
 def _what(incident: Incident) -> str:
