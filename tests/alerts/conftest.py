@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.shell.conftest import RecordingChannel, make_settings
 
-from midwatch.faces.cli.up import console_factory
+from midwatch.faces.front import console_factory
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.shell.config import IntegrationSettings
 from midwatch.shell.run import Watch

@@ -18,7 +18,7 @@ import midwatch
 from midwatch.adapters.channels.slack.interact import sign
 from midwatch.adapters.fakes.opsgenie import FakeOpsgenie
 from midwatch.adapters.fakes.pagerduty import FakePagerDuty
-from midwatch.faces.cli.up import console_factory
+from midwatch.faces.front import console_factory
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.adjustments import Adjustment

@@ -21,7 +21,7 @@ from tests.shell.conftest import RecordingHands, make_settings
 from tests.sources.prom import free_port
 
 from midwatch.adapters.fakes.slack import FakeSlack
-from midwatch.faces.cli.up import console_factory
+from midwatch.faces.front import console_factory
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.events import ActionJudged, CommandGiven, IncidentAcknowledged, PageEnded
 from midwatch.model.people import Contact, EscalationPolicy, Level, People, Person, Target, Team

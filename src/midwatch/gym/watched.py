@@ -149,6 +149,7 @@ def gym_policy(policy: Policy, permissions: Sequence[str]) -> Policy:
 
 async def serve(folder: Path) -> None:
     """Run the watch of ``folder`` until SIGTERM, SIGINT, or the end of standard input."""
+    from midwatch.faces.front import console_factory
     from midwatch.shell.channels import build_channels
     from midwatch.shell.config import load_settings
     from midwatch.shell.folder import load_policy
@@ -164,7 +165,7 @@ async def serve(folder: Path) -> None:
         actuators=hands,
         channels=build_channels(settings),
         policy=gym_policy(policy, tuple(granted)),
-        console=_console(),
+        console=console_factory(),
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -185,14 +186,6 @@ async def _when_orphaned(stop: Any) -> None:
     while await reader.read(4096):
         pass
     stop()
-
-
-def _console() -> Any:
-    try:
-        from midwatch.faces.console.app import console_app
-    except ImportError:
-        return None
-    return console_app
 
 
 if __name__ == "__main__":

@@ -63,6 +63,7 @@ def up(
 
 async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
     """Run one watch until a signal. Raises MidwatchError."""
+    from midwatch.faces.front import console_factory
     from midwatch.shell.channels import build_channels, unready_channels
     from midwatch.shell.hands import build_actuators, prepare
     from midwatch.shell.run import Watch
@@ -89,24 +90,6 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
         await watch.stop()
     if "lease" in watch.vitals.troubles:
         raise Deposed(watch.vitals.troubles["lease"], hint="only one watch runs on a folder at a time")
-
-
-def console_factory() -> Any:
-    """The console with the API in it, the API alone where the console is not installed; alerts come in before either."""
-    from midwatch.faces.api.alert_routes import AlertRoutes
-    from midwatch.faces.api.pager_routes import PagerRoutes
-    from midwatch.faces.api.slack_routes import SlackRoutes
-
-    app_of: Any
-    try:
-        from midwatch.faces.console.app import console_app
-
-        app_of = console_app
-    except ImportError:
-        from midwatch.faces.api.app import api_app
-
-        app_of = api_app
-    return lambda watch: AlertRoutes(PagerRoutes(SlackRoutes(app_of(watch), watch), watch), watch)
 
 
 def public_factory() -> Any:
