@@ -6,6 +6,7 @@ import asyncio
 import json
 
 import pytest
+from msgspec.structs import replace
 
 from midwatch.adapters.channels.opsgenie import OpsgenieChannel
 from midwatch.adapters.channels.pagerduty import PagerDutyChannel
@@ -76,6 +77,24 @@ def test_opsgenie_has_one_alert_for_an_incident() -> None:
         assert seen == ["open"] * 3 + ["acknowledged"] * 2 + ["closed"] * 2
         body = fake.bodies["shop/INC-1"]
         assert body["priority"] == "P2" and body["responders"] == [{"type": "team", "name": "payments"}]
+
+
+def test_what_was_said_there_is_not_said_there_again() -> None:
+    async def go(channel: PagerDutyChannel | OpsgenieChannel, fake: FakeApi) -> list[int]:
+        place = await channel.page(sample_page(), OPEN, "")
+        sent = []
+        over = sample_page("INC-1/sev2/3", topics=("resolved",))
+        for where in (channel.name, "elsewhere"):
+            before = len(fake.requests)
+            await channel.follow(replace(TAKEN, heard_on=where), place)
+            await channel.follow(replace(OVER, heard_on=where), place)
+            assert await channel.page(over, replace(OVER, heard_on=where), place) == place
+            sent.append(len(fake.requests) - before)
+        return sent
+
+    with FakePagerDuty() as fake, FakeOpsgenie() as other:
+        assert asyncio.run(go(pagerduty(fake), fake)) == [0, 3]
+        assert asyncio.run(go(opsgenie(other), other)) == [0, 3]
 
 
 def test_both_deliver() -> None:

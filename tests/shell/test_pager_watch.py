@@ -16,9 +16,12 @@ from tests.shell.test_slack_watch import KEY, alert, entries, on_watch
 
 from midwatch.adapters.fakes.opsgenie import FakeOpsgenie
 from midwatch.adapters.fakes.pagerduty import FakePagerDuty
+from midwatch.faces.api import pager_routes
+from midwatch.model.errors import JournalError
 from midwatch.model.events import AcknowledgementExpired, CommandGiven, CommandRefused, IncidentAcknowledged
 from midwatch.model.people import Contact, People, Person
 from midwatch.model.policy import PagePolicy, Policy
+from midwatch.model.room import Room
 from midwatch.shell.config import IntegrationSettings, Settings
 from midwatch.shell.run import Watch
 
@@ -128,7 +131,7 @@ def test_what_people_do_there_is_done_here(tmp_path: Path, monkeypatch: pytest.M
         assert await one.done("pager", "acknowledged", user=None) == (202, "ignored"), "an API did that"
         assert await one.done("pager", "annotated", note="look at the pool", user=("PZED", "Zed")) == (202, "taken")
         assert await one.done("pager", "reassigned", to=("PBO", "Bo B")) == (202, "taken")
-        await until(lambda: one.watch.state.rooms["INC-1"].roles == {"commander": "bo"})
+        await until(lambda: one.watch.state.rooms.get("INC-1", Room()).roles == {"commander": "bo"})
         assert await one.done("genie", "TakeOwnership", user="bo@example.org") == (202, "ignored"), "he is it already"
         assert await one.done("pager", "unacknowledged", user=None) == (202, "taken"), "its time there is over"
         await until(lambda: not incident(one).acknowledged_by)
@@ -200,6 +203,8 @@ def test_what_is_forged_old_broken_or_about_something_else(tmp_path: Path, monke
 
 
 def test_people_there_have_the_roles_that_they_have_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pager_routes, "PER_MINUTE", 5)
+
     async def act(one: Sender) -> None:
         await paged(one)
         assert await one.done("genie", "Acknowledge") == (202, "refused"), "ana may only look"
@@ -208,7 +213,17 @@ def test_people_there_have_the_roles_that_they_have_here(tmp_path: Path, monkeyp
         await until(lambda: one.watch.state.incidents["INC-1"].acknowledged_by == "bo")
         assert await one.done("pager", "unacknowledged", user=None) == (202, "taken")
         await until(lambda: not one.watch.state.incidents["INC-1"].acknowledged_by)
+        late = one.does("pager", "resolved", user=("PBO", "Bo B"))
+        with monkeypatch.context() as patch:
+            patch.setattr(one.watch, "command", unwritten)
+            assert (await one.deliver("pager", late))[0] == 503
+        assert await one.deliver("pager", late) == (202, "taken"), "it comes again, and is not taken for known"
+        assert 429 in [(await one.deliver("pager", late))[0] for _ in range(20)], "a flood waits"
+        assert await one.done("genie", "AddTags") == (202, "ignored"), "and others are served"
+
+    async def unwritten(given: CommandGiven) -> None:
+        raise JournalError("the disk is full")
 
     access = {"people": {"ana": "viewer", "bo": "responder"}}
     said, *_ = played(tmp_path, monkeypatch, act, access=access)
-    assert [e.verb for e in said if isinstance(e, CommandGiven)] == ["ack", "unack"]
+    assert [e.verb for e in said if isinstance(e, CommandGiven)] == ["ack", "unack", "resolve"]
