@@ -14,9 +14,20 @@ from typing import Any
 import httpx
 import pytest
 from tests.shell.recording import write_recording
+from typer.testing import CliRunner
 
+from midwatch.faces.cli.app import app
 from midwatch.shell.folder import read_running
 from midwatch.shell.journal.sqlite import open_readonly
+
+SETTINGS = """
+channels:
+  post: {type: email, host: localhost, port: 1, security: none, sender: status@example.org, to: [ops@example.org]}
+status_page:
+  port: 0
+  components: [{name: Shop, slo: shop}]
+  subscribers: {through: post, url: "http://localhost:8485"}
+"""
 
 
 def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
@@ -31,6 +42,8 @@ def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], Path, dict[str, Any]]]:
     folder = tmp_path / "watch"
+    folder.mkdir()
+    (folder / "settings.yaml").write_text(SETTINGS)
     words = [
         "up",
         "--folder",
@@ -92,6 +105,7 @@ def test_up_takes_telemetry_obeys_and_stops(
         ]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
+    _subscribers(folder, tmp_path / "www")
     assert run("ack", "INC-1").returncode == 2, "there is no such incident"
     assert json.loads(run("hands-off", "--json").stdout)["watch_told"] is True
     assert (folder / "HANDS-OFF").exists()
@@ -107,9 +121,27 @@ def test_up_takes_telemetry_obeys_and_stops(
         "ChangeSeen",
         "CommandGiven",
         "HandsOffChanged",
+        "SubscribersTouched",
     }
+    assert "ann@" not in "".join(repr(r.event) for r in journal.read())
     assert journal.load_state().hands_off
     journal.close()
+
+
+def _subscribers(folder: Path, www: Path) -> None:
+    def said(*words: str) -> Any:
+        return CliRunner().invoke(app, ["status-page", *words, "--folder", str(folder)])
+
+    added = json.loads(
+        said("subscribers", "add", "ann@example.org", "--component", "Shop", "--confirmed", "--json").stdout
+    )
+    assert (added["address"], added["components"]) == ("ann@example.org", ["Shop"])
+    wrong = said("subscribers", "add", "ben@example.org", "--component", "Nope")
+    assert wrong.exit_code == 2 and "it has: Shop" in wrong.stderr
+    shown = said("subscribers", "list").stdout
+    assert "ann@example.org" in shown and "Shop" in shown
+    assert added["id"] in said("subscribers", "remove", "ANN@example.org").stdout
+    assert said("--out", str(www)).exit_code == 0 and (www / "index.html").exists()
 
 
 def _lines(folder: Path) -> list[str]:

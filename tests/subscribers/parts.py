@@ -38,9 +38,10 @@ def settings(folder: Path, smtp_port: int, **changes: Any) -> Settings:
         "type": "email", "host": "localhost", "port": smtp_port, "security": "none",
         "sender": "status@example.org", "to": ("ops@example.org",), "timeout_seconds": 2,
     }  # fmt: skip
+    more = changes.pop("more", {})
     subscribers = {"through": "post", "url": DOOR, "per_minute": 600, **changes.pop("subscribers", {})}
     page = {"title": "Example", "components": PARTS, "port": 0, "subscribers": subscribers, **changes}
-    return make_settings(folder, channels={"post": post}, status_page=page, tick_seconds=60)
+    return make_settings(folder, channels={"post": post}, status_page=page, tick_seconds=60, **more)
 
 
 def watch(using: Settings, journal: Any = None) -> Watch:

@@ -13,7 +13,10 @@ import pytest
 from tests.channels.test_email import Mailbox, server
 from tests.subscribers.parts import DOOR, EASED, OVER, began, settings, tell, until, watch
 
-from midwatch.faces.status.app import HEADERS
+from midwatch.faces.api.app import api_app
+from midwatch.faces.status.app import HEADERS, status_app
+from midwatch.model.events import SubscribersTouched
+from midwatch.shell.config import Settings
 from midwatch.shell.run import Watch
 
 
@@ -81,3 +84,116 @@ def test_from_the_form_to_the_end_of_an_incident_and_out_again(
     with server(box) as port:
         asyncio.run(go(port))
     assert "ann@" not in caplog.text
+
+
+def test_subscribers_are_an_admins_business_and_every_look_is_journaled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ana", "ben"):
+        monkeypatch.setenv(f"{name.upper()}_TOKEN", f"{name}-{'x' * 30}")
+
+    async def go() -> None:
+        using = settings(
+            tmp_path,
+            1,
+            more={
+                "tokens": {"ana": "env:ANA_TOKEN", "ben": "env:BEN_TOKEN"},
+                "access": {"people": {"ana": "admin", "ben": "operator"}},
+            },
+        )
+        one = watch(using)
+        await one.start()
+        try:
+            transport = httpx.ASGITransport(app=api_app(one))
+            async with httpx.AsyncClient(transport=transport, base_url="http://localhost/api/v1/status-page") as api:
+
+                async def ask(holder: str, what: str, **body: object) -> httpx.Response:
+                    bearer = {"Authorization": f"Bearer {holder}-{'x' * 30}"}
+                    return await api.post(f"/subscribers/{what}", json=body, headers=bearer)
+
+                for what, body in (("add", {"address": "ann@example.org"}), ("list", {}), ("remove", {"who": "x"})):
+                    refused = await ask("ben", what, **body)
+                    assert refused.status_code == 403, refused.text
+                    assert (await ask("nobody", what, **body)).status_code == 401
+                added = await ask("ana", "add", address="ann@example.org", confirmed=True)
+                assert added.status_code == 201
+                ident = added.json()["id"]
+                assert (await ask("ana", "add", address="no address")).status_code == 400
+                assert (await ask("ana", "add", address="a@b.c", components=["Nope"])).status_code == 400
+                asked = await ask("ana", "add", address="ben@example.org")
+                assert asked.status_code == 201 and asked.json()["confirmed_at"] is None
+                assert (await ask("ana", "add", address="ben@example.org")).status_code == 400, "asked a moment ago"
+                found = (await ask("ana", "list")).json()["subscribers"]
+                assert [row["address"] for row in found] == ["ann@example.org", "ben@example.org"]
+                assert (await ask("ana", "remove", who="ANN@example.org")).json() == {"removed": ident}
+                assert (await ask("ana", "remove", who="ann@example.org")).status_code == 404
+            events = [r.event for r in one.journal.read()]
+            touched = [e for e in events if isinstance(e, SubscribersTouched)]
+            assert [(e.what, e.by, e.count) for e in touched] == [
+                ("added", "ana", 1),
+                ("added", "ana", 1),
+                ("listed", "ana", 2),
+                ("removed", "ana", 1),
+            ]
+            assert "example.org" not in "".join(repr(e) for e in touched)
+            assert "midwatch_status_mails_sent_total 0" in one.metrics()
+        finally:
+            await one.stop()
+
+    asyncio.run(go())
+
+
+def test_the_door_holds_against_forged_links_floods_and_large_forms(tmp_path: Path) -> None:
+    box = Mailbox()
+
+    async def go(port: int) -> None:
+        one = watch(settings(tmp_path, port))
+        await one.start()
+        try:
+            async with door(one) as customer:
+                for path in ("/confirm/x.0.y", "/leave/x.0.y", "/confirm/" + "a" * 500, "/leave/%00", "/confirm/ü"):
+                    answer = await customer.post(path)
+                    assert answer.status_code in (404, 410), path
+                    assert (await customer.get(path)).status_code in (200, 410)
+                assert (await customer.post("/subscribe", content=b"address=" + b"a" * 20_000)).status_code == 413
+                assert (await customer.post("/subscribe", content=b"\xff&&=&address=%ff")).status_code == 422
+                wrong = await customer.post("/subscribe", data={"address": "<script>x</script>"})
+                assert wrong.status_code == 422 and "<script>x" not in wrong.text
+                answers = [
+                    (await customer.post("/subscribe", data={"address": f"p{n}@example.org"})).status_code
+                    for n in range(9)
+                ]
+                assert answers[-1] == 429 and answers.count(303) <= 5
+                assert (await customer.get("/")).status_code == 200, "everybody else is served"
+                for path in ("/api/v1/status", "/incidents", "/metrics", "/docs", "/openapi.json"):
+                    assert (await customer.get(path)).status_code == 404, "nothing else is behind this door"
+                feed = await customer.get("/history.atom")
+                assert feed.headers["content-type"].startswith("application/atom+xml")
+                assert (await customer.get("/status.json")).json()["title"] == "Example"
+        finally:
+            await one.stop()
+
+    with server(box) as port:
+        asyncio.run(go(port))
+
+
+def test_who_comes_through_a_trusted_proxy_is_told_apart_and_who_merely_says_so_is_not(tmp_path: Path) -> None:
+    async def ask(using: Settings, said: str) -> int:
+        one = watch(using)
+        await one.start()
+        try:
+            app = status_app(one.status, one.gate)
+            transport = httpx.ASGITransport(app=app, client=("192.0.2.1", 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as customer:
+                for n in range(9):
+                    answer = await customer.post(
+                        "/subscribe", data={"address": f"p{n}@example.org"}, headers={"X-Forwarded-For": said.format(n)}
+                    )
+            return answer.status_code
+        finally:
+            await one.stop()
+
+    believed = settings(tmp_path / "a", 1, more={"access": {"proxy": {"addresses": ["192.0.2.1"]}}})
+    assert asyncio.run(ask(believed, "9.9.9.9, 198.51.100.{0}")) == 303
+    assert asyncio.run(ask(believed, "198.51.100.{0}, 9.9.9.9")) == 429, "only the last one is the proxy's word"
+    assert asyncio.run(ask(settings(tmp_path / "b", 1), "198.51.100.{0}")) == 429
