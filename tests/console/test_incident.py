@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace as with_
 from tests.console.test_pages import NOW, browser, check_document, csrf_of, get, text_of, watch_in
 
+from midwatch.core.memory import Easing
 from midwatch.faces.console import causal, charts, evidence
 from midwatch.faces.console.fakes import STEP, FakeWatch
 from midwatch.faces.console.pulse import read_fleet
@@ -300,6 +301,43 @@ def test_roles_ticks_and_decisions_are_given_on_the_page() -> None:
     closed = page(watch)
     assert watch.state.incidents["INC-7"].phase == "resolved" and "Commander" in text_of(closed)
     assert 'id="room-role"' not in closed and 'id="room-decide"' not in closed and "not ticked" in closed
+
+
+def test_how_bad_it_is_why_and_what_it_was_and_a_person_says_otherwise() -> None:
+    watch, here = watch_in("busy"), "/incidents/INC-7"
+    reason = watch.state.incidents["INC-7"].severity_reason
+    assert "Was SEV" not in page(watch)
+    milder = "milder for 10 min: 1 % or more of the requests are affected"
+    watch.say(watch.now - 200, e.IncidentRated("INC-7", 3, milder))
+    watch.memory = replace(watch.memory, easing={"INC-7": Easing(watch.now - 120, watch.now - 5, 4, "barely <any>")})
+    shown = page(watch)
+    check_document(shown)
+    told = text_of(shown)
+    assert milder in told and f"Was SEV2: {reason}." in told and "barely &lt;any&gt;" in shown
+    assert re.search(r"SEV4 since .* by the facts: .* Rated so .*in 8 min.*, if that lasts", told)
+    watch.memory = replace(watch.memory, easing={})
+    press(watch, here, verb="severity", target="INC-7", value="1", note="the bank called")
+    rated = watch.state.incidents["INC-7"]
+    assert (rated.severity, rated.said_severity) == (1, 1)
+    by_word = text_of(page(watch))
+    assert f"{rated.said_by} said so: the bank called" in by_word and "word, until the facts are worse" in by_word
+
+
+def test_the_war_room_is_a_link_or_a_reason() -> None:
+    watch = watch_in("busy")
+    order = e.WarRoomOrdered("INC-7", "open", "team", "inc-7-x")
+    watch.say(watch.now - 90, order)
+    assert "#inc-7-x, being opened" in text_of(page(watch))
+    watch.say(watch.now - 80, e.WarRoomEnded("INC-7", "open", False, "the app lacks the scope channels:manage"))
+    told = text_of(page(watch))
+    assert "War room this page" in told and "the app lacks the scope channels:manage." in told
+    made = e.WarRoomEnded("INC-7", "open", True, name="inc-7-x", place="C1", url="https://t.slack.com/archives/C1")
+    invited = e.WarRoomOrdered("INC-7", "invite", "team", person="bo")
+    watch.say(watch.now - 70, made, invited, e.WarRoomEnded("INC-7", "invite", False, "nobody says who bo is", "bo"))
+    shown = page(watch)
+    check_document(shown)
+    assert '<a href="https://t.slack.com/archives/C1" rel="noreferrer">#inc-7-x</a>' in shown
+    assert "bo could not be called in: nobody says who bo is." in text_of(shown)
 
 
 def test_every_section_has_its_place_on_a_phone() -> None:
