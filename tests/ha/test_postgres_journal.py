@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from tests.ha.postgres import Proxy, Server, fresh_schema, leading
 from tests.journal.samples import ONE_OF_EACH
 
@@ -149,6 +149,17 @@ def test_behind_a_dark_path_a_call_ends_and_another_may_lead(server: Server, pro
     assert near.head().seq == 2 and near.verify().ok
     far.close()
     near.close()
+
+
+def test_who_reads_may_pause_for_longer_than_a_transaction_may_stand_open(server: Server) -> None:
+    journal = leading(server.dsn)
+    journal.append([GAP], 1.0)
+    with journal._reading() as connection:
+        assert connection.execute(text("SELECT count(*) FROM chain")).scalar_one() == 1
+        time.sleep(1.2)  # a machine that is busy; idle_in_transaction_session_timeout is 1 s
+        assert connection.execute(text("SELECT count(*) FROM chain")).scalar_one() == 1
+    journal.append([GAP], 2.0)
+    journal.close()
 
 
 def lost_answer(journal: PostgresJournal, proxy: Proxy, again: bool) -> None:

@@ -67,6 +67,7 @@ class PostgresReader(SqlReader):
             pool_timeout=TRANSACTION_SECONDS,
             pool_reset_on_return=None,  # every transaction ends in ``_transaction``, where its time is bounded
         )
+        self._reads = self._engine.execution_options(isolation_level="AUTOCOMMIT")  # the same connections
         with self._transaction("open") as connection:
             if create:
                 create_tables(connection, schema)
@@ -109,7 +110,9 @@ class PostgresReader(SqlReader):
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
-        with self._transaction("read") as connection:
+        """Without a transaction: what was written never changes, and a busy machine may pause for longer between two
+        statements than the server lets one stand open."""
+        with translated("read"), self._reads.connect() as connection, _bounded(connection):
             yield connection
 
     def close(self) -> None:
