@@ -27,7 +27,7 @@ class Clock:
 
 
 def asking(folder: Path, most: int = 2000) -> tuple[Asking, Book, Clock]:
-    book, clock = Book(in_file(folder / FILE), most), Clock()
+    book, clock = in_file(folder / FILE, most), Clock()
     return Asking(book, KEY, ("Shop", "Mail"), clock), book, clock
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,10 +19,13 @@ NOW = 1_764_000_000.0
 
 
 @pytest.fixture(params=["file", "postgres"])
-def book(request: pytest.FixtureRequest, tmp_path: Path) -> Book:
+def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Book]:
     if request.param == "file":
-        return Book(in_file(tmp_path / FILE), 3)
-    return Book(in_postgres(request.getfixturevalue("server").dsn, fresh_schema()), 3)
+        made = in_file(tmp_path / FILE, 3)
+    else:
+        made = in_postgres(request.getfixturevalue("server").dsn, 3, fresh_schema())
+    yield made
+    made.close()
 
 
 def test_two_that_open_it_sign_with_one_key(book: Book) -> None:
@@ -69,13 +73,25 @@ def test_it_is_full_at_its_bound(book: Book) -> None:
     for n in range(3):
         assert book.add(f"p{n}@example.org", (), NOW) is not None
     assert book.add("p9@example.org", (), NOW) is None
-    assert book.ask("p9@example.org", (), NOW) == "full"
+    assert [book.ask(f"p{n}@example.org", (), NOW) for n in (1, 9)] == ["full"] * 2, "whoever is in it or not"
     assert book.add("P1@example.org", ("Shop",), NOW) is not None, "who is in it may change what they get"
     assert book.erase("p1@EXAMPLE.org") and book.erase("p1@example.org") == ""
     assert book.ask("p9@example.org", (), NOW) == ""
     book.add("p10@example.org", (), NOW)
     asked = book.find_address("p9@example.org")
     assert asked is not None and book.confirm(asked.ident, NOW) is None
+
+
+def test_a_flood_of_questions_pushes_out_the_oldest_and_keeps_nobody_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("midwatch.shell.subscribers.book.MAX_ASKED", 5)
+    book = in_file(tmp_path / FILE, 3)
+    for n in range(20):
+        assert book.ask(f"p{n}@example.org", (), NOW + n) == ""
+    assert [one.address for one in book.all()] == [f"p{n}@example.org" for n in range(15, 20)]
+    assert sum(book.tally(WELCOME).values()) == 5
+    book.close()
 
 
 def test_a_mail_is_claimed_once_by_however_many(book: Book) -> None:
@@ -130,5 +146,5 @@ def test_an_address_that_is_refused_for_good_again_and_again_is_erased(book: Boo
 def test_its_errors_name_no_address(tmp_path: Path) -> None:
     (tmp_path / FILE).write_bytes(b"no database at all, but long enough to look like one" * 20)
     with pytest.raises(JournalError) as caught:
-        Book(in_file(tmp_path / FILE), 3).add("ann@example.org", (), NOW)
+        in_file(tmp_path / FILE, 3).add("ann@example.org", (), NOW)
     assert "ann@" not in str(caught.value) and "subscribers" in str(caught.value)

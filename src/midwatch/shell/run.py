@@ -387,6 +387,7 @@ class Watch:
             await self.copying.copy()  # the last entries too
             self.copying.close()
         await self.audit.write()
+        await self.status.close()
         await self.duty.sign_off()
         await self.books.close()
         remove_running(self.settings)

@@ -23,7 +23,7 @@ DAY_SECONDS: Final = 86_400.0
 CONFIRM_SECONDS: Final = DAY_SECONDS
 ASK_AGAIN_SECONDS: Final = 600.0
 MAX_ASKS: Final = 3  # of one address in a day
-MAX_ASKED: Final = 1000  # who have not confirmed
+MAX_ASKED: Final = 1000  # who have not confirmed: then the oldest go
 REFUSALS: Final = 3  # mailings on end after which an address is taken to be gone
 
 
@@ -52,8 +52,14 @@ class Book:
     """``transaction`` gives a connection that is committed at the end of its block. Thread-safe as far as that is. Whatever
     it raises when the database does not answer (JournalError) goes on to the caller."""
 
-    def __init__(self, transaction: Callable[[], AbstractContextManager[Connection]], most: int) -> None:
+    def __init__(
+        self,
+        transaction: Callable[[], AbstractContextManager[Connection]],
+        most: int,
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transaction, self._most = transaction, most
+        self.close = close
 
     def key(self) -> bytes:
         """What links are signed with: made once, shared by replicas."""
@@ -73,9 +79,10 @@ class Book:
         with self._transaction() as connection:
             _forget_unconfirmed(connection, now)
             row = connection.execute(select(subscribers).where(subscribers.c.same == same)).first()
+            if _many(connection, True) >= self._most:
+                return "full"  # for everybody: else one could ask who is in it
             if row is None:
-                if _many(connection, False) >= MAX_ASKED or _many(connection, True) >= self._most:
-                    return "full"
+                _make_room(connection)
                 ident = secrets.token_urlsafe(12)
                 connection.execute(insert(subscribers).values(_fresh(ident, address, components, now, None)))
             else:
@@ -137,8 +144,7 @@ class Book:
             ident = connection.execute(select(subscribers.c.id).where(same)).scalar()
             if ident is None:
                 return ""
-            connection.execute(delete(mails).where(mails.c.subscriber == ident))
-            connection.execute(delete(subscribers).where(subscribers.c.id == ident))
+            _erase(connection, [ident])
         return str(ident)
 
     def all(self) -> list[Subscriber]:
@@ -247,8 +253,20 @@ def _forget_unconfirmed(connection: Connection, now: float) -> None:
     forgotten = subscribers.c.confirmed_at.is_(None) & (subscribers.c.asked_at < now - CONFIRM_SECONDS)
     idents = list(connection.scalars(select(subscribers.c.id).where(forgotten)))
     if idents:
-        connection.execute(delete(mails).where(mails.c.subscriber.in_(idents)))
-        connection.execute(delete(subscribers).where(subscribers.c.id.in_(idents)))
+        _erase(connection, idents)
+
+
+def _make_room(connection: Connection) -> None:
+    """Whoever asked first had the most time to say yes: a flood keeps nobody out who reads their mail."""
+    over = _many(connection, False) - MAX_ASKED + 1
+    if over > 0:
+        asked = select(subscribers.c.id).where(subscribers.c.confirmed_at.is_(None))
+        _erase(connection, list(connection.scalars(asked.order_by(subscribers.c.asked_at).limit(over))))
+
+
+def _erase(connection: Connection, idents: Sequence[str]) -> None:
+    connection.execute(delete(mails).where(mails.c.subscriber.in_(idents)))
+    connection.execute(delete(subscribers).where(subscribers.c.id.in_(idents)))
 
 
 def _this(due: Due) -> tuple[Any, ...]:

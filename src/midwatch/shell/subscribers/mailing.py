@@ -34,6 +34,7 @@ MAX_TRIES: Final = 5
 FIRST_WAIT_SECONDS: Final = 60.0  # doubled per try
 SERVER_WAIT_SECONDS: Final = 30.0
 OLD_SECONDS: Final = 6 * 3600.0  # what could not be sent by then is no news any more
+FINISH_SECONDS: Final = 5.0  # for the mail that is on its way when the watch is stopped
 TROUBLE: Final = "status page mail"
 
 
@@ -185,11 +186,20 @@ class MailingRun:
         if mail is None or not self._may() or not await asyncio.to_thread(self._book.take, due):
             return False
         self._welcomed = due.mailing == WELCOME
+        handing = asyncio.ensure_future(self._hand(due, mail))
+        try:
+            await asyncio.shield(handing)
+        except asyncio.CancelledError:  # whoever stops in order leaves nothing in doubt
+            await asyncio.wait({handing}, timeout=FINISH_SECONDS)
+            handing.cancel()
+            raise
+        return True
+
+    async def _hand(self, due: Due, mail: EmailMessage) -> None:
         self._crash_point("before_effect")
         handed = await self._post.hand(mail)
         self._crash_point("after_effect")
         await asyncio.to_thread(self._settle, due, handed)
-        return True
 
     def _mail(self, due: Due) -> EmailMessage | None:
         now = self._now()

@@ -90,6 +90,11 @@ class StatusOffice:
         """What goes on beside the loop."""
         return [self._publishing.run(), *([self.run.run()] if self.run is not None else [])]
 
+    async def close(self) -> None:
+        """Idempotent."""
+        if self._book is not None:
+            await asyncio.to_thread(self._book.close)
+
     # -- what people in charge do --
 
     async def add(self, address: str, components: Sequence[str], confirmed: bool, by: str) -> dict[str, Any]:

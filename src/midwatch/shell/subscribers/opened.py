@@ -8,8 +8,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -24,18 +24,17 @@ from midwatch.shell.subscribers.tables import metadata
 
 FILE: Final = "subscribers.sqlite"
 _MAKE_ONCE: Final = "SELECT pg_advisory_xact_lock(1835623287)"  # two replicas that start together make the tables once
-Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 def open_book(settings: Settings, most: int) -> Book:
     """Made when it is not there. Raises JournalError, ConfigError."""
     if settings.journal.postgres:
-        return Book(in_postgres(resolve(settings.journal.postgres)), most)
-    return Book(in_file(settings.folder / FILE), most)
+        return in_postgres(resolve(settings.journal.postgres), most)
+    return in_file(settings.folder / FILE, most)
 
 
-def in_file(path: Path) -> Transaction:
-    """Transactions on the SQLite file ``path``."""
+def in_file(path: Path, most: int) -> Book:
+    """The book in the SQLite file ``path``. Raises JournalError."""
 
     def connect() -> sqlite3.Connection:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
@@ -56,11 +55,11 @@ def in_file(path: Path) -> Transaction:
 
     with transaction() as connection:
         metadata.create_all(connection)
-    return transaction
+    return Book(transaction, most, engine.dispose)
 
 
-def in_postgres(dsn: str, schema: str = "midwatch") -> Transaction:
-    """Transactions on the database of the journal that ``dsn`` (a libpq connection string) leads to."""
+def in_postgres(dsn: str, most: int, schema: str = "midwatch") -> Book:
+    """The book in the database of the journal that ``dsn`` (a libpq connection string) leads to. Raises JournalError."""
     from midwatch.shell.journal.postgres import PostgresReader
 
     class Beside(PostgresReader):
@@ -73,7 +72,7 @@ def in_postgres(dsn: str, schema: str = "midwatch") -> Transaction:
     with beside.transaction() as connection:
         connection.exec_driver_sql(_MAKE_ONCE)
         metadata.create_all(connection)
-    return beside.transaction
+    return Book(beside.transaction, most, beside.close)
 
 
 @contextmanager
