@@ -330,9 +330,9 @@ def _instance(service: str, incident: int, number: int, now: float) -> Alert:
     return Alert(key, "prom", "firing", now, now, 4, "Down", said, f"service:{service}", labels=labels)
 
 
-def fill(file: Path, alerts: int, incidents: int) -> None:
-    """A journal with so many open alerts in so many open incidents, as if it had all come in. All of the lowest severity:
-    what is measured is not how a thousand pages go out."""
+def fill(file: Path, alerts: int, incidents: int, severity: int = 4) -> None:
+    """A journal with so many open alerts in so many open incidents, as if it had all come in. Of the lowest severity nobody
+    is paged."""
     file.parent.mkdir(parents=True, exist_ok=True)
     journal = SqliteJournal(file, ballast_bytes=0)
     now = time.time() - 600
@@ -344,8 +344,12 @@ def fill(file: Path, alerts: int, incidents: int) -> None:
         why = f"it is about svc-{incident} as well"
         events: list[Event] = [
             AlertsReceived(told),
-            FindingOpened(Finding(finding, "alert", service, now, 1.0, 0.0, "alerts", detail="Down", severity=4)),
-            IncidentOpened(ident, f"Down at svc-{incident}", now, 4, "so rated by its sender", (finding,), (service,)),
+            FindingOpened(
+                Finding(finding, "alert", service, now, 1.0, 0.0, "alerts", detail="Down", severity=severity)
+            ),
+            IncidentOpened(
+                ident, f"Down at svc-{incident}", now, severity, "so rated by its sender", (finding,), (service,)
+            ),
             AlertsJudged(tuple(Judged(a.key, "grouped", why, finding, ident) for a in told)),
         ]
         journal.append(events, now)
@@ -366,12 +370,42 @@ def acknowledged(books: sqlite3.Connection, after: int) -> bool:
     return books.execute(query, (after,)).fetchone() is not None
 
 
-async def large(folder: Path, alerts: int, incidents: int, samples: int) -> dict[str, Any]:
-    receiver = Receiver()
-    watch = Watch(folder, await receiver.start())
+def write_files(folder: Path) -> None:
     for place, said in (("people/team.yaml", PEOPLE), ("policy/promise.yaml", PROMISE)):
         (folder / place).parent.mkdir()
         (folder / place).write_text(said)
+
+
+async def unanswered(folder: Path, incidents: int, samples: int) -> dict[str, Any]:
+    """Status changes while a page about each of so many incidents is on its way to whoever is on call."""
+    receiver = Receiver()
+    watch = Watch(folder, await receiver.start())
+    write_files(folder)
+    fill(folder / "journal.sqlite", 10 * incidents, incidents, severity=1)
+    async with watch:
+        journaled, paged = [], []
+        while len(receiver.pages) < incidents // 20:  # noqa: ASYNC110 - the receiver is another connection
+            await asyncio.sleep(0.01)
+        for number in range(1, samples + 1):
+            client = await Client(watch.port).open()
+            paged.append(len(receiver.pages))
+            journaled.append(await watch.command(client, "ack", f"INC-{number * 7}"))
+            await asyncio.sleep(0.05)
+        await settled(receiver)
+        _, body = await client.send(request("GET", "/api/v1/status", None, watch.token))
+        health = json.loads(body)["health"]
+    first, last = receiver.pages[0][0], receiver.pages[-1][0]
+    return {
+        "incidents": incidents, "pages": len(receiver.pages), "seconds_of_pages": round(last - first, 2),
+        "pages_before_the_last_change": paged[-1], "status_change_journaled": ms(journaled),
+        "turn_worst_ms": health["tick_ms_worst"],
+    }  # fmt: skip
+
+
+async def large(folder: Path, alerts: int, incidents: int, samples: int) -> dict[str, Any]:
+    receiver = Receiver()
+    watch = Watch(folder, await receiver.start())
+    write_files(folder)
     fill(folder / "journal.sqlite", alerts, incidents)
     began = time.perf_counter()
     async with watch:
@@ -428,7 +462,7 @@ def main() -> None:
     parser.add_argument("--distinct", type=int, default=10_000)
     parser.add_argument("--times", type=int, default=5)
     parser.add_argument("--samples", type=int, default=40)
-    parser.add_argument("--only", default="", help="idle, alertmanager, pagerduty, answered or large")
+    parser.add_argument("--only", default="", help="one of the parts")
     given = parser.parse_args()
     rng = random.Random(given.seed)
     parts: dict[str, Callable[[Path], Awaitable[dict[str, Any]]]] = {
@@ -437,6 +471,7 @@ def main() -> None:
         "pagerduty": lambda folder: storm(folder, "pagerduty", given.distinct, given.times, 256, False, rng),
         "answered": lambda folder: storm(folder, "pagerduty", given.distinct, given.times, 256, True, rng),
         "large": lambda folder: large(folder, 100_000, 1000, given.samples),
+        "unanswered": lambda folder: unanswered(folder, 1000, given.samples),
     }
     told: dict[str, Any] = {"cores": os.cpu_count(), "seed": given.seed, "load_before": os.getloadavg()}
     with tempfile.TemporaryDirectory(prefix="midwatch-storm-") as scratch:

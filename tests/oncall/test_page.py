@@ -12,11 +12,24 @@ from midwatch.core.decide.stage import decide
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.page import page
 from midwatch.core.oncall.updates import tell
+from midwatch.core.turn import Turn
 from midwatch.core.verify.closing import close
 from midwatch.core.verify.expect import verify
 from midwatch.model.actions import Outcome
-from midwatch.model.events import IncidentRated, PageEnded, UpdateWritten
-from midwatch.model.policy import PagePolicy
+from midwatch.model.events import (
+    Event,
+    IncidentOpened,
+    IncidentRated,
+    IncidentResolved,
+    PageEnded,
+    PageOrdered,
+    PolicyLoaded,
+    Recorded,
+    UpdateWritten,
+)
+from midwatch.model.policy import PagePolicy, Policy
+from midwatch.model.state import State, fold
+from midwatch.model.world import empty_world
 
 ALL = (obey, decide, verify, close, tell, page)
 PAGING = PagePolicy(channels=("phone", "mail"), repeat_seconds=60, max_repeats=5)
@@ -45,6 +58,31 @@ def test_every_channel_is_paged_at_once_and_again_until_acknowledged() -> None:
     assert len(made.pages()) == 6
 
 
+def test_a_thousand_open_incidents_are_paged_once_each() -> None:
+    """However many were paged about: what is open is not forgotten for the sake of what comes after it."""
+    state = fold(State(), Recorded(1, START, PolicyLoaded(Policy(paging=PAGING))))
+    ordered = []
+    for at in (START + 60, START + 70, START + 80):
+        new = range(1000) if at == START + 60 else (f"{at:.0f}",)
+        opened = (IncidentOpened(f"INC-{n}", "down", START, 1, "so", (), ("service:a",)) for n in new)
+        state = _told(state, at - 60, *opened)
+        turn = page(Turn(state, Memory(), empty_world(at), at))
+        orders = [event for event in turn.events if isinstance(event, PageOrdered)]
+        ordered.append(len(orders))
+        state = _told(turn.state, at, *(PageEnded(one.page, "delivered") for one in orders))
+    assert ordered == [2000, 2, 2]
+    over = [IncidentResolved(i.id, "over") for i in state.open_incidents]
+    last = PageOrdered("PAGE-9", "INC-9", "k", "phone", "s", "t", 1)
+    state = _told(state, START + 90, *over, *(replace(last, page=f"PAGE-{n}", key=f"{n}") for n in range(9000, 9050)))
+    assert len(state.pages) < 600, "of what is over only the newest are kept"
+
+
+def _told(state: State, at: float, *events: Event) -> State:
+    for event in events:
+        state = fold(state, Recorded(state.seq + 1, at, event))
+    return state
+
+
 def test_it_gets_rarer_after_max_repeats_and_never_silent() -> None:
     assert len(to_phone(scene().run(until=1000))) == 1 + PAGING.max_repeats
     assert len(to_phone(scene().run(until=1100))) == 2 + PAGING.max_repeats
@@ -63,6 +101,23 @@ def test_worse_pages_again_although_acknowledged_and_better_does_not() -> None:
     made.record(IncidentRated("INC-1", 2, "less"))
     made.run(until=500)
     assert len(to_phone(made)) == 2
+
+
+def test_once_it_was_milder_worse_is_news_again_and_its_repeats_are_as_bad_as_it_is() -> None:
+    made = scene().run(until=10).say("ack", "INC-1").run(until=100)
+    made.record(IncidentRated("INC-1", 3, "milder for 10 min: less"))
+    made.run(until=200)
+    assert to_phone(made) == [(0, ("sev2",))], "milder wakes nobody"
+    made.record(IncidentRated("INC-1", 2, "worse again"))
+    made.run(until=205)
+    assert to_phone(made)[1:] == [(200, ("sev2.1",))], "who has it may have gone back to sleep"
+    made.record(IncidentRated("INC-1", 3, "milder for 20 min: less"))
+    made.run(until=270)
+    (again,) = [p for at, p in made.pages() if p.channel == "phone" and at > 200]
+    assert (again.severity, again.topics) == (3, ("sev3.1",)) and again.subject.startswith("SEV3 INC-1")
+    made.record(IncidentRated("INC-1", 4, "milder for 40 min: hardly any"))
+    made.run(until=600)
+    assert not [p for at, p in made.pages() if at > 330], "nobody is woken for a SEV4"
 
 
 def test_it_pages_while_a_fix_is_being_verified() -> None:

@@ -31,7 +31,9 @@ from midwatch.model.world import Change
 
 MAX_CHANGES = 200
 MAX_CLOSED_INCIDENTS = 200
-MAX_OLD_PAGES = 500
+MAX_OLD_PAGES = 500  # of incidents that are over
+MAX_PAGES = 10_000  # who was told of an open incident is not forgotten before
+PAGES_AT_ONCE = 50  # so many more there may be, so that not each page looks through all
 MAX_ADJUSTMENTS = 500
 MAX_SLO_EDITS = 200
 MAX_HINDSIGHT = 1000
@@ -595,12 +597,8 @@ def _hands_off_changed(state: State, event: e.HandsOffChanged, at: float) -> Sta
 @_on(e.PageOrdered)
 def _page_ordered(state: State, event: e.PageOrdered, at: float) -> State:
     pages = state.pages
-    if len(pages) >= MAX_OLD_PAGES:
-        live = {i.id for i in state.open_incidents}
-        done = [k for k, p in pages.items() if p.status != "ordered"]
-        done.sort(key=lambda k: pages[k].ordered.incident in live)  # those of incidents that are over go first
-        gone = set(done[: len(pages) - MAX_OLD_PAGES + 1])
-        pages = {k: v for k, v in pages.items() if k not in gone}
+    if len(pages) >= MAX_OLD_PAGES and len(pages) % PAGES_AT_ONCE == 0:
+        pages = _pages_kept(pages, {i.id for i in state.open_incidents})
     state = _freeze_first_rank(state, event.incident)
     return replace(
         state,
@@ -608,6 +606,15 @@ def _page_ordered(state: State, event: e.PageOrdered, at: float) -> State:
         next_page=state.next_page + 1,
         escalations=people_steps.paged(state.escalations, event, at),
     )
+
+
+def _pages_kept(pages: dict[str, PageRecord], live: set[str]) -> dict[str, PageRecord]:
+    """Without the oldest of incidents that are over; a page under way is never forgotten."""
+    done = [(k, p.ordered.incident in live) for k, p in pages.items() if p.status != "ordered"]
+    gone = set([k for k, is_live in done if not is_live][: len(pages) - MAX_OLD_PAGES])
+    left = max(0, len(pages) - len(gone) - MAX_PAGES)
+    gone.update([k for k, is_live in done if is_live][:left])
+    return {k: p for k, p in pages.items() if k not in gone}
 
 
 @_on(e.PageEnded)
