@@ -146,6 +146,16 @@ def test_the_worst_wakes_all_hands_at_once() -> None:
     assert {who for at, who, _ in woken(made) if at == 10} == {"ana", "ben", "cleo"}
 
 
+def test_who_was_woken_only_because_it_was_the_worst_is_not_woken_again_once_it_is_milder() -> None:
+    repeated = Level((Target("team", "shop"),), wait_seconds=120, repeats=3, at_once=1)
+    made = scene(people(FIRST, SECOND, repeated), severity=1)
+    deliver(made.run(until=10))
+    assert {who for _, who, _ in woken(made)} == {"ana", "ben", "cleo"}
+    made.record(IncidentRated("INC-1", 2, "milder for 10 min: less"))
+    deliver(made.run(until=55))
+    assert {who for at, who, _ in woken(made) if at > 10} == {"ana"}, "the levels come one after the other again"
+
+
 def test_people_take_turns_incident_by_incident() -> None:
     turns = people(Level((Target("team", "shop"),), wait_seconds=60, in_turn=True))
     made = scene(turns)

@@ -134,6 +134,9 @@ def policy_in_force(
         paging=policy.paging if policy.paging.channels else replace(policy.paging, channels=channels),
     )
     trouble("contacts", unknown_channels(policy.people, channels))
+    room = policy.war_room.channel
+    nowhere = f"war rooms are to be opened in the chat of {room!r}, which is no channel of the settings"
+    trouble("war rooms", nowhere if room and room not in channels else "")
     return policy, sources
 
 
