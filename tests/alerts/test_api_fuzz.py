@@ -82,7 +82,7 @@ def served(on_watch: Callable[..., OnWatch], monkeypatch: pytest.MonkeyPatch) ->
 def test_no_5xx_and_no_secret(served: OnWatch) -> None:
     schema = schemathesis.openapi.from_dict(api_app(served.watch).openapi())
     tried, taken = set(), set()
-    with httpx.Client(base_url=served.url) as client:
+    with httpx.Client(base_url=served.url, timeout=60) as client:
         fuzz = Fuzz(client, served)
         for found in schema.get_all_operations():
             operation = found.ok()
