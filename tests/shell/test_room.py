@@ -48,6 +48,13 @@ def test_roles_decisions_and_ticks_through_the_api_and_the_command_line(settings
         assert (await say("task", "1", "call the bank", "--by", "ana")).exit_code == 0
         assert (await say("task-give", "1", "2", "cy", "--by", "ana")).exit_code == 0
         assert (await say("task-done", "1", "1", "--by", "bo")).exit_code == 0
+        assert (await say("severity", "1", "3", "--by", "ana", "--note", "only batch jobs")).exit_code == 0
+        assert watch.state.incidents["INC-1"].said_by == "ana"
+        twice = await say("severity", "1", "3", "--by", "bo")
+        assert twice.exit_code == 2 and "ana said SEV3 already" in twice.stderr
+        told = await asyncio.to_thread(midwatch, "show", "1")
+        assert "SEV3, was SEV2: ana said so: only batch jobs" in told.stdout and "rated SEV3" in told.stdout
+        assert (await say("severity", "1", "2", "--by", "ana")).exit_code == 0
         bearer = {"Authorization": f"Bearer {watch.api_token}"}
         async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{watch.console_port}", trust_env=False) as client:
             body = {"verb": "tick", "by": "bo", "target": "1", "value": CHECKLISTS[2][1]}

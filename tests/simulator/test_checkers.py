@@ -241,6 +241,23 @@ def test_a_split_that_leaves_nothing_and_a_finding_in_two_incidents(trace: Trace
     assert "left INC-7 empty" in found_wrong[0] and "counts in two incidents" in found_wrong[1]
 
 
+def test_an_incident_that_gets_milder_too_soon_below_a_persons_word_and_without_a_reason(trace: Trace) -> None:
+    changed = copy(trace)
+    at, seq = trace.ended_at, len(trace.journal)
+    story = [
+        (0.0, e.IncidentOpened("INC-7", "x", at, 1, "", (), ("service:x",))),
+        (59.0, e.IncidentRated("INC-7", 2, "milder for 1 min: less")),
+        (60.0, e.IncidentRated("INC-7", 3, "the bank called", by="ann", facts=2)),
+        (500.0, e.IncidentRated("INC-7", 4, "less")),
+    ]
+    told = [Recorded(seq + n, at + later, event) for n, (later, event) in enumerate(story, 1)]
+    changed.journal = [*trace.journal, *told]
+    changed.state = fold_all(changed.journal)
+    found = next(c for c in check(changed) if c.name == "nothing_is_milder_too_soon").wrong
+    assert len(found) == 3 and "after 59 s of 60 s" in found[0]
+    assert "below a person's SEV3" in found[1] and "does not say why" in found[2]
+
+
 def test_a_ledger_that_lost_a_request() -> None:
     from midwatch.core.slo.promise import promise
 

@@ -1,7 +1,7 @@
 """The invariants, each a small function over the trace of one run: what it checked, what it skipped, what is wrong.
 
-Those of actions and of people have files of their own. None of them looks at how good a diagnosis was: they must hold for
-any detector and any fleet.
+Those of actions, pages, people and ratings have files of their own. None of them looks at how good a diagnosis was: they must
+hold for any detector and any fleet.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from midwatch.gym.simulator.checks_of_people import (
     pages_arrive_or_are_retried,
     regrouping_loses_nothing,
 )
+from midwatch.gym.simulator.checks_of_ratings import nothing_is_milder_too_soon
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
 from midwatch.model import signals
@@ -219,6 +220,7 @@ CHECKERS: Final[tuple[Checker, ...]] = (
     losing_memory_is_harmless,
     commands_are_answered,
     regrouping_loses_nothing,
+    nothing_is_milder_too_soon,
     ledgers_add_up,
     everything_is_bounded,
     quiet_when_healthy,

@@ -39,6 +39,10 @@ PLAYBOOKS: Final = (
 )
 
 
+MILDER_SECONDS: Final = 60.0
+"""Runs last minutes: the ten that the policy has by itself would never pass."""
+
+
 def policy_of(scenario: Scenario) -> Policy:
     """Written promises for the gateway and two services, or none (they are discovered then)."""
     promised = ("service:gateway", *scenario.fleet.keys[1:3])
@@ -53,6 +57,7 @@ def policy_of(scenario: Scenario) -> Policy:
         limits=GuardLimits(permissions=permissions()),
         paging=PagePolicy(channels=("pager",), repeat_seconds=60.0),
         people=people_of(scenario) if has_people(scenario) else People(),
+        milder_after_seconds=MILDER_SECONDS,
     )
 
 
