@@ -242,6 +242,16 @@ def test_a_part_is_split_off_with_a_tick_and_moved_with_a_choice() -> None:
     assert "Taken out of INC-8" in text_of(page(watch, ident))
 
 
+def test_an_acknowledgement_is_taken_back_on_the_page() -> None:
+    watch, here = watch_in("busy"), "/incidents/INC-7"
+    if not watch.state.incidents["INC-7"].acknowledged_by:
+        press(watch, here, verb="ack", target="INC-7")
+    assert ">Take it back<" in page(watch) and ">Acknowledge<" not in page(watch)
+    told = press(watch, here, verb="unack", target="INC-7")
+    assert "The acknowledgement of INC-7 was taken back" in told and "nobody has acknowledged" in told
+    assert not watch.state.incidents["INC-7"].acknowledged_by and ">Acknowledge<" in page(watch)
+
+
 def test_a_merge_leaves_a_page_that_leads_on() -> None:
     watch = watch_in("busy")
     told = press(watch, "/incidents/INC-7", verb="merge", target="INC-7", value="INC-8")

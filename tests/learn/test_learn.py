@@ -100,7 +100,7 @@ def test_what_was_drained_is_followed_up() -> None:
 def test_the_timeline_reads_in_order() -> None:
     made = incident()
     recorded = [Recorded(n, START + at, event) for n, (at, event) in enumerate(made.log, start=1)]
-    from midwatch.model.events import IncidentOpened
+    from midwatch.model.events import CommandGiven, IncidentOpened
 
     opening = IncidentOpened("INC-1", "errors", START, 2, "because", ("error_shift|service:gateway|",), ())
     rows = timeline([Recorded(0, START, opening), *recorded], "INC-1")
@@ -110,6 +110,9 @@ def test_the_timeline_reads_in_order() -> None:
     assert any(t.startswith("ACT-1 (resize the pool of payment) helped") for t in texts)
     assert [row.at for row in rows] == sorted(row.at for row in rows)
     assert timeline(recorded, "INC-9") == []
+    there = Recorded(0, START, CommandGiven("ack", "ana", "INC-1", via="pagerduty"))
+    told = timeline([Recorded(0, START, opening), there], "INC-1")
+    assert ("ana", "ack INC-1 in PagerDuty") in [(row.who, row.text) for row in told]
     assert "resizing the pool" in postmortem(made.state, "INC-1", [Recorded(0, START, opening), *recorded])
 
 

@@ -186,7 +186,8 @@ def _command(event: e.CommandGiven, actions: dict[str, Action]) -> str:
     value = f" {event.value}" if event.value else ""
     if event.verb == "note":
         return event.note or event.value
-    return f"{event.verb.replace('_', ' ')}{about}{value}" + (f": {event.note}" if event.note else "")
+    there = {"pagerduty": " in PagerDuty", "opsgenie": " in Opsgenie"}.get(event.via, "")
+    return f"{event.verb.replace('_', ' ')}{about}{value}{there}" + (f": {event.note}" if event.note else "")
 
 
 _RESULTS: Final[dict[str, str]] = {

@@ -36,6 +36,7 @@ _HEARD = {
     "hands_off": "Hands off was ordered.",
     "hands_on": "Hands on was ordered.",
     "ack": "Acknowledged. Pages for {target} stop repeating.",
+    "unack": "The acknowledgement of {target} was taken back: it pages again.",
     "approve": "Approved {target}. The guards have the last word.",
     "refuse": "Refused {target}.",
     "undo": "Undo of {target} was ordered.",
