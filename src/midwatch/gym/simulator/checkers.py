@@ -1,7 +1,7 @@
 """The invariants, each a small function over the trace of one run: what it checked, what it skipped, what is wrong.
 
-Those of actions, pages, people and ratings have files of their own. None of them looks at how good a diagnosis was: they must
-hold for any detector and any fleet.
+Those of actions, pages, people and ratings have files of their own. None of them looks at how good a diagnosis was: they
+must hold for any detector and any fleet.
 """
 
 from __future__ import annotations
