@@ -45,10 +45,12 @@ def settings(folder: Path, smtp_port: int, **changes: Any) -> Settings:
 
 
 def watch(using: Settings, journal: Any = None) -> Watch:
+    """Its journal is in memory, where the settings name none and none is given."""
+    shared = bool(using.journal.postgres)
     return Watch(
         using,
         policy=Policy(slos=(SLO,), mode="shadow"),
-        journal=journal if journal is not None else MemoryJournal(),
+        journal=journal if journal is not None or shared else MemoryJournal(),
         public=lambda one: status_app(one.status, one.gate),
     )
 
@@ -71,11 +73,11 @@ async def tell(one: Watch, *events: Event) -> None:
         await one.books.append(events, one.now())
 
 
-async def until(true: Callable[[], bool | Awaitable[bool]], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
     """Waits until it is; fails when it does not become so."""
     for _ in range(int(seconds / 0.02)):
         found = true()
-        if found if isinstance(found, bool) else await found:
+        if await found if isinstance(found, Awaitable) else found:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("it did not come to that")

@@ -29,7 +29,7 @@ from midwatch.shell.subscribers.tables import WELCOME
 
 log = logging.getLogger("midwatch.status_page")
 
-LOOK_SECONDS: Final = 5.0
+LOOK_SECONDS: Final = 2.0
 MAX_TRIES: Final = 5
 FIRST_WAIT_SECONDS: Final = 60.0  # doubled per try
 SERVER_WAIT_SECONDS: Final = 30.0
