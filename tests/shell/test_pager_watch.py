@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -22,6 +23,7 @@ from midwatch.model.events import AcknowledgementExpired, CommandGiven, CommandR
 from midwatch.model.people import Contact, People, Person
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.model.room import Room
+from midwatch.model.state import State
 from midwatch.shell.config import IntegrationSettings, Settings
 from midwatch.shell.run import Watch
 
@@ -200,6 +202,26 @@ def test_what_is_forged_old_broken_or_about_something_else(tmp_path: Path, monke
 
     said, *_ = played(tmp_path, monkeypatch, act)
     assert len([e for e in said if isinstance(e, CommandGiven)]) == 1
+
+
+def test_a_standby_has_it_sent_to_the_next_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pager, genie = FakePagerDuty(), FakeOpsgenie()
+    pager.url = genie.url = "http://127.0.0.1:9"
+    watch = SimpleNamespace(
+        settings=settings_of(tmp_path, pager, genie, monkeypatch),
+        duty=SimpleNamespace(leading=False, words=lambda: "another replica is on watch"),
+        state=State(),
+        now=lambda: 1.8e9,
+    )
+
+    async def go() -> list[tuple[int, str]]:
+        routes: Any = pager_routes.PagerRoutes(cast(Any, None), cast(Any, watch))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(routes), base_url="http://watch") as client:
+            one = Sender(client, cast(Any, watch), pager, genie)
+            ping = pager.signed("pagey.ping", 1.8e9, {"type": "ping"})
+            return [await one.done("pager", "acknowledged"), await one.deliver("pager", ping)]
+
+    assert asyncio.run(go()) == [(503, "another replica is on watch"), (202, "ignored")]
 
 
 def test_people_there_have_the_roles_that_they_have_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

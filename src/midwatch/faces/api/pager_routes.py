@@ -131,6 +131,8 @@ class PagerRoutes:
 
     async def _obeyed(self, product: Product, name: str, source: str, heard: Heard) -> tuple[str, str]:
         """Raises IngestError, JournalError."""
+        if heard.verb and not self._watch.duty.leading:
+            raise JournalError(self._watch.duty.words())  # who follows may not know yet what it is about
         state = self._watch.state
         key = f"{name}/{heard.key}"
         if key in state.heard:
