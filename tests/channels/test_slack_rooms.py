@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from midwatch.adapters.channels.slack.channel import SlackChannel
 from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.adapters.fakes.slack_rooms import EVERYTHING
+from midwatch.adapters.testing_rooms import check_rooms
 from midwatch.model.errors import ChannelError, RateLimited, RoomGone
 from midwatch.model.ports import Convener, Rooms
 from midwatch.model.standing import Standing
@@ -35,6 +37,18 @@ def rooms_of(fake: FakeSlack) -> Rooms:
 def with_rooms(what: Callable[[FakeSlack, Rooms], Awaitable[Any]], **options: Any) -> Any:
     with FakeSlack(created=NOW, **options) as fake:
         return asyncio.run(what(fake, rooms_of(fake)))  # type: ignore[arg-type]
+
+
+def test_every_step_twice_comes_to_the_same() -> None:
+    async def go(fake: FakeSlack, _: Rooms) -> None:
+        def shown() -> str:
+            channels = [{k: v for k, v in c.items() if k != "members"} for c in fake.rooms.channels.values()]
+            return json.dumps([channels, list(fake.messages.values())])
+
+        place = await check_rooms(lambda: rooms_of(fake), NOW, "ana", lambda: len(fake.rooms.channels), shown)
+        assert fake.rooms.channels[place]["is_archived"] and fake.rooms.channels[place]["members"][1:] == ["U0ANA"]
+
+    with_rooms(go)
 
 
 def test_a_room_from_its_name_to_its_archive() -> None:
