@@ -11,6 +11,10 @@ import pytest
 if TYPE_CHECKING:
     from tests.ha.postgres import Server
 
+# The terminal's library writes its size into the environment of processes that pytest starts (``-n 2``), and consoles that
+# are made by an import would keep it.
+os.environ.pop("COLUMNS", None)
+
 
 def missing(reason: str) -> NoReturn:
     """Something that a test needs is not installed: a skip that says how to get it, a failure where CI=true."""
@@ -23,6 +27,7 @@ WHOLE_FLEETS = ("actuators/test_hands_on_fleet", "gym/test_fleet", "gym/test_nig
 """They take the machine for themselves, so they run one after the other, and first, as they take longest."""
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Where two processes share the tests (``make test``): a file stays with one of them, for its servers' sake."""
     files = {item: item.nodeid.partition("::")[0] for item in items}
