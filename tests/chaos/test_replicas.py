@@ -33,7 +33,7 @@ def test_no_page_is_lost_between_two_replicas(tmp_path: Path, database: Server) 
     figures = verdict.figures
     assert not verdict.wrong, f"{verdict.wrong}\n{figures}"
     assert figures["escalations"] >= ESCALATIONS and figures["kills"] >= 5 and figures["clock_leaps"] >= 2
-    assert set(figures["database"]) == {"restart", "crash", "outage", "cut"} and figures["leaders_in_turn"] > 5
+    assert set(figures["database"]) == {"restart", "crash", "outage", "cut"} and figures["leaders_in_turn"] >= 3
     assert figures["ends"]["failed"] > 50 and figures["ends"]["withdrawn"] > 20 and figures["answers"] > 50
     assert figures["sent_without_a_journal"] > 0
     assert figures["pages_lost"] == figures["wrong_person"] == figures["resolved_paged"] == 0
