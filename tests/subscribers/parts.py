@@ -73,7 +73,7 @@ async def tell(one: Watch, *events: Event) -> None:
         await one.books.append(events, one.now())
 
 
-async def until(true: Callable[[], Any], seconds: float = 20.0) -> None:
+async def until(true: Callable[[], Any], seconds: float = 60.0) -> None:
     """Waits until it is; fails when it does not become so."""
     for _ in range(int(seconds / 0.02)):
         found = true()

@@ -15,6 +15,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.channels.test_email import Mailbox, server
 from tests.subscribers.parts import OVER, began, settings, tell, until, watch
 
@@ -27,6 +28,13 @@ from midwatch.shell.subscribers.book import REFUSALS, Book
 from midwatch.shell.subscribers.mailing import MAX_TRIES, TROUBLE
 
 CHILD = Path(__file__).with_name("child.py")
+
+
+class Refuses(Mailbox):
+    """Takes nothing from anybody."""
+
+    async def handle_MAIL(self, server: Any, session: Any, envelope: Any, address: str, options: Any) -> str:
+        return "550 you may not send here"
 
 
 class HangsUp(Mailbox):
@@ -223,7 +231,41 @@ def test_kill_9_in_the_middle_sends_nothing_twice_and_says_what_is_in_doubt(tmp_
 
 def _child(folder: Path, port: int, names: tuple[str, ...], **environment: str) -> int:
     command = [sys.executable, str(CHILD), str(folder), str(port), *names]
-    return subprocess.run(command, env={**os.environ, **environment}, timeout=60, check=False).returncode
+    return subprocess.run(command, env={**os.environ, **environment}, timeout=240, check=False).returncode
+
+
+@pytest.mark.parametrize(
+    ("box", "end"),
+    [
+        (Mailbox(), "sent"),
+        (Mailbox(rcpt="550 nobody here"), "refused"),
+        (Mailbox(rcpt="450 greylisted"), "later"),
+        (Mailbox(data="554 looks like spam"), "later"),
+        (Refuses(), "unreachable"),
+        (HangsUp(), "in_doubt"),
+    ],
+    ids=["taken", "no mailbox", "greylisted", "spam", "sender", "hangs up"],
+)
+def test_how_a_mail_ended_is_told_apart(box: Mailbox, end: str) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "a@example.org", "secret.name@example.org", "x"
+    mail.set_content("x\n")
+    with server(box) as port:
+        handed = asyncio.run(Post("localhost", port, security="none", timeout_seconds=5).hand(mail))
+    assert handed.end == end and bool(handed.why) is (end != "sent")
+    assert "secret.name" not in handed.why
+
+
+def test_a_server_that_lets_nobody_in_costs_no_mail() -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"] = "a@example.org", "b@example.org"
+    with server(Mailbox()) as port:
+        post = Post(
+            "localhost", port, security="none", user=lambda: "pager", password=lambda: "s3cr3t", timeout_seconds=5
+        )
+        handed = asyncio.run(post.hand(mail))
+    assert handed.end == "unreachable" and "s3cr3t" not in handed.why
+    assert asyncio.run(Post("localhost", 1, security="none").hand(mail)).end == "unreachable"
 
 
 def test_the_mail_on_the_wire_keeps_the_link_on_one_line(tmp_path: Path) -> None:

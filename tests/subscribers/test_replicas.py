@@ -59,7 +59,7 @@ def test_a_form_at_the_standby_and_a_leader_that_goes(tmp_path: Path) -> None:
             gone.request_stop()
             await running.pop(gone)
             await gone.stop()
-            await until(lambda: told([left], *OVER), 40)
+            await until(lambda: told([left], *OVER))
             await until(lambda: len(box.mails) == 3)
             async with door(left) as customer:
                 assert (await customer.post(link(box.mails[-1], "leave"))).status_code == 200
