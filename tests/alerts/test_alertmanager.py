@@ -28,7 +28,7 @@ def test_bodies_of_a_real_one() -> None:
     down, other, slow, over = alerts[:4]
     assert (down.key, down.name, down.severity) == ("prom:5fd2c16da170cd16", "InstanceDown", 4)
     assert down.entity == "service:haproxy" and other.entity == "service:pg"
-    assert slow.severity == 2 and slow.links[0] == "https://runbooks/HighErrorRate"
+    assert slow.severity == 2 and slow.links[0] == slow.runbook == "https://runbooks/HighErrorRate"
     assert slow.summary == "High 5xx on 127.0.0.1:9104"
     assert over.key == slow.key and over.state == "resolved" and over.at > slow.since_at
 
@@ -64,6 +64,7 @@ def test_from_the_body_to_the_page_and_back(on_watch: Callable[..., OnWatch]) ->
             await until(lambda: on.channel.pages)
             page = on.channel.pages[0]
             assert page.subject == "SEV2 INC-1: HighErrorRate at fleet"
+            assert "\nRunbook: https://runbooks/HighErrorRate\n" in page.text
             record = on.watch.state.alerts["alertmanager:ffa3a426d5da8dc7"]
             assert (record.place, record.incident) == ("grouped", "INC-1")
             again = await client.post("/in/alertmanager", content=firing, headers=headers)  # the other half of a pair

@@ -133,9 +133,10 @@ def test_a_silent_slack_is_given_up_in_time() -> None:
 )
 def test_whatever_it_says_slack_takes_it(text: str, subject: str, asked: list[Asked]) -> None:
     unique = tuple({one.action: one for one in asked}.values())
-    shown = Standing("INC-1", 2, subject, text, "open", asked=unique)
+    links = (("Incident", f"https://x/{'i' * 2900}"), ("Runbook", "https://x/r"))
+    shown = Standing("INC-1", 2, subject, text, "open", asked=unique, links=links)
     assert _wrong({"text": "x", "blocks": blocks.root(shown, text, "k" * 900, "<!here>")}) == ""
-    assert _wrong({"text": "x", "blocks": blocks.reply(text, "k" * 900)}) == ""
+    assert _wrong({"text": "x", "blocks": blocks.reply(shown, text, "k" * 900)}) == ""
 
 
 def test_the_longest_message_fits() -> None:

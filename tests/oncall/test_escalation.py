@@ -87,7 +87,8 @@ def test_level_after_level_repeats_and_rounds_until_somebody_answers() -> None:
     keys = [p.key for _, p in made.pages()]
     assert keys[:3] == ["INC-1/1/ana/phone/0", "INC-1/1/ana/phone/1", "INC-1/1/ben/phone/0"]
     assert made.pages()[0][1].to == "env:ANA" and len(set(keys)) == len(keys)
-    assert "To ana: on call in shop, week, level 1 of 2." in made.pages()[0][1].text
+    assert "To ana: on call in shop, week, level 1 of 2.\n" in made.pages()[0][1].text
+    assert "To ben: level 2 of 2. ana was woken before; nobody has answered.\n" in made.pages()[2][1].text
     made.say("ack", "INC-1", by="ben").run(until=410)
     answered = len(made.pages())
     assert len(made.run(until=900).pages()) == answered

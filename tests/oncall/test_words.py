@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from tests.decide.worlds import GATEWAY, PAYMENT, act, broken
+from msgspec.structs import replace
+from tests.decide.worlds import GATEWAY, PAYMENT, act, broken, finding, policy
 
 from midwatch.core.oncall.words import percent, phone, update
 from midwatch.model.actions import Action, Check, Expectation, Outcome, Verdict
@@ -15,6 +16,7 @@ from midwatch.model.events import (
     ActionOrdered,
     CauseRanked,
     ExpectationJudged,
+    FindingOpened,
     HandsOffChanged,
 )
 from midwatch.model.findings import Evidence, Hypothesis
@@ -69,8 +71,8 @@ def stories() -> dict[str, State]:
 def test_the_update_reads_as_people_write_it() -> None:
     state = stories()["done"]
     assert update(state, state.incidents["INC-1"]).text == (
-        "Elevated error rates in payment, affecting 15 % of transactions since 09:41; SEV2; likely cause: connection pool "
-        "exhausted in payment (18 waiting on 5); now resizing the pool (size 20); expect recovery by 09:46."
+        "Elevated error rates in payment, affecting 15 % of transactions since 09:41 UTC; SEV2; likely cause: connection "
+        "pool exhausted in payment (18 waiting on 5); now resizing the pool (size 20); expect recovery by 09:46."
     )
 
 
@@ -110,6 +112,20 @@ def test_the_phone_says_what_was_done_and_how_to_take_it_back() -> None:
     assert "Acknowledge: midwatch ack INC-1." in text
     asked = stories()["asked"]
     assert "midwatch approve ACT-1" in phone(asked, asked.incidents["INC-1"])
+
+
+def test_no_fix_is_said_only_once_one_was_looked_for() -> None:
+    fresh = broken(AT, (CAUSE,), using=policy(settle_seconds=9.0))
+    incident = fresh.incidents["INC-1"]
+    settling, looked = (update(fresh, incident, AT + seconds) for seconds in (5, 20))
+    assert "no fix" not in settling.text and looked.text.endswith("midwatch has no fix for it.")
+    assert settling.gist != looked.gist, "it is news"
+
+
+def test_the_phone_says_where_it_is_written_what_to_do() -> None:
+    told = replace(finding(at=AT), runbook="https://runbooks.example/errors")
+    opened = act(broken(AT, (CAUSE,)), AT, FindingOpened(told))
+    assert "\nRunbook: https://runbooks.example/errors\n" in phone(opened, opened.incidents["INC-1"])
 
 
 def test_what_is_not_known_is_not_zero() -> None:

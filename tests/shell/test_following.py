@@ -84,6 +84,22 @@ def test_it_waits_for_the_place_and_tells_everything_once() -> None:
     asyncio.run(go())
 
 
+def test_what_a_page_says_is_not_said_again_under_it() -> None:
+    async def go() -> None:
+        bench = Bench(Board())
+        bench.said(OPENED, UpdateWritten("INC-1", "Half fail."), page(1, "U0ANA"))
+        bench.said(PageEnded("PAGE-1", "delivered", place="D1:1"))
+        assert not await bench.done(), "the page has said it"
+        bench.said(page(2, "U0BO"), IncidentAcknowledged("INC-1", "ana"), UpdateWritten("INC-1", "All fail."))
+        bench.said(PageEnded("PAGE-2", "delivered", place="D2:7"))
+        assert sorted(await bench.done()) == [
+            ("D1:1", "ana", ("ana acknowledged it.", "All fail.")),
+            ("D2:7", "ana", ("ana acknowledged it.",)),
+        ]
+
+    asyncio.run(go())
+
+
 def test_what_a_slow_channel_missed_is_put_together() -> None:
     async def go() -> None:
         board = Board()

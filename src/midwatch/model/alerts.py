@@ -47,6 +47,7 @@ class Alert(Struct, frozen=True, omit_defaults=True):
     labels: dict[str, str] = field(default_factory=dict)
     links: tuple[str, ...] = ()
     by: str = ""  # who acknowledged or closed it, in the sender's words
+    runbook: str = ""  # the link that says what to do about it; one of ``links``
 
 
 class AlertNote(Struct, frozen=True):

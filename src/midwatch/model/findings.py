@@ -57,6 +57,7 @@ class Finding(Struct, frozen=True):
     slo: str = ""
     pages: bool = False
     severity: int = 0  # as its sender rates it, 1 to 4; 0: by what users feel
+    runbook: str = ""  # a link that says what to do about it
 
 
 class Evidence(Struct, frozen=True):

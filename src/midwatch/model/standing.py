@@ -16,7 +16,7 @@ class Asked(Struct, frozen=True):
 class Standing(Struct, frozen=True):
     """``happened`` is new since the place was last told, in words, oldest first. ``heard_on`` is the channel at which the
     acknowledgement, or the end, was said: it knows. ``room`` is the place of its war room in the chat of the channel
-    ``room_at``, while it can be used."""
+    ``room_at``, while it can be used. ``links`` are (what is there, its address)."""
 
     incident: str
     severity: int
@@ -29,6 +29,7 @@ class Standing(Struct, frozen=True):
     heard_on: str = ""
     room: str = ""
     room_at: str = ""
+    links: tuple[tuple[str, str], ...] = ()
 
     @property
     def over(self) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgspec.structs import replace
 
 from midwatch.adapters.channels.redact import redact
-from midwatch.core.oncall.standing import standing, told
+from midwatch.core.oncall.standing import beside_page, standing, told
 from midwatch.model.errors import Busy, ChannelError, ConfigError
 from midwatch.model.events import Event, PageEnded, PageOrdered
 from midwatch.model.ports import Channel, Follower
@@ -89,9 +89,15 @@ class Following:
         if not self._followers:
             return
         state = self._state()
+        orders = (event for event in events if isinstance(event, PageOrdered))
+        paged = {(order.channel, order.incident, order.to) for order in orders}
+        beside = told(state, beside_page(events)) if paged else {}
         for ident, happened in told(state, events).items():
             for key in self._keys(state, ident):
-                self._put(state, key, happened)
+                if key not in paged:
+                    self._put(state, key, happened)
+                elif ident in beside:
+                    self._put(state, key, beside[ident])
         for event in events:  # what happened while the first page was on its way waited for its place
             if isinstance(event, PageEnded) and (record := state.pages.get(event.page)) is not None:
                 self._wake((record.ordered.channel, record.ordered.incident, record.ordered.to))

@@ -30,7 +30,8 @@ from midwatch.model.errors import IngestError
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 SUMMARIES: Final = ("summary", "message", "title", "description")
-LINKS: Final = ("runbook_url", "runbook", "dashboard_url", "dashboard")
+RUNBOOKS: Final = ("runbook_url", "runbook")
+LINKS: Final = (*RUNBOOKS, "dashboard_url", "dashboard")
 
 
 class Body(msgspec.Struct):
@@ -102,6 +103,7 @@ def alert_of(
         group=body.groupKey,
         labels=one.labels,
         links=(*(notes[key] for key in LINKS if key in notes), *links, one.generatorURL, body.externalURL),
+        runbook=next((notes[key] for key in RUNBOOKS if notes.get(key)), ""),
     )
 
 

@@ -179,6 +179,7 @@ def _button_holds(button: dict[str, Any]) -> bool:
         and 0 < len(button["text"]["text"]) <= 75
         and 0 < len(button["action_id"]) <= 255
         and len(button.get("value", "")) <= 2000
+        and len(button.get("url", "https://")) <= 3000
         and button.get("style", "primary") in ("primary", "danger")
         and (confirm is None or (len(confirm["title"]["text"]) <= 100 and len(confirm["text"]["text"]) <= 300))
     )

@@ -19,6 +19,8 @@ from midwatch.model.state import PageRecord, State
 SELDOM: Final = 12  # times the usual pace, once all rounds went unanswered
 PATIENCE_SECONDS: Final = 45.0  # a page that is not handed over by then goes over the next channel too
 AGAIN_SECONDS: Final = 60.0  # once all of a person's channels failed, the first is tried again
+NAMED: Final = "named"
+"""Why a level wakes somebody whom it names."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ def people_of(state: State, level: Level, at: float, turn: int = 0) -> tuple[tup
 def _target(state: State, target: Target, at: float) -> Iterator[tuple[str, str]]:
     people = state.policy.people
     if target.kind == "person":
-        yield target.name, "named"
+        yield target.name, NAMED
     elif target.kind == "team":
         team = people.team(target.name)
         for ident in team.members if team else ():

@@ -85,7 +85,10 @@ def finding_for(ident: str, alert: Alert, old: Finding | None = None) -> Finding
     entity = old.entity if old else entity_of(alert)
     since = min(alert.since_at, old.since_at) if old else alert.since_at
     said = f"{alert.name}: {alert.summary}" if alert.name and alert.summary not in ("", alert.name) else what
-    return Finding(ident, ALERT, entity, since, 1.0, 0.0, "alerts", detail=said, severity=alert.severity)
+    runbook = alert.runbook or (old.runbook if old else "")
+    return Finding(
+        ident, ALERT, entity, since, 1.0, 0.0, "alerts", detail=said, severity=alert.severity, runbook=runbook
+    )
 
 
 def _open(turn: Turn, finding: Finding) -> tuple[Turn, Home]:

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.owners import by_people
-from midwatch.core.oncall.words import clock, did, phone, to_do
+from midwatch.core.oncall.words import at_target, did, phone, to_do
 from midwatch.core.turn import Turn
 from midwatch.model.events import PageOrdered
 from midwatch.model.findings import Incident
@@ -61,10 +61,10 @@ def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
 
 def _needs_a_person(record: ActionRecord, now: float) -> str:
     action = record.action
-    name = f"{action.id} ({to_do(action.verb)}, {place(action.target)})"
+    name = f"{action.id}, {to_do(action.verb)}{at_target(action.verb, action.target)},"
     match record.status:
         case "asked":
-            return f"{name} waits for a yes: {record.verdict.why}."
+            return f"{name} waits for a yes ({record.verdict.why})."
         case "in_doubt":
             return f"Nobody knows whether {name} took effect. Look, then: midwatch refuse {action.id}."
         case "unknown":
@@ -156,10 +156,12 @@ def _resolved(
         return None
     if now - incident.resolved_at > RESOLVED_WITHIN_SECONDS:
         return None
-    over = f"Over at {clock(incident.resolved_at)} UTC."
-    if incident.merged_into:
-        over = f"It goes on as part of {incident.merged_into}; pages about it come from there."
-    return _order(state, incident, channel, sent, (RESOLVED,), {RESOLVED: over})
+    return _order(state, incident, channel, sent, (RESOLVED,), {RESOLVED: ending(incident)})
+
+
+def ending(incident: Incident) -> str:
+    """What a last page says beside that it is over."""
+    return f"Pages about it come from {incident.merged_into}." if incident.merged_into else ""
 
 
 def _order(

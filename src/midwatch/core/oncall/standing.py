@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from midwatch.core.decide.sight import place
-from midwatch.core.oncall.words import at_target, to_do, update
+from midwatch.core.oncall.words import at_target, runbooks, to_do, update
 from midwatch.model.actions import Action
 from midwatch.model.events import (
     AcknowledgementExpired,
@@ -18,10 +18,12 @@ from midwatch.model.events import (
     IncidentMerged,
     IncidentRated,
     IncidentResolved,
+    PageOrdered,
     UpdateWritten,
     WarRoomEnded,
 )
 from midwatch.model.findings import Incident
+from midwatch.model.people import Person
 from midwatch.model.standing import Asked, Standing
 from midwatch.model.state import State
 
@@ -46,7 +48,7 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
         incident.id,
         incident.severity,
         subject(incident),
-        update(state, incident).text,
+        _text(state, incident),
         incident.phase,
         incident.acknowledged_by,
         asked if incident.phase != "resolved" else (),
@@ -54,7 +56,30 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
         incident.heard_on,
         room.place if room is not None and usable else "",
         room.channel if room is not None and usable else "",
+        tuple(_links(state, incident)),
     )
+
+
+def _text(state: State, incident: Incident) -> str:
+    """The update and, while it is open, why it is as bad as that."""
+    text = update(state, incident).text
+    if incident.phase == "resolved" or not incident.severity_reason:
+        return text
+    return f"{text}\nSEV{incident.severity}: {incident.severity_reason}."
+
+
+def _links(state: State, incident: Incident) -> Iterator[tuple[str, str]]:
+    if console := state.policy.war_room.link.rstrip("/"):
+        yield "Incident", f"{console}/incidents/{incident.id}"
+    for link in runbooks(state, incident):
+        yield "Runbook", link
+
+
+def beside_page(events: Iterable[Event]) -> tuple[Event, ...]:
+    """What of ``events`` is still to be told where a page about them goes: how it stands, why, and whom it wakes stands in
+    that page."""
+    in_page = UpdateWritten | IncidentRated | IncidentResolved | ActionJudged | PageOrdered
+    return tuple(event for event in events if not isinstance(event, in_page))
 
 
 def told(state: State, events: Iterable[Event]) -> dict[str, tuple[str, ...]]:
@@ -77,6 +102,8 @@ def _told(state: State, event: Event) -> tuple[str, str]:
             return event.incident, f"The acknowledgement of {event.by} expired: {event.why}."
         case EscalationAdvanced():
             return event.incident, f"Level {event.level} is woken: {event.why}."
+        case PageOrdered() if (person := _woken(state, event)) is not None:
+            return event.incident, f"{person.called} is woken, level {event.level}."
         case IncidentMerged():
             return event.absorbed, f"It became part of {event.incident}."
         case IncidentResolved():
@@ -92,6 +119,13 @@ def _told(state: State, event: Event) -> tuple[str, str]:
         case ActionDropped() if (record := state.actions.get(event.action_id)) is not None:
             return record.action.incident, f"{event.action_id} will not be done: {event.why}."
     return "", ""
+
+
+def _woken(state: State, order: PageOrdered) -> Person | None:
+    """Whom the page wakes for the first time because nobody of a level before has answered."""
+    mine = (p.ordered for p in state.pages_of(order.incident) if p.ordered.person == order.person)
+    again = order.level < 2 or any(o.page != order.page and o.run == order.run for o in mine)
+    return None if again else state.policy.people.person(order.person)
 
 
 def _words(action: Action) -> str:

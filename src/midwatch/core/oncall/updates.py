@@ -19,7 +19,7 @@ def tell(turn: Turn) -> Turn:
     told = dict(turn.memory.told)
     lives = [i for i in turn.state.incidents.values() if _is_news(i, turn.now)]
     for incident in lives:
-        words = update(turn.state, incident)
+        words = update(turn.state, incident, turn.now)
         before = told.get(incident.id)
         digest = f"{words.gist}#{words.pace}#{turn.now:.3f}"
         if before is None and incident.opened_at < turn.memory.started_at:

@@ -14,18 +14,19 @@ from msgspec.structs import replace
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall import escalation
-from midwatch.core.oncall.escalation import Due, Woken
+from midwatch.core.oncall.escalation import NAMED, Due, Woken
 from midwatch.core.oncall.handoff import handed_on
 from midwatch.core.oncall.holidays import entry_at
 from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
-from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, topics
-from midwatch.core.oncall.words import clock, phone
+from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, ending, topics
+from midwatch.core.oncall.words import phone
 from midwatch.core.turn import Turn
 from midwatch.model.events import AcknowledgementExpired, EscalationAdvanced, EscalationStarted, PageOrdered
 from midwatch.model.findings import Incident
 from midwatch.model.people import Escalation, EscalationPolicy, Person
 from midwatch.model.state import State
 
+MAX_NAMED: Final = 3
 JUST_AFTER_SECONDS: Final = 0.001  # a level that is woken early is due a moment ago, whatever rounding does
 
 
@@ -149,8 +150,7 @@ def _order(
     about: tuple[str, ...],
     reasons: dict[str, str],
 ) -> PageOrdered:
-    levels = f", level {due.woken.level + 1} of {len(policy.levels)}" if len(policy.levels) > 1 else ""
-    why_you = f"To {due.woken.person.called}: {due.woken.why}{levels}."
+    why_you = _why_you(state, run, policy, due.woken)
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     return PageOrdered(
         page="",
@@ -167,6 +167,18 @@ def _order(
         level=due.woken.level + 1,
         run=run.number,
     )
+
+
+def _why_you(state: State, run: Escalation, policy: EscalationPolicy, one: Woken) -> str:
+    """``To Cleo: level 2 of 2. Ben was woken before and has not answered.``"""
+    level = f"level {one.level + 1} of {len(policy.levels)}" if len(policy.levels) > 1 else ""
+    why = ", ".join(words for words in ("" if level and one.why == NAMED else one.why, level) if words)
+    before = [ident for ident, told in run.told.items() if told.repeat >= 0 and ident != one.person.ident]
+    people = [p.called for p in map(state.policy.people.person, before[:MAX_NAMED]) if p is not None]
+    if not one.level or not people:
+        return f"To {one.person.called}: {why}."
+    names = f"{', '.join(people[:-1])} and {people[-1]} were" if len(people) > 1 else f"{people[0]} was"
+    return f"To {one.person.called}: {why}. {names} woken before; nobody has answered."
 
 
 def _over(state: State, incident: Incident, now: float) -> tuple[PageOrdered, ...]:
@@ -187,16 +199,13 @@ def _over(state: State, incident: Incident, now: float) -> tuple[PageOrdered, ..
 
 def _end(state: State, incident: Incident, person: Person, last: PageOrdered) -> PageOrdered:
     said = f"Merged into {incident.merged_into}:" if incident.merged_into else "Resolved"
-    over = f"Over at {clock(incident.resolved_at or 0.0)} UTC."
-    if incident.merged_into:
-        over = f"It goes on as part of {incident.merged_into}; pages about it come from there."
     return PageOrdered(
         page="",
         incident=incident.id,
         key=f"{incident.id}/{RESOLVED}/{person.ident}/{last.channel}",
         channel=last.channel,
         subject=f"{said} {incident.id}: {incident.title or 'incident'}",
-        text=phone(state, incident, (over,)),
+        text=phone(state, incident, (ending(incident),)),
         severity=incident.severity,
         repeat=last.repeat + 1,
         topics=(RESOLVED,),

@@ -18,6 +18,8 @@ from midwatch.model.findings import Hypothesis, Incident
 from midwatch.model.state import ActionRecord, State
 
 PROBABLE: Final = 0.4  # less probable causes are not named in an update
+MAX_RUNBOOKS: Final = 2
+NO_FIX: Final = "midwatch has no fix for it"
 
 _DOING: Final[dict[str, tuple[str, str, str]]] = {
     "resize_pool": ("resizing the pool", "resize the pool", "resized the pool"),
@@ -121,8 +123,9 @@ def cause_words(hypothesis: Hypothesis) -> str:
     return f"{DESCRIPTIONS.get(hypothesis.kind, hypothesis.kind.replace('_', ' '))} in {place(hypothesis.entity)}"
 
 
-def update(state: State, incident: Incident) -> Words:
-    """The incident update: what, how much, since when; how bad; why; what midwatch does about it; until when."""
+def update(state: State, incident: Incident, now: float | None = None) -> Words:
+    """The incident update: what, how much, since when; how bad; why; what midwatch does about it; until when. ``now`` is
+    when it is read (unix seconds), by default the time of the newest journal entry."""
     if incident.merged_into:
         text = f"{incident.id} is part of {incident.merged_into}: what becomes of it is told there."
         return Words(text, {"merged_into": incident.merged_into}, "merged", "")
@@ -130,7 +133,7 @@ def update(state: State, incident: Incident) -> Words:
     parts = [_what(incident, facts), _rating(incident, facts)]
     if incident.phase != "resolved":
         parts.append(_cause(incident, facts))
-        parts.append(_action(state, incident, facts))
+        parts.append(_action(state, incident, facts, state.at if now is None else now))
     elif incident.confirmed_cause:
         entity, _, kind = incident.confirmed_cause.partition(" ")
         parts.append(f"cause: {DESCRIPTIONS.get(kind, kind)} in {place(entity)}")
@@ -140,6 +143,8 @@ def update(state: State, incident: Incident) -> Words:
     top = incident.hypotheses[0] if incident.hypotheses else None
     named = f"{top.entity} {top.kind}" if top and top.probability >= PROBABLE else "unknown"
     status = f"{latest.action.id} {'busy' if under_way(latest) else latest.status}" if latest else ""
+    if NO_FIX in parts:
+        status = "none"
     ended = "over" if incident.phase == "resolved" else "calm" if incident.calm_since_at is not None else "hurting"
     gist = f"{incident.severity}|{ended}|{status}|{named}|{state.hands_off}"
     affected = incident.impact.affected_ratio if incident.impact else 0.0
@@ -163,17 +168,17 @@ def _what(incident: Incident, facts: dict[str, Scalar]) -> str:
     if incident.phase == "resolved" and incident.resolved_at is not None:
         until = clock(incident.resolved_at)
         facts["resolved"] = until
-        return f"resolved at {until}: {_trouble(incident, facts)} since {since}"
+        return f"resolved at {until} UTC: {_trouble(incident, facts)} since {since}"
     calm = f", calm since {clock(incident.calm_since_at)}" if incident.calm_since_at is not None else ""
     if calm and incident.calm_since_at is not None:
         facts["calm_since"] = clock(incident.calm_since_at)
     if impact is None and incident.told_by_alerts:
-        return f"{_trouble(incident, facts)} since {since}{calm}"
+        return f"{_trouble(incident, facts)} since {since} UTC{calm}"
     if impact is None or math.isnan(impact.affected_ratio):
-        return f"{_trouble(incident, facts)}; how many requests are affected is not known, since {since}{calm}"
+        return f"{_trouble(incident, facts)}; how many requests are affected is not known, since {since} UTC{calm}"
     facts["affected_percent"] = percent(impact.affected_ratio)
     verb = "affected" if calm else "affecting"
-    return f"{_trouble(incident, facts)}, {verb} {facts['affected_percent']} % of transactions since {since}{calm}"
+    return f"{_trouble(incident, facts)}, {verb} {facts['affected_percent']} % of transactions since {since} UTC{calm}"
 
 
 def _trouble(incident: Incident, facts: dict[str, Scalar]) -> str:
@@ -227,7 +232,7 @@ def _latest(state: State, incident: Incident) -> ActionRecord | None:
     return max(told, key=lambda r: (r.ordered_at or r.judged_at, r.judged_at), default=None)
 
 
-def _action(state: State, incident: Incident, facts: dict[str, Scalar]) -> str:
+def _action(state: State, incident: Incident, facts: dict[str, Scalar], now: float) -> str:
     if state.hands_off:
         facts["hands_off_by"] = state.hands_off_by
         return f"hands off: midwatch touches nothing ({state.hands_off_by or 'somebody'} said so)"
@@ -237,7 +242,8 @@ def _action(state: State, incident: Incident, facts: dict[str, Scalar]) -> str:
         if refused:
             facts["refused_why"] = refused[-1].verdict.why
             return f"midwatch does not {to_do(refused[-1].action.verb)}: {refused[-1].verdict.why}"
-        return "midwatch has no fix for it" if incident.hypotheses else ""
+        looked = now - incident.opened_at > state.policy.settle_seconds  # before that nobody looks for one
+        return NO_FIX if incident.hypotheses and looked else ""
     action = record.action
     on = "" if action.target == action.hypothesis_entity else at_target(action.verb, action.target)
     what = f"{doing(action.verb)}{on}{_with(action, facts)}"
@@ -288,8 +294,9 @@ def _expected(record: ActionRecord, facts: dict[str, Scalar]) -> str:
 
 
 def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> str:
-    """The text of a page: the update, why it pages, what midwatch just did, and the commands that answer it."""
-    lines = [update(state, incident).text, *reasons]
+    """The text of a page: the update, why it pages, what midwatch just did, where it says what to do, and the commands that
+    answer it."""
+    lines = [update(state, incident).text, *(reason for reason in reasons if reason)]
     for record in state.actions_of(incident.id):
         action = record.action
         if record.status == "asked":
@@ -299,6 +306,15 @@ def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> st
         elif record.status in ("done", "met", "unknown") and action.undo_verb and not action.undo_of:
             done = f"midwatch {did(action.verb)}{at_target(action.verb, action.target)}"
             lines.append(f"{done}. Take it back: midwatch undo {action.id}.")
+    lines += [f"Runbook: {link}" for link in runbooks(state, incident)]
     if not incident.acknowledged_by and incident.phase != "resolved":
         lines.append(f"Acknowledge: midwatch ack {incident.id}.")
     return "\n".join(lines)
+
+
+def runbooks(state: State, incident: Incident) -> tuple[str, ...]:
+    """The links that the senders of its alerts gave for it, those of the first alerts first."""
+    if incident.phase == "resolved":
+        return ()
+    findings = (state.findings[ident] for ident in incident.findings if ident in state.findings)
+    return tuple(dict.fromkeys(f.runbook for f in findings if f.runbook))[:MAX_RUNBOOKS]

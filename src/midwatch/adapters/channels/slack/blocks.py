@@ -14,6 +14,7 @@ from midwatch.model.standing import Asked, Standing
 Block = dict[str, Any]
 
 MAX_ASKED: Final = 3
+MAX_LINKS: Final = 3
 SECTION: Final = 3000
 NEWS: Final = 2500
 _SIGN: Final = {1: "\U0001f534", 2: "\U0001f7e0", 3: "\U0001f7e1", 4: "\U0001f535"}
@@ -49,9 +50,10 @@ def root(shown: Standing, text: str, key: str, mention: str = "", room: str = ""
     return blocks + buttons(shown)
 
 
-def reply(text: str, key: str) -> list[Block]:
-    """A page that is said again, in the incident's thread."""
-    return [*said(text), {"type": "context", "elements": [{"type": "plain_text", "text": short(key, 300)}]}]
+def reply(shown: Standing, text: str, key: str) -> list[Block]:
+    """A page that is said again, in the incident's thread, with its own buttons: it is what is seen first."""
+    context = {"type": "context", "elements": [{"type": "plain_text", "text": short(key, 300)}]}
+    return [*said(text), context, *buttons(shown)]
 
 
 def said(text: str) -> list[Block]:
@@ -67,6 +69,7 @@ def buttons(shown: Standing) -> list[Block]:
     if not shown.acknowledged_by:
         first.append(_button("ack", shown.incident, "Acknowledge", "primary"))
     first.append(_button("escalate", shown.incident, "Escalate", confirm="Wake the next level now?"))
+    first += [_link(shown.incident, number, *link) for number, link in enumerate(shown.links[:MAX_LINKS])]
     rows = [_row(first)]
     for one in shown.asked[:MAX_ASKED]:
         rows.append(
@@ -81,6 +84,10 @@ def _answers(one: Asked) -> Iterable[Block]:
     yes = f"{short(one.words, 200)}, now?{twice}"
     yield _button("approve", one.action, f"Approve {one.action}", "primary", confirm=yes)
     yield _button("refuse", one.action, f"Refuse {one.action}", "danger")
+
+
+def _link(incident: str, number: int, text: str, url: str) -> Block:
+    return {**_button(f"open{number or ''}", incident, text), "url": url}
 
 
 def _button(verb: str, target: str, text: str, style: str = "", confirm: str = "") -> Block:

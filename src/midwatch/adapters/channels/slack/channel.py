@@ -59,7 +59,7 @@ class SlackChannel:
                 answer = await self._api.call("chat.postMessage", {"channel": there, **message})
             return f"{answer.get('channel') or there}:{answer.get('ts', '')}"
         channel, _, ts = place.partition(":")
-        message |= {"blocks": reply(page.text, page.key), "thread_ts": ts, "reply_broadcast": True}
+        message |= {"blocks": reply(standing, page.text, page.key), "thread_ts": ts, "reply_broadcast": True}
         if self._mention and not standing.over:
             message["blocks"].insert(0, {"type": "section", "text": {"type": "mrkdwn", "text": self._mention}})
         async with self._pace.turn(sends=2):
