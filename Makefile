@@ -56,7 +56,7 @@ layers: $(READY)  ## import-linter: who may import whom
 	$(BIN)/lint-imports
 
 unit: $(READY)  ## pytest, in JOBS processes
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 
 score: $(READY)  ## every fault of the gym on one seed, into OUT: make score SEED=7
 	$(BIN)/midwatch gym score --seed $(SEED) --out $(OUT)

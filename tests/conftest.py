@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 if TYPE_CHECKING:
     from tests.ha.postgres import Server
@@ -23,18 +25,27 @@ def missing(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-WHOLE_FLEETS = ("actuators/test_hands_on_fleet", "gym/test_fleet", "gym/test_night", "gym/test_slo_on_fleet")
+WHOLE_FLEETS = tuple(
+    f"tests/{name}.py"
+    for name in ("actuators/test_hands_on_fleet", "gym/test_fleet", "gym/test_night", "gym/test_slo_on_fleet")
+)
 """They take the machine for themselves, so they run one after the other, and first, as they take longest."""
 
 
-@pytest.hookimpl(tryfirst=True)
+class ByFile(LoadScopeScheduling):
+    """Two processes share the tests (``make test``): a file stays with one of them, all fleets with one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "fleets" if file in WHOLE_FLEETS else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Where two processes share the tests (``make test``): a file stays with one of them, for its servers' sake."""
-    files = {item: item.nodeid.partition("::")[0] for item in items}
-    fleets = {item for item, file in files.items() if any(name in file for name in WHOLE_FLEETS)}
-    for item, file in files.items():
-        item.add_marker(pytest.mark.xdist_group("fleets" if item in fleets else file))
-    items.sort(key=lambda item: item not in fleets)
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in WHOLE_FLEETS)
 
 
 @pytest.fixture(scope="session")
