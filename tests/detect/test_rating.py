@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import replace as changed
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,15 +13,27 @@ from msgspec.structs import replace
 from tests.decide.worlds import GATEWAY, START, act, broken, finding, policy, traffic, turn, world
 
 from midwatch.core.decide.obey import obey
-from midwatch.core.detect.incidents import group
+from midwatch.core.detect.incidents import facts_of, group
 from midwatch.core.detect.rating import Facts, Word, hold, rerated, wanted
 from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.memory import Easing, Memory
 from midwatch.core.oncall.page import covers, severity_topic
 from midwatch.core.oncall.words import update
+from midwatch.core.slo.ledger import add, new_ledger
 from midwatch.core.turn import Turn
-from midwatch.model.events import CommandGiven, CommandRefused, Event, FindingClosed, IncidentMerged, IncidentRated
-from midwatch.model.findings import Impact, Incident
+from midwatch.model.events import (
+    CommandGiven,
+    CommandRefused,
+    Event,
+    FindingClosed,
+    FindingOpened,
+    IncidentMerged,
+    IncidentOpened,
+    IncidentRated,
+    PolicyLoaded,
+)
+from midwatch.model.findings import Finding, Impact, Incident
+from midwatch.model.slo import Slo
 from midwatch.model.state import State
 
 HOLD = 600.0
@@ -125,6 +139,36 @@ def test_an_incident_gets_milder_with_an_update_that_says_why_and_its_review_kee
     assert "SEV2 on " in review and "Later SEV3: milder for 10 min" in review and "- 15 % of the requests" in review
     again, told = through(state, [0.3, 0.3])
     assert [one.severity for one in told] == [2] and again.incidents["INC-1"].rises == 1
+
+
+def test_a_budget_counts_as_it_burns_now_once_five_minutes_are_over() -> None:
+    slo = Slo("shop", GATEWAY, "ratio", 0.999)
+    found = Finding(
+        f"burn_rate|{GATEWAY}|shop/fast", "burn_rate", GATEWAY, START, 120.0, 1.0, "x budget", slo="shop", pages=True
+    )
+    opened = IncidentOpened("INC-7", "x", START, 2, "", (found.id,), (GATEWAY,), Impact(GATEWAY, 0.12, 9, START))
+    state = act(State(), START, PolicyLoaded(policy(slos=(slo,))), FindingOpened(found), opened)
+
+    def after(state: State, burn: float | None, now: float = LATER, **memory: Any) -> Turn:
+        ledgers = {}
+        if burn is not None:
+            at = np.arange(now - 600, now, 10.0)
+            total = np.full(at.size, 10_000.0)
+            ledgers = {"shop": add(new_ledger(now - 600), at, total * (1 - burn * 0.001), total, now)}
+        return turn(state, world(now, traffic(0.0)), now, Memory(ledgers=ledgers, started_at=START - 900, **memory))
+
+    def rated(burn: float | None, now: float = LATER) -> int:
+        return facts_of(after(state, burn, now), state.incidents["INC-7"])
+
+    assert [rated(b) for b in (150.0, 20.0, 2.0)] == [2, 3, 4]
+    assert rated(None) == 2, "where nobody counts it stays as it was found"
+    assert rated(20.0, START + 200) == 2, "the five minutes still hold what was before it"
+    easing = {"INC-7": Easing(LATER - HOLD, LATER - STEP, 3, "less")}
+    assert group(after(state, None, easing=easing)).memory.easing == {}, "and proves nothing to be milder"
+    milder = group(after(state, 20.0, easing=easing)).state
+    assert milder.incidents["INC-7"].severity == 3
+    lost = group(after(milder, None, LATER + STEP))
+    assert lost.state.incidents["INC-7"].severity == 3, "a lost memory makes nothing worse"
 
 
 def test_no_data_a_lost_memory_and_calm_make_nothing_milder() -> None:

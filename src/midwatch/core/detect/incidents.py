@@ -6,16 +6,19 @@ fifty. A person may say otherwise, and that is remembered (``together.py``).
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from msgspec.structs import replace
 
-from midwatch.core.detect.impact import impact_of
+from midwatch.core.detect.impact import MAX_WINDOW_SECONDS, impact_of
 from midwatch.core.detect.rating import Facts, Word, hold, rerated
 from midwatch.core.detect.shared import shared_evidence
 from midwatch.core.detect.stage import warming_up
 from midwatch.core.detect.together import word_about
 from midwatch.core.memory import Easing
+from midwatch.core.slo.alerts import judged_at
+from midwatch.core.slo.ledger import burn_rate
 from midwatch.core.slo.seen import sees
 from midwatch.core.turn import Turn
 from midwatch.model.entity import kind_of, name_of
@@ -102,12 +105,13 @@ def _open(turn: Turn, finding: Finding, why: str) -> Turn:
 
 def rate(turn: Turn, incident: Incident) -> Turn:
     """Worse at once, milder after a while (``rating.py``); and again when more users are hit than were told of."""
-    findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
+    findings, known = _held(turn, incident)
     if not findings:
         return _eased(turn, incident.id, None)
     impact = impact_of(turn, incident.onset_at, findings)
     severity, reason = severity_of(turn, impact, findings)
-    facts = Facts(severity, reason) if severity < incident.severity or _visible(turn.world, incident) else None
+    seen = known and _visible(turn.world, incident)
+    facts = Facts(severity, reason) if severity < incident.severity or seen else None
     word = Word(incident.said_severity, incident.said_facts)
     seconds = hold(turn.state.policy.milder_after_seconds, incident.rises)
     new, easing = rerated(incident.severity, facts, word, turn.memory.easing.get(incident.id), turn.now, seconds)
@@ -124,10 +128,40 @@ def rate(turn: Turn, incident: Incident) -> Turn:
 
 def facts_of(turn: Turn, incident: Incident) -> int:
     """How the facts rate it now, whatever it is rated; as it is where nothing says anything."""
-    findings = tuple(turn.state.findings[f] for f in incident.findings if f in turn.state.findings)
+    findings, _ = _held(turn, incident)
     if not findings:
         return incident.severity
     return severity_of(turn, impact_of(turn, incident.onset_at, findings), findings)[0]
+
+
+def _held(turn: Turn, incident: Incident) -> tuple[tuple[Finding, ...], bool]:
+    """Its findings that are open, those of budgets with how fast these burn now, and whether that is known of all. Of one
+    that nobody counts any more (the working set was lost) it stays as it was found; but that makes nothing worse that has
+    been milder since."""
+    told: list[Finding] = []
+    known = True
+    for finding in (turn.state.findings[f] for f in incident.findings if f in turn.state.findings):
+        if finding.kind == "burn_rate":
+            burns = _burns(turn, finding)
+            if math.isnan(burns):
+                known, burns = False, 0.0 if incident.worst_severity else finding.value
+            finding = replace(finding, value=burns)
+        told.append(finding)
+    return tuple(told), known
+
+
+def _burns(turn: Turn, finding: Finding) -> float:
+    """Over the last five minutes, as impact is measured; until these are over, as bad as when it was found. NaN where nobody
+    counted for so long."""
+    key = finding.id.split("|", 2)[-1].rpartition("/")[0]
+    ledger, slo = turn.memory.ledgers.get(key), next((s for s in turn.state.slos if s.name == finding.slo), None)
+    if ledger is None or slo is None:
+        return math.nan
+    at = judged_at(slo, ledger, turn.now)
+    if at - ledger.first_at < MAX_WINDOW_SECONDS:
+        return math.nan
+    burns = burn_rate(ledger, slo, MAX_WINDOW_SECONDS, at)
+    return burns if at - finding.since_at >= MAX_WINDOW_SECONDS else max(burns, finding.value)
 
 
 def _visible(world: World, incident: Incident) -> bool:
