@@ -18,6 +18,8 @@ from midwatch.faces.status.app import HEADERS, status_app
 from midwatch.model.events import SubscribersTouched
 from midwatch.shell.config import Settings
 from midwatch.shell.run import Watch
+from midwatch.shell.subscribers.mailing import TROUBLE
+from midwatch.shell.subscribers.opened import FILE
 
 
 def link(mail: EmailMessage, what: str) -> str:
@@ -175,6 +177,25 @@ def test_the_door_holds_against_forged_links_floods_and_large_forms(tmp_path: Pa
 
     with server(box) as port:
         asyncio.run(go(port))
+
+
+def test_a_damaged_book_is_said_and_keeps_nobody_from_standing_watch(tmp_path: Path) -> None:
+    using = settings(tmp_path, 1)
+    using.folder.mkdir()
+    (using.folder / FILE).write_bytes(b"no database at all" * 100)
+
+    async def go() -> None:
+        one = watch(using)
+        await one.start()
+        try:
+            assert "nobody can subscribe" in one.vitals.troubles[TROUBLE]
+            async with door(one) as customer:
+                assert "subscribe" not in (await customer.get("/")).text
+                assert (await customer.get("/subscribe")).status_code == 404
+        finally:
+            await one.stop()
+
+    asyncio.run(go())
 
 
 def test_who_comes_through_a_trusted_proxy_is_told_apart_and_who_merely_says_so_is_not(tmp_path: Path) -> None:

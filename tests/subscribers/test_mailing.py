@@ -20,6 +20,7 @@ from tests.channels.test_email import Mailbox, server
 from tests.subscribers.parts import OVER, began, settings, tell, until, watch
 
 from midwatch.adapters.channels.post import Post
+from midwatch.model.errors import JournalError
 from midwatch.model.events import MailingEnded
 from midwatch.shell.crash import CRASH_VARIABLE
 from midwatch.shell.journal.sqlite import open_readonly
@@ -154,6 +155,26 @@ def test_a_server_that_hangs_up_leaves_the_mail_in_doubt_and_it_is_not_sent_agai
 
     run(box, tmp_path, ("ann", "ben"), story)
     assert to(box) == ["ann", "ben"], "the server did take them: twice would have been wrong"
+
+
+def test_a_book_that_fails_in_the_middle_leaves_one_mail_in_doubt_and_goes_on(tmp_path: Path) -> None:
+    box = Mailbox()
+
+    async def story(one: Watch, book: Book) -> None:
+        settle, times = book.ended, iter([True])
+
+        def full_disk(*given: Any, **more: Any) -> None:
+            if next(times, False):
+                raise JournalError("the subscribers cannot be written")
+            settle(*given, **more)
+
+        book.ended = full_disk  # type: ignore[method-assign]
+        await tell(one, *began(at=one.now() - 60))
+        found = await ended(one)
+        assert (found.sent, found.in_doubt) == (1, 1)
+
+    run(box, tmp_path, ("ann", "ben"), story)
+    assert to(box) == ["ann", "ben"]
 
 
 def test_newer_news_goes_before_what_still_waits(tmp_path: Path) -> None:

@@ -86,8 +86,10 @@ class MailingRun:
                     self._settled = False
                 self._say("")
             except JournalError as error:
+                self._settled = False  # what was claimed and not settled is in doubt
                 self._say(str(error))
             except Exception:  # whatever breaks here, pages go on
+                self._settled = False
                 log.exception("mail to subscribers broke; it goes on")
                 self._say("mail to the status page's subscribers breaks: see the log")
             await asyncio.sleep(self._every if sent else self._pause)

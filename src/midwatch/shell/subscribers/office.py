@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
@@ -17,9 +18,11 @@ from midwatch.shell.health import Health
 from midwatch.shell.status_files import Publishing, made
 from midwatch.shell.subscribers.asking import Asking, valid
 from midwatch.shell.subscribers.book import Book, Subscriber
-from midwatch.shell.subscribers.mailing import MailingRun
+from midwatch.shell.subscribers.mailing import TROUBLE, MailingRun
 from midwatch.shell.subscribers.mails import Letterhead
 from midwatch.shell.subscribers.opened import open_book
+
+log = logging.getLogger("midwatch.status_page")
 
 LEASE_MARGIN_SECONDS: Final = 1.0
 
@@ -53,12 +56,18 @@ class StatusOffice:
         return made(self.settings, self.page())
 
     async def open(self) -> None:
-        """Raises JournalError, ConfigError."""
+        """A book that cannot be read is said, and keeps nobody from standing watch. Raises ConfigError."""
         wanted = self.settings.subscribers
         if wanted is None:
             return
-        book = self._book = await asyncio.to_thread(open_book, self._whole, wanted.max_subscribers)
-        key = await asyncio.to_thread(book.key)
+        try:
+            book = await asyncio.to_thread(open_book, self._whole, wanted.max_subscribers)
+            key = await asyncio.to_thread(book.key)
+        except JournalError as error:
+            log.error("nobody can subscribe to the status page: %s", error)
+            self._vitals.trouble(TROUBLE, f"nobody can subscribe to the status page until the next start: {error}")
+            return
+        self._book = book
         channel = self._whole.channels[wanted.through]
         if not isinstance(channel, EmailSettings):
             raise ConfigError("is no channel of type email", key="status_page.subscribers.through")
