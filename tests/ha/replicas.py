@@ -127,7 +127,7 @@ class Replica:
             "routing_key": KEY, "event_action": "trigger", "dedup_key": name,
             "payload": {"summary": f"{name} is down", "source": name, "severity": "critical"},
         }  # fmt: skip
-        with contextlib.suppress(httpx.HTTPError):
+        with contextlib.suppress(httpx.HTTPError, ValueError):  # no address: it is being started
             return self._client.post(self.api + "/v2/enqueue", json=said).status_code == 202
         return False
 
