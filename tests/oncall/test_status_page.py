@@ -101,6 +101,21 @@ def test_open_incidents_say_how_it_stands(severity: int, standing: str) -> None:
     assert bool(found.incidents) is (severity <= 2)
 
 
+def test_what_got_milder_stays_on_the_page_and_says_so_unless_a_person_says_that_it_is_none() -> None:
+    less = with_fields(incident().impact, affected_ratio=0.021)
+    began = NOW - 3600
+    milder = incident(severity=3, worst_severity=2, worst_impact=incident().impact, impact=less, eased_at=began + 900)
+    found = page(milder)
+    [told] = found.incidents
+    assert found.components[0].standing == "degraded"
+    assert [u.text for u in told.updates] == [
+        "It got better: about 2 % of the requests fail now.",
+        "We know where it comes from.",
+        "About 15 % of the requests fail. We are finding out why.",
+    ]
+    assert not page(with_fields(milder, said_severity=4)).incidents
+
+
 def test_the_words_name_nothing_inside() -> None:
     [told] = page(incident()).incidents
     said = msgspec.json.encode(told).decode()

@@ -150,6 +150,7 @@ class Incident(Struct, frozen=True):
     worst_severity: int = 0  # as bad as it was before it was rated milder; 0: it never was
     worst_reason: str = ""
     worst_impact: Impact | None = None
+    eased_at: float | None = None  # when the facts last made it milder, until it gets worse again
     rises: int = 0  # how often it got worse again after that
     said_severity: int = 0  # what a person said, while that holds
     said_facts: int = 0  # and how the facts rated it then

@@ -10,7 +10,7 @@ from midwatch.model.events import IncidentRated
 from midwatch.model.findings import Impact, Incident
 
 
-def rated(old: Incident, event: IncidentRated) -> Incident:
+def rated(old: Incident, event: IncidentRated, at: float) -> Incident:
     """As bad as it was before it got milder is kept, and how often it got worse again."""
     changes: dict[str, Any] = {
         "severity": event.severity,
@@ -20,8 +20,10 @@ def rated(old: Incident, event: IncidentRated) -> Incident:
     }
     if event.severity > old.severity and old.severity < (old.worst_severity or 9):
         changes |= {"worst_severity": old.severity, "worst_reason": old.severity_reason, "worst_impact": old.impact}
-    if event.severity < old.severity and old.worst_severity:
-        changes["rises"] = old.rises + 1
+    if event.severity > old.severity and not event.by:
+        changes["eased_at"] = at
+    if event.severity < old.severity:
+        changes |= {"eased_at": None, "rises": old.rises + (1 if old.worst_severity else 0)}
     if event.by:
         said = event.severity if event.facts else 0
         changes |= {"said_severity": said, "said_facts": event.facts, "said_by": event.by if said else ""}

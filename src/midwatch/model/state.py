@@ -336,7 +336,7 @@ def _incident_rated(state: State, event: e.IncidentRated, at: float) -> State:
     old = state.incidents.get(event.incident)
     if old is None:
         return state
-    return replace(state, incidents={**state.incidents, old.id: rating_steps.rated(old, event)})
+    return replace(state, incidents={**state.incidents, old.id: rating_steps.rated(old, event, at)})
 
 
 @_on(e.CauseRanked)

@@ -17,7 +17,8 @@ from midwatch.core.slo import ledger as books
 from midwatch.core.slo.corrected import corrected, touching
 from midwatch.core.slo.report import concerns
 from midwatch.model.entity import name_of
-from midwatch.model.findings import Incident
+from midwatch.model.findings import Impact, Incident
+from midwatch.model.rating_steps import widest
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 
@@ -194,6 +195,10 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
     )
     if known and incident.diagnosed_at is not None and incident.mitigated_at is None and incident.resolved_at is None:
         told.append(Told(max(incident.diagnosed_at, incident.opened_at), "We know where it comes from."))
+    if incident.eased_at is not None and incident.mitigated_at is None and (share := _share(incident.impact)):
+        told.append(
+            Told(incident.eased_at, f"It got better: about {share} % of the requests {happens(incident, False)} now.")
+        )
     if incident.mitigated_at is not None:
         told.append(Told(incident.mitigated_at, "It no longer happens; we are watching whether it stays so."))
     if incident.resolved_at is not None:
@@ -201,6 +206,7 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
         told.append(Told(incident.resolved_at, f"It is over. It lasted {minutes} minute{'s' if minutes > 1 else ''}."))
     slow = incident.impact is not None and incident.impact.what == "slow"
     title = f"{'Slow responses' if slow else 'Errors'} of {where}"
+    told.sort(key=lambda one: one.at)
     told.reverse()
     phase: Phase = "identified" if known else "investigating"
     if incident.mitigated_at is not None:
@@ -221,7 +227,11 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
 
 def _what(incident: Incident) -> str:
     verb = happens(incident, incident.resolved_at is not None)
-    impact = incident.impact
-    if impact is None or math.isnan(impact.affected_ratio):
+    share = _share(widest(incident))  # as many as it was at its worst: what was said stays said
+    if not share:
         return f"Requests {verb}; how many is not known."
-    return f"About {percent(impact.affected_ratio)} % of the requests {verb}."
+    return f"About {share} % of the requests {verb}."
+
+
+def _share(impact: Impact | None) -> str:
+    return "" if impact is None or math.isnan(impact.affected_ratio) else percent(impact.affected_ratio)
