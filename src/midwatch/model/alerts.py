@@ -26,8 +26,9 @@ HELD_BACK: frozenset[str] = frozenset({"silenced", "maintenance", "inhibited", "
 """Places in which a firing alert wakes nobody."""
 
 
-class Alert(Struct, frozen=True, omit_defaults=True):
-    """One message about one alert, from any sender.
+class Alert(Struct, frozen=True, omit_defaults=True, gc=False):
+    """One message about one alert, from any sender. There may be a hundred thousand, and none can be part of a cycle, so the
+    garbage collector need not look at them.
 
     ``key`` is what makes two messages the same alert: the integration's name and the sender's own key. ``severity`` is 1
     (worst) to 4 as incidents have it, or 5: it informs. ``at`` is when this was said, ``since_at`` when it began (unix
@@ -56,7 +57,7 @@ class AlertNote(Struct, frozen=True):
     text: str
 
 
-class AlertRecord(Struct, frozen=True, omit_defaults=True):
+class AlertRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     """An alert's life. ``alert`` is the newest message that said something new; ``seen_at`` and ``count`` take in those
     that did not. ``changed_at`` are the last moments at which it fired or resolved, oldest first.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -81,6 +82,8 @@ async def stand_watch(settings: Settings, *, as_json: bool = False) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, watch.request_stop)
     await watch.start()
+    gc.collect()
+    gc.freeze()  # what is there now stays: no collection of garbage has to go through all of it
     try:
         _announce(watch, as_json)
         if lacking := unready_channels(settings):
