@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from midwatch.adapters.channels import opsgenie_hook, pagerduty_hook
@@ -138,6 +138,7 @@ def bounded(heard: Heard) -> bool:
     )
 
 
+@settings(max_examples=100, deadline=None)
 @given(shaped(PD_KEYS), st.booleans())
 def test_whatever_pagerduty_sends_is_read_or_refused(event: Any, wrapped: bool) -> None:
     try:
@@ -147,6 +148,7 @@ def test_whatever_pagerduty_sends_is_read_or_refused(event: Any, wrapped: bool) 
     assert bounded(heard)
 
 
+@settings(max_examples=100, deadline=None)
 @given(shaped(OG_KEYS), shaped(OG_KEYS))
 def test_whatever_opsgenie_sends_is_read_or_refused(outer: Any, alert: Any) -> None:
     try:
@@ -156,6 +158,7 @@ def test_whatever_opsgenie_sends_is_read_or_refused(outer: Any, alert: Any) -> N
     assert bounded(heard)
 
 
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_refused_in_words(body: bytes) -> None:
     for decode in (pagerduty, opsgenie):

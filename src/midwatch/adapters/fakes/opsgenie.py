@@ -1,6 +1,6 @@
 """Opsgenie's Alert API as docs.opsgenie.com documents it: create, acknowledge and close by alias, bounds, the key, and 202
-with a request id. ``does`` makes the outgoing webhook of what a user does there. Not played: teams, policies, delivery, and
-what is done later (a request for an unknown alias comes to nothing).
+with a request id. ``does`` makes the outgoing webhook of what a user does there. Not played: teams, policies, delivery,
+and what is done later (a request for an unknown alias comes to nothing).
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class FakeOpsgenie(FakeApi):
         name: str = "",
         basic: bool = False,
     ) -> tuple[bytes, dict[str, str]]:
-        """``user`` does ``action`` (``Acknowledge``, ``AddNote`` ...) at ``at`` to the alert: body and headers of the webhook,
-        with the secret in a header of its own or as the password of the address."""
+        """``user`` does ``action`` (``Acknowledge``, ``AddNote`` ...) at ``at`` to the alert: body and headers of the
+        webhook, with the secret in a header of its own or as the password of the address."""
         alert: dict[str, Any] = {
             "updatedAt": int(at * 1e9),
             "tags": [],

@@ -21,8 +21,8 @@ ANA: Final = ("PLH1HKV", "Ana Silva")
 
 
 class FakePagerDuty(FakeApi):
-    """``alerts``: dedup key -> triggered, acknowledged or resolved; ``payloads``: the newest of each. Webhooks are signed with
-    each of ``webhook_secrets``: there are two while one is replaced."""
+    """``alerts``: dedup key -> triggered, acknowledged or resolved; ``payloads``: the newest of each. Webhooks are signed
+    with each of ``webhook_secrets``: there are two while one is replaced."""
 
     def __init__(self, routing_key: str = "R" * 32) -> None:
         super().__init__()
@@ -65,8 +65,8 @@ class FakePagerDuty(FakeApi):
         note: str = "",
         merged: bool = False,
     ) -> tuple[bytes, dict[str, str]]:
-        """``user`` (id, name) does ``what`` (``acknowledged``, ``annotated`` ...) at ``at`` to the incident of the dedup key:
-        body and headers of the webhook. Without a user the API, or PagerDuty itself, did."""
+        """``user`` (id, name) does ``what`` (``acknowledged``, ``annotated`` ...) at ``at`` to the incident of the dedup
+        key: body and headers of the webhook. Without a user the API, or PagerDuty itself, did."""
         self.alerts[key] = STATUS.get(what, self.alerts.get(key, "triggered"))
         ident, title = f"P{uuid.uuid5(uuid.NAMESPACE_URL, key).hex[:6].upper()}", self._title(key)
         data: dict[str, Any] = {

@@ -94,7 +94,7 @@ def _escalate(turn: Turn, said: CommandGiven) -> Turn:
 
 
 def _unack(turn: Turn, said: CommandGiven) -> Turn:
-    """The acknowledgement of the incident ``target`` holds no longer: whoever is on call now is woken from the first level."""
+    """The acknowledgement of the incident ``target`` holds no longer: who is on call now is woken from the first level."""
     incident = turn.state.incidents.get(said.target)
     if incident is None:
         return _refused(turn, said, f"no incident is called {said.target!r}")

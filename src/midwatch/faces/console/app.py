@@ -39,7 +39,19 @@ from midwatch.shell import plots
 MAX_FORM_BYTES = 16_384
 MAX_FIELDS = 120
 VERBS = frozenset(
-    {"ack", "unack", "approve", "refuse", "undo", "confirm_cause", "hands_off", "hands_on", "resolve", "autonomy", "note"}
+    {
+        "ack",
+        "unack",
+        "approve",
+        "refuse",
+        "undo",
+        "confirm_cause",
+        "hands_off",
+        "hands_on",
+        "resolve",
+        "autonomy",
+        "note",
+    }
     | {"merge", "split", "move", "silence", "unsilence", "escalate", "swap_answer"}
     | {"role", "decide", "tick", "untick", "task", "task_give", "task_done", "severity"}
 )
