@@ -89,7 +89,9 @@ def test_what_was_done_in_opsgenie(action: str, how: dict[str, Any], verb: str, 
         body, headers = fake.does(action, "shop/INC-1", AT, basic=basic, **how)
         lower = {name.lower(): value for name, value in headers.items()}
         assert opsgenie_hook.verify(fake.webhook_secret, lower, body) == ""
-        assert opsgenie_hook.verify("other", lower, body) and opsgenie_hook.verify("", lower, body)
+        assert opsgenie_hook.verify("o" * 24, lower, body) and opsgenie_hook.verify("", lower, body)
+        short = {"authorization": "Bearer hunter2"}
+        assert "shorter than 16" in opsgenie_hook.verify("hunter2", short, body)
     heard = opsgenie(body)
     assert (heard.verb, heard.why, heard.place, heard.text) == (verb, why, "shop/INC-1", how.get("note", ""))
     assert heard.at == pytest.approx(AT)

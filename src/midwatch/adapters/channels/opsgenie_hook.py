@@ -24,6 +24,8 @@ VERBS: Final[Mapping[str, str]] = {
     "TakeOwnership": "role",
 }
 """Action -> what it is here."""
+MIN_CHARS: Final = 16
+"""As for the keys of integrations: nothing but this stands in front of the door."""
 _NOBODY: Final = ("", "system", "api", "alert api")
 
 
@@ -31,6 +33,8 @@ def verify(secret: str, headers: Mapping[str, str], body: bytes) -> str:
     """ "" when ``Authorization`` shows the secret (``Bearer``, or the password of ``Basic``), else why it is refused."""
     if not secret:
         return "this channel has no webhook_secret"
+    if len(secret) < MIN_CHARS:
+        return f"the webhook_secret of this channel is shorter than {MIN_CHARS} characters"
     right = hmac.compare_digest(secret.encode(), header_key(headers, body).encode("utf-8", "replace"))
     return "" if right else "the secret is not right"
 
