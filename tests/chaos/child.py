@@ -138,7 +138,7 @@ async def stand(root: Path, number: int, seed: int, count: int) -> None:
             try:
                 recorded = await watch.tick_once()
             except Deposed:
-                watch.step_down()
+                watch.handover.step_down()
                 continue
             if (script.decided and not recorded) or not watch.books.held(0.0):
                 await asyncio.sleep(RETRY_SECONDS)  # that was no turn: what it decided is not in the journal

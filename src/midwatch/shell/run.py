@@ -22,13 +22,13 @@ from midwatch.core.loop import tick as the_loop
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.wake import unwanted
 from midwatch.model.alerts import Alert
-from midwatch.model.errors import ConfigError, Deposed, Forbidden, JournalError
-from midwatch.model.events import ChangeSeen, CommandGiven, Event, PageOrdered, PolicyLoaded, Recorded, WatchStarted
+from midwatch.model.errors import Deposed, Forbidden, JournalError
+from midwatch.model.events import ChangeSeen, CommandGiven, Event, PageOrdered, Recorded
 from midwatch.model.policy import Policy
 from midwatch.model.ports import Actuator, Channel
 from midwatch.model.state import State
 from midwatch.model.world import Change, World, empty_world
-from midwatch.shell import alert_views, duty
+from midwatch.shell import alert_views
 from midwatch.shell.access import Access
 from midwatch.shell.asked import counted_span
 from midwatch.shell.audit import Audit
@@ -40,16 +40,16 @@ from midwatch.shell.desk import Desk
 from midwatch.shell.doors import Doors
 from midwatch.shell.duty import Duty, Letter
 from midwatch.shell.effects import Effects, Hands, Limits
-from midwatch.shell.folder import open_folder, policy_in_force, remove_running, write_running
+from midwatch.shell.folder import open_folder, remove_running, write_running
 from midwatch.shell.gate import Gate
-from midwatch.shell.health import Health, beat, health_report, metrics_text, product_version
+from midwatch.shell.handover import Handover
+from midwatch.shell.health import Health, beat, health_report, metrics_text
 from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.inbox import Inbox, Note
 from midwatch.shell.intake import Intake
 from midwatch.shell.integrations import Integrations
 from midwatch.shell.journal import Head, Journal, JournalReader
 from midwatch.shell.killswitch import KillSwitch
-from midwatch.shell.leader import LEASE_SECONDS
 from midwatch.shell.people_files import PeopleFiles
 from midwatch.shell.poller import Poller
 from midwatch.shell.queries import find_incident
@@ -65,7 +65,6 @@ log = logging.getLogger("midwatch.watch")
 
 Tick = Callable[[State, Memory, World, tuple[Event, ...], float], tuple[tuple[Event, ...], Memory]]
 ConsoleFactory = Callable[["Watch"], Any]
-RENEW_SECONDS = 2.0
 MIN_PAUSE_SECONDS = 0.1  # between two turns
 SETTLE_SECONDS = 1.6  # the World's builder counts a step as complete 1.5 s after its end
 
@@ -140,14 +139,16 @@ class Watch:
             trouble=self.vitals.trouble,
             wanted=lambda: self.duty.leading,
         )
-        self._given_policy, self._console, self._public, self._clock = policy, console, public, clock
+        self._console, self._public, self._clock = console, public, clock
         self._people_files = PeopleFiles(settings, self.channels)
-        self._given_journal, self._tick = journal, tick or the_loop
+        self._follows_people = policy is None
+        self._tick = tick or the_loop
         self._tick_thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-tick")
         self._unjournaled = Unjournaled()
         self._stopping = asyncio.Event()
         self._stirred = asyncio.Event()  # there is something that should not wait for the next turn in time
         self._hurry = asyncio.Event()  # and not for the pause after the last one either
+        self.handover = Handover(self, policy, journal, self._decide, self._stirred.set)
         self.duty = Duty(
             self.books,
             self.vitals,
@@ -155,9 +156,9 @@ class Watch:
             lambda: (
                 f"{settings.console_scheme}://{settings.console_host}:{self.console_port}" if self.console_port else ""
             ),
-            lead=self._take_over,
-            rehearse=self._rehearse,
-            deliver=self._deliver,
+            lead=self.handover.take_over,
+            rehearse=self.handover.rehearse,
+            deliver=self.handover.deliver,
         )
         self.audit = Audit(self.books, self.now, lambda: self.duty.leading)
         self.gate = Gate(settings.access, self.access, signed_in=self.audit.signed_in, refused=self.audit.refused)
@@ -199,19 +200,19 @@ class Watch:
             self.tokens = named_tokens(self.settings, [self.api_token])
             self.integrations = Integrations(self.settings, [self.api_token, *self.tokens.values()])
             self.doors.bind(self.settings, self._console is not None, self._public is not None)
-            await self.books.open(self._open_journal)
-            self._task(self._renew())
-            self._last_now = self.state.at
+            await self.books.open(self.handover.open_journal)
+            self._task(self.handover.renew())
+            self.not_before(self.state.at)
             self.vitals.started_at = self.now()
             if self.duty.replicated:
-                self._policy()  # what is wrong with the files is said now, not when this replica has to lead
+                self.handover.policy()  # what is wrong with the files is said now, not when this replica has to lead
                 self._task(self.duty.report())
                 self._task(self.duty.collect())
             else:
                 reason = (
                     "a fresh journal" if self.state.seq == 0 else "after a crash" if was_running else "after a stop"
                 )
-                await self._lead(reason)  # before the store: pages under way do not wait for it
+                await self.handover.lead(reason)  # before the store: pages under way do not wait for it
             await self.status.open()
             await self.intake.start(self.settings)
             self.memory = await self.intake.warm(self.state, self.now())
@@ -220,87 +221,6 @@ class Watch:
         except BaseException:
             await self.stop()
             raise
-
-    async def _lead(self, reason: str) -> None:
-        """Take the watch: say so in the journal, and settle what an earlier process left."""
-        self.desk.take_over()
-        async with self.books.turn:
-            await self.books.append([WatchStarted(product_version(), self.books.journal.epoch, reason)], self.now())
-            await self._load_policy()
-        self.duty.leading = True
-        self.effects.reconcile(self.state)
-        self.tracking.reconcile()
-
-    async def _take_over(self, found: str) -> None:
-        """From another replica, or as the first one. Its actions may not be over yet; its pages may not have been sent."""
-        async with self.books.turn:
-            await self.books.follow()
-            await self.books.look_back()
-        self.books.forget_unrecorded()  # what ended here while another one led: it has asked for itself
-        self._last_now = max(self._last_now, self.state.at)
-        if found == "expired":
-            self.effects.wait_out(self._longest_effect())
-        await self._lead(f"{self.duty.name} leads: the lease was {found}")
-        self._stirred.set()
-
-    async def _rehearse(self) -> None:
-        """A turn as a standby: what it learned of the world stays, what it decided does not."""
-        decided = await self._decide(self.now())
-        if decided is not None:
-            kept = decided[1]
-            self.memory = Memory(
-                ledgers=kept.ledgers, counted=kept.counted, slices=kept.slices, started_at=kept.started_at
-            )
-
-    async def _deliver(self, letter: Letter) -> None:
-        """What another replica took in."""
-        if letter.change is not None:
-            await self.change(letter.change)
-        else:
-            await self.take_alerts(letter.source, letter.alerts, letter.notes)
-
-    def _open_journal(self) -> Journal:
-        if self._given_journal is not None:
-            return self._given_journal
-        if self.settings.journal.postgres:
-            from midwatch.shell.journal.opened import open_replica
-
-            return open_replica(self.settings)
-        from midwatch.shell.journal.sqlite import SqliteJournal
-
-        return SqliteJournal(self.settings.journal_file, lease_seconds=self._lease_seconds())
-
-    def _lease_seconds(self) -> float:
-        """Longer than the longest effect, with room: a lease is renewed once a third of it is gone, and what is left then
-        must still cover an effect and its margin. A restart on this machine does not wait for it."""
-        return max(LEASE_SECONDS, 1.5 * (self._longest_effect() + self.effects.limits.lease_margin_seconds) + 2.0)
-
-    def _longest_effect(self) -> float:
-        return max((spec.timeout_seconds for spec in self.hands.verbs.values()), default=0.0)
-
-    def _policy(self) -> tuple[Policy, tuple[str, ...]]:
-        return policy_in_force(
-            self.settings,
-            self._given_policy,
-            self.hands.verbs,
-            tuple(self.channels),
-            self.vitals.trouble,
-            self.state.policy.people,
-        )
-
-    async def _load_policy(self) -> None:
-        try:
-            policy, sources = self._policy()
-        except ConfigError as error:
-            if not self.duty.replicated:
-                raise
-            self.vitals.trouble(
-                "policy", f"the files say what cannot be honoured, so the journal's policy holds: {error}"
-            )
-            return
-        self.vitals.trouble("policy", "")
-        loaded = [PolicyLoaded(policy, sources)] if policy != self.state.policy else []
-        await self.books.append([*loaded, *self.audit.settings(self.settings)], self.now())
 
     async def _serve(self) -> None:
         await self.doors.open_telemetry(self.intake.app(self.change))
@@ -311,7 +231,7 @@ class Watch:
         write_running(self.settings, self.otlp_port, self.console_port)
 
     def _background(self) -> None:
-        if self._given_policy is None:
+        if self._follows_people:
             self._task(self._people_files.follow(self.books, self.now, lambda: self.duty.leading, self.vitals.trouble))
         self._task(self.audit.run())
         self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
@@ -358,7 +278,7 @@ class Watch:
             except Deposed:
                 if not self.duty.replicated:
                     raise
-                self.step_down()
+                self.handover.step_down()
             pause = max(MIN_PAUSE_SECONDS, self.vitals.last_tick_seconds)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._hurry.wait(), min(pause, every))
@@ -392,23 +312,6 @@ class Watch:
         await self.books.close()
         remove_running(self.settings)
         self._tick_thread.shutdown(wait=False)
-
-    async def _renew(self) -> None:
-        every = duty.RENEW_SECONDS if self.duty.replicated else RENEW_SECONDS
-        while True:
-            await asyncio.sleep(every)
-            if self.duty.leading and not await self.books.renew():
-                if not self.duty.replicated:
-                    self.request_stop()
-                    return
-                self.step_down()
-
-    def step_down(self) -> None:
-        """Another process has taken the watch."""
-        self.duty.step_down()
-        self.desk.waiting.clear()
-        self.books.take_late()
-        self._stirred.set()
 
     def _task(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.append(asyncio.get_running_loop().create_task(work))
@@ -572,6 +475,10 @@ class Watch:
     def health(self) -> dict[str, Any]:
         """About midwatch itself, for people; ``degraded`` are sentences."""
         return health_report(self)
+
+    def not_before(self, at: float) -> None:
+        """``now`` is never earlier than ``at`` from here on: somebody has written down that it was."""
+        self._last_now = max(self._last_now, at)
 
     def now(self) -> float:
         """The clock, which never goes back here whatever the machine's does."""
