@@ -80,13 +80,13 @@ def test_a_room_from_its_name_to_its_archive() -> None:
     with_rooms(go)
 
 
-@pytest.mark.parametrize("purpose", [MARK, ""])
-def test_what_a_crash_left_is_found(purpose: str) -> None:
+@pytest.mark.parametrize(("purpose", "private"), [(MARK, False), ("", False), ("", True)])
+def test_what_a_crash_left_is_found(purpose: str, private: bool) -> None:
     async def go(fake: FakeSlack, rooms: Rooms) -> None:
         for n in range(450):
-            fake.rooms.add(f"other-{n}")
-        left = fake.rooms.add(NAME, purpose={"value": purpose})
-        made = await rooms.open(NAME, MARK, NOW, False)
+            fake.rooms.add(f"other-{n}", is_private=private)
+        left = fake.rooms.add(NAME, purpose={"value": purpose}, is_private=private)
+        made = await rooms.open(NAME, MARK, NOW, private)
         assert (made.place, left["purpose"]["value"]) == (left["id"], MARK)
         first = await rooms.summarise(made.place, STANDING, MARK, True)
         await rooms.say(made.place, "something else")

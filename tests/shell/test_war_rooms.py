@@ -132,6 +132,21 @@ def test_a_token_without_the_scope_is_named_and_the_page_remains() -> None:
         asyncio.run(go(fake))
 
 
+def test_what_was_over_before_its_room_was_made_gets_none_unless_it_may_be_there() -> None:
+    async def go(fake: FakeSlack) -> None:
+        over = (OPENED, ORDERS[0], ORDERS[2])
+        process = Process(fake, [*over])
+        await process.say(ORDERS[0])
+        assert ended(process.journal) == [("open", False)] and not fake.rooms.channels
+        again = Process(fake, [*over])
+        again.rooms.reconcile()
+        await again.over()
+        assert ended(again.journal)[0] == ("open", True), "it is found, so that it is not left behind"
+
+    with FakeSlack(created=1000.0) as fake:
+        asyncio.run(go(fake))
+
+
 def test_what_people_archived_is_let_go() -> None:
     async def go(fake: FakeSlack) -> None:
         process = Process(fake, [OPENED])

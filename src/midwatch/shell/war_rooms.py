@@ -112,6 +112,10 @@ class WarRooms:
             await self._record(WarRoomEnded(ident, "archive", True, str(gone)))
 
     async def _open(self, chat: Rooms, ident: str, room: WarRoom) -> None:
+        over = self._state().incidents[ident].phase == "resolved"
+        if over and ident not in self._doubt:  # else it may be there: it is found, and archived in its time
+            await self._record(WarRoomEnded(ident, "open", False, f"{ident} was over before", name=room.name))
+            return
         private = self._state().policy.war_room.private
         made, why = await self._tried(partial(chat.open, room.name, mark(ident, room), room.ordered_at, private))
         if made is None:

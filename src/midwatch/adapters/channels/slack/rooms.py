@@ -28,6 +28,7 @@ SKEW_SECONDS: Final = 600.0  # by which Slack's clock may be behind ours
 PAGES: Final = 20
 PAGE: Final = 200  # what Slack recommends at most
 HISTORY: Final = 15
+MAX_TOPICS: Final = 200
 GONE: Final = frozenset({"is_archived", "already_archived", "channel_not_found", "not_in_channel"})
 
 
@@ -37,7 +38,7 @@ class SlackRooms:
     def __init__(self, api: SlackApi, people: Mapping[str, str], pace: Pace | None = None) -> None:
         self._api, self._pace = api, pace or Pace(EVERY_SECONDS, BURST)
         self._users = {person: user for user, person in people.items()}
-        self._topics: dict[str, str] = {}  # as this process set or saw them; at most one for each room of its life
+        self._topics: dict[str, str] = {}  # as this process set or saw them, the newest last
 
     async def open(self, name: str, mark: str, since_at: float, private: bool) -> RoomAt:
         """A channel called ``name``, or the next free name of its kind. One that is there already is ours when this bot
@@ -120,6 +121,8 @@ class SlackRooms:
         if place not in self._topics:  # setting it says so in the channel: not again after each restart
             info = await self._call("conversations.info", {"channel": place}, form=True, fine=("missing_scope",))
             self._topics[place] = html.unescape(_value(info.get("channel") or {}, "topic"))
+            while len(self._topics) > MAX_TOPICS:
+                self._topics.pop(next(iter(self._topics)))
         if _bare(self._topics[place]) != _bare(topic):
             await self._call("conversations.setTopic", {"channel": place, "topic": topic})
             self._topics[place] = topic
