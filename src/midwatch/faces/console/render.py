@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
@@ -187,8 +188,10 @@ class Renderer:
         }
 
 
+@cache
 def environment() -> Environment:
-    """Jinja with autoescape always on and the words of ``words.py`` as filters."""
+    """Jinja with autoescape always on and the words of ``words.py`` as filters. One for all: compiling a template takes
+    longer than filling it, and that of the first page is compiled before anybody waits for it."""
     env = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=select_autoescape(default=True, default_for_string=True),
@@ -203,4 +206,6 @@ def environment() -> Environment:
     env.filters["finite"] = lambda value: value is not None and value == value
     env.globals["PHASES"] = words.PHASES
     env.globals["AUTONOMY"] = words.AUTONOMY
+    for name in ("base.html", "macros.html", "watch.html"):
+        env.get_template(name)
     return env
