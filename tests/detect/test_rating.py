@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace as changed
 from typing import Any
 
@@ -133,7 +134,9 @@ def test_an_incident_gets_milder_with_an_update_that_says_why_and_its_review_kee
     assert (rated.severity, rated.by) == (3, "") and rated.reason.startswith("milder for 10 min: 1 % or more")
     incident = state.incidents["INC-1"]
     assert (incident.worst, incident.outside, incident.worst_severity) == (2, 2, 2)
-    text = update(state, incident).text
+    words = update(state, incident)
+    text, known = words.text, " ".join(str(fact) for fact in words.facts.values())
+    assert all(number in known for number in re.findall(r"\d+(?:[.:]\d+)*", text)), "every number is a fact"
     assert "SEV3 (milder for 10 min: 1 % or more of the requests" in text and "was SEV2" in text
     review = postmortem(state, "INC-1")
     assert "SEV2 on " in review and "Later SEV3: milder for 10 min" in review and "- 15 % of the requests" in review
