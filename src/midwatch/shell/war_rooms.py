@@ -54,6 +54,7 @@ class WarRooms:
         ] = {}  # incident -> what is new; at most one entry for each room in state
         self._busy: set[str] = set()
         self._doubt: set[str] = set()
+        self._unsaid: set[str] = set()  # rooms that take no summary: asked once
         self._slots = asyncio.Semaphore(AT_ONCE)
         self.counters = {"rooms": 0, "rooms_failed": 0, "room_words_failed": 0}
 
@@ -95,7 +96,9 @@ class WarRooms:
 
     async def _settle(self, ident: str, happened: tuple[str, ...]) -> None:
         """From how the room is to how it is to be, step by step; each step that mattered is journaled."""
-        room = self._state().war_rooms[ident]
+        room = self._state().war_rooms.get(ident)
+        if room is None:
+            return  # forgotten with its incident
         chat = self._chats.get(room.channel)
         if chat is None:
             why = f"the settings have no channel {room.channel!r} whose chat has rooms"
@@ -128,14 +131,16 @@ class WarRooms:
         await self._record(WarRoomEnded(ident, "open", True, "", "", made.name, made.place, made.url))
 
     async def _fill(self, chat: Rooms, ident: str, room: WarRoom, happened: tuple[str, ...]) -> None:
-        state = self._state()
-        incident = state.incidents[ident]
-        summary = room.summary or await self._summary(chat, ident, room)
+        summary = room.summary
+        if not summary and ident not in self._unsaid:
+            summary = await self._summary(chat, ident, room)
         for person, how in room.invited.items():
             if not how:
                 to = self._address(room.channel, person)
                 done, why = await self._tried(partial(_did, chat.invite, room.place, person, to))
                 await self._record(WarRoomEnded(ident, "invite", done is True, why, person))
+        state = self._state()
+        incident = state.incidents[ident]
         shown, heading = standing(state, incident), topic(state, incident)
         done, why = await self._tried(partial(_did, chat.show, room.place, summary, shown, heading))
         if done and happened:
@@ -156,6 +161,8 @@ class WarRooms:
         if summary:
             pinned, why = await self._tried(partial(_did, chat.pin, room.place, summary))
             self._trouble("war room pins", "" if pinned else f"nothing can be pinned in a war room: {why}")
+        else:
+            self._unsaid.add(ident)
         await self._record(WarRoomEnded(ident, "summary", not why, why, summary=summary or ""))
         return summary or ""
 
