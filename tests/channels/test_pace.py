@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from midwatch.adapters.channels import pace as module
-from midwatch.adapters.channels.pace import Pace
+from midwatch.adapters.channels.pace import MAX_LANES, Pace
 from midwatch.model.errors import ChannelError, RateLimited
 
 
@@ -19,9 +19,9 @@ class Virtual:
     async def sleep(self, seconds: float) -> None:
         self.now += seconds
 
-    async def send(self, pace: Pace, error: Exception | None = None) -> float:
+    async def send(self, pace: Pace, error: Exception | None = None, lane: str = "") -> float:
         """When it was sent, as elapsed seconds."""
-        async with pace.turn():
+        async with pace.turn(lane=lane):
             if error:
                 raise error
             return self.now - 100.0
@@ -49,6 +49,22 @@ def test_what_belongs_together_takes_the_room_of_both_and_is_not_sent_back_betwe
         return [await time.send(pace), await time.send(pace)]
 
     assert asyncio.run(go()) == [2, 3]
+
+
+def test_each_lane_has_its_own_pace_and_lanes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Virtual(monkeypatch)
+
+    async def go() -> list[float]:
+        pace = Pace(1.0, 1, clock=lambda: time.now)
+        for number in range(MAX_LANES):
+            assert await time.send(pace, lane=f"D{number}") == 0
+        shared = [await time.send(pace, lane=lane) for lane in ("E1", "E2")]
+        later = [await time.send(pace, lane="D1"), await time.send(pace, lane="D2")]  # now others are free again
+        with pytest.raises(RateLimited):
+            await time.send(pace, RateLimited("slower", retry_after_seconds=3.0), lane="D3")
+        return [*shared, *later, await time.send(pace, lane="D4")]
+
+    assert asyncio.run(go()) == [0, 1, 1, 1, 4], "a pause holds in every lane"
 
 
 def test_a_long_queue_is_told_to_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from midwatch.adapters.channels import pace
 from midwatch.adapters.channels.pace import Pace
 from midwatch.adapters.channels.slack import blocks, commands, interact
 from midwatch.adapters.channels.slack.channel import SlackChannel
@@ -36,6 +37,25 @@ def test_a_page_arrives_with_its_key() -> None:
         received = lambda: [json.dumps(m, ensure_ascii=False) for m in fake.messages.values()]  # noqa: E731
         asyncio.run(check_channel_delivers(slack(fake), page, received))
         assert fake.messages["1790000000.000001"]["metadata"]["event_payload"] == {"key": page.key, "incident": "INC-1"}
+
+
+def test_nobody_who_is_woken_waits_for_others_or_for_news(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def wait(seconds: float) -> None:
+        raise AssertionError(f"waits {seconds} s")
+
+    async def go(fake: FakeSlack) -> None:
+        channel = slack(fake, pace=Pace(1.0, 2, clock=lambda: 100.0))
+        places = [await channel.page(sample_page(f"k/{n}", to=f"U{n}00"), STANDING, "") for n in range(5)]
+        await channel.follow(STANDING, places[0])
+        await channel.follow(STANDING, places[1])
+        for place in places:
+            await channel.page(sample_page(f"again/{place}"), STANDING, place)
+        with pytest.raises(AssertionError, match="waits 1"):
+            await channel.follow(STANDING, places[2])
+
+    monkeypatch.setattr(pace.asyncio, "sleep", wait)
+    with FakeSlack() as fake:
+        asyncio.run(go(fake))
 
 
 def test_an_incident_is_one_message_with_a_thread() -> None:

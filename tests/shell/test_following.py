@@ -100,6 +100,21 @@ def test_what_a_page_says_is_not_said_again_under_it() -> None:
     asyncio.run(go())
 
 
+def test_what_was_on_its_way_before_a_page_is_not_shown_last() -> None:
+    async def go() -> None:
+        board = Board()
+        bench = Bench(board)
+        bench.said(OPENED, page(1), PageEnded("PAGE-1", "delivered", place="C0:1"))
+        board.go_on.clear()
+        bench.said(UpdateWritten("INC-1", "Half fail."))
+        await asyncio.sleep(0)
+        bench.said(UpdateWritten("INC-1", "All fail."), page(2))
+        board.go_on.set()
+        assert await bench.done() == [("C0:1", "", ("Half fail.",)), ("C0:1", "", ())]
+
+    asyncio.run(go())
+
+
 def test_what_a_slow_channel_missed_is_put_together() -> None:
     async def go() -> None:
         board = Board()

@@ -96,8 +96,8 @@ class Following:
             for key in self._keys(state, ident):
                 if key not in paged:
                     self._put(state, key, happened)
-                elif ident in beside:
-                    self._put(state, key, beside[ident])
+                elif ident in beside or key in self._busy or key in self._waiting:  # or older news would be shown last
+                    self._put(state, key, beside.get(ident, ()))
         for event in events:  # what happened while the first page was on its way waited for its place
             if isinstance(event, PageEnded) and (record := state.pages.get(event.page)) is not None:
                 self._wake((record.ordered.channel, record.ordered.incident, record.ordered.to))

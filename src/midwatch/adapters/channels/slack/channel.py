@@ -55,14 +55,14 @@ class SlackChannel:
         if not place:
             message["blocks"] = root(standing, page.text, page.key, self._mention, self._room(standing))
             there = page.to or self._conversation
-            async with self._pace.turn():
+            async with self._pace.turn(lane=there):
                 answer = await self._api.call("chat.postMessage", {"channel": there, **message})
             return f"{answer.get('channel') or there}:{answer.get('ts', '')}"
         channel, _, ts = place.partition(":")
         message |= {"blocks": reply(standing, page.text, page.key), "thread_ts": ts, "reply_broadcast": True}
         if self._mention and not standing.over:
             message["blocks"].insert(0, {"type": "section", "text": {"type": "mrkdwn", "text": self._mention}})
-        async with self._pace.turn(sends=2):
+        async with self._pace.turn(sends=2, lane=channel):
             await self._api.call("chat.postMessage", {"channel": channel, **message})
             await self._show(standing, channel, ts)
         return place
@@ -70,7 +70,7 @@ class SlackChannel:
     async def follow(self, standing: Standing, place: str) -> None:
         channel, _, ts = place.partition(":")
         news = short("\n".join(standing.happened), NEWS)
-        async with self._pace.turn(sends=2 if news else 1):
+        async with self._pace.turn(sends=2 if news else 1):  # no page waits for it
             await self._show(standing, channel, ts)
             if news:
                 message = {"channel": channel, "thread_ts": ts, "text": escape(news), "blocks": said(news)}
