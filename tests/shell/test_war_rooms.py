@@ -264,6 +264,7 @@ def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.Monke
                 assert answer.status_code == 200 and answer.json()["response_type"] == "ephemeral"
                 return str(answer.json()["text"])
 
+            assert "midwatch_effects_rooms_total 1" in watch.metrics()
             assert await type_in("role commander") == "Heard: role INC-1 commander, by ana."
             await until(lambda: "commander ana" in room["topic"]["value"], what="its topic, anew")
             await until(lambda: "U0ANA" in room["members"], what="the commander in it")

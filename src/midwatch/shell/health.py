@@ -164,7 +164,7 @@ def metrics_text(watch: Watch) -> str:
         **watch.intake.gauges(),
         **watch.poller.gauges(),
     }
-    done = {**watch.effects.counters, **watch.effects.following.counters}
+    done = {**watch.effects.counters, **watch.effects.following.counters, **watch.effects.war_rooms.counters}
     counters = {f"effects_{name}": float(count) for name, count in done.items()}
     counters |= watch.status.counters()
     counters |= {f"items_{name}": float(count) for name, count in watch.tracking.counters.items()}
