@@ -100,7 +100,9 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.TaskDone("inc-1", 1, "bob"),
     e.WarRoomOrdered("inc-1", "open", "team", "inc-1-payment-errors"),
     e.WarRoomEnded("inc-1", "open", True, "", "", "inc-1-payment", "C0ROOM", "https://t.slack.com/archives/C0ROOM", "17.1"),
-    e.MailingOrdered("inc-1/1", "inc-1", "investigating", ("Shop",), "Began: Errors of Shop", "About 15 % of the requests fail."),
+    e.MailingOrdered(
+        "inc-1/1", "inc-1", "investigating", ("Shop",), "Began: Errors of Shop", "About 15 % of the requests fail."
+    ),
     e.MailingEnded("inc-1/1", 120, 1, 1, 3),
     e.SubscribersTouched("removed", "ann", "k3jd83hd"),
 )  # fmt: skip

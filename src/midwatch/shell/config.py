@@ -190,7 +190,9 @@ class Settings(Part):
     def _mail_has_a_channel(cls, value: StatusPageSettings, info: ValidationInfo) -> StatusPageSettings:
         access = info.data.get("access", AccessSettings())
         if value.port is not None and value.host not in LOOPBACK and access.tls is None:
-            raise ValueError("other machines reach host only with access.tls: else leave it on loopback, behind a proxy")
+            raise ValueError(
+                "other machines reach host only with access.tls: else leave it on loopback, behind a proxy"
+            )
         if value.subscribers is not None:
             channel = info.data.get("channels", {}).get(value.subscribers.through)
             if channel is None or channel.type != "email":
