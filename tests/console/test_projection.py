@@ -3,13 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.shell.test_recall import filled
 
 from midwatch.faces.console import projection as module
 from midwatch.faces.console.projection import JournalProjection
+from midwatch.model.alerts import Alert
+from midwatch.model.events import AlertsJudged, AlertsReceived, IncidentOpened
 from midwatch.shell.journal.memory import MemoryJournal
+from midwatch.shell.journal.sqlite import SqliteJournal
+
+
+def test_alerts_are_left_in_the_journal_and_pages_come_to_its_end_all_the_same(tmp_path: Path) -> None:
+    alert = Alert("prom:1", "prom", "firing", 1.0, 1.0, 4, "Down", "down")
+    opened = IncidentOpened("INC-1", "down", 1.0, 4, "so", (), ("service:a",))
+    for journal in (MemoryJournal(), SqliteJournal(tmp_path / "j.sqlite", ballast_bytes=0)):
+        journal.append([AlertsReceived((alert,)), opened, AlertsReceived((alert,)), AlertsJudged(())], 1.0)
+        read = JournalProjection(journal)
+        asyncio.run(read.catch_up(4, journal.load_state()))
+        assert read.seq == 4 and [r.seq for r in read.story("INC-1").events] == [2]
+        assert [r.seq for r in journal.read(0, module.NOT_OURS)] == [2]
+        journal.close()
 
 
 def test_an_old_incident_is_told_as_if_all_had_been_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ so that buttons do in the preview what they do on watch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,6 +33,7 @@ from midwatch.model.world import Floats, Gap, LatencySet, LogPattern, LogSet, Se
 from midwatch.shell import alert_views
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.gate import Gate
+from midwatch.shell.journal.codec import kind_of
 
 CALLS: dict[str, tuple[str, ...]] = {
     "gateway": ("storefront", "search", "cart", "checkout", "user"),
@@ -74,8 +75,8 @@ class FakeJournal:
     def __init__(self) -> None:
         self.entries: list[Recorded] = []
 
-    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
-        yield from self.entries[after_seq:]
+    def read(self, after_seq: int = 0, without: Sequence[str] = ()) -> Iterator[Recorded]:
+        yield from (one for one in self.entries[after_seq:] if kind_of(one.event) not in without)
 
     def seq_before(self, at: float) -> int:
         return sum(one.at < at for one in self.entries)

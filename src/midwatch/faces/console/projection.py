@@ -25,6 +25,8 @@ MAX_POSTMORTEM_CHARS = 200_000
 SLICE = 2000
 TAIL = 5000
 MAX_OLD = 8
+NOT_OURS = ("alerts_received", "alerts_judged")
+"""What no page needs of the journal, and may be most of it: alerts are shown from state."""
 
 
 class Story:
@@ -60,11 +62,11 @@ class JournalProjection:
                 self._begin(max(0, head_seq - TAIL), state)
             while self.seq < head_seq:
                 # Off the loop: the journal may be a database behind a network that is slow or dark.
-                some = await asyncio.to_thread(lambda: list(islice(self._journal.read(self.seq), SLICE)))
-                if not some:
-                    return
+                some = await asyncio.to_thread(lambda: list(islice(self._journal.read(self.seq, NOT_OURS), SLICE)))
                 for recorded in some:
                     self._take(recorded)
+                if len(some) < SLICE:
+                    self.seq = max(self.seq, head_seq)
                 await asyncio.sleep(0)
 
     def _begin(self, after_seq: int, state: State | None) -> None:

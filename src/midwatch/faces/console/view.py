@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from midwatch.core.memory import Memory
@@ -13,8 +13,8 @@ from midwatch.shell.gate import Gate
 
 
 class JournalView(Protocol):
-    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
-        """Entries with a higher sequence number than ``after_seq``, in order."""
+    def read(self, after_seq: int = 0, without: Sequence[str] = ()) -> Iterator[Recorded]:
+        """Entries with a higher sequence number than ``after_seq``, in order, those of the kinds ``without`` left out."""
         ...
 
     def seq_before(self, at: float) -> int:

@@ -42,8 +42,9 @@ class Verification:
 class JournalReader(Protocol):
     """What faces need."""
 
-    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
-        """Events with ``seq > after_seq`` in order, streamed. Raises JournalError."""
+    def read(self, after_seq: int = 0, without: Sequence[str] = ()) -> Iterator[Recorded]:
+        """Events with ``seq > after_seq`` in order, streamed, those of the kinds ``without`` left out. Raises
+        JournalError."""
         ...
 
     def head(self) -> Head: ...

@@ -73,8 +73,13 @@ class Encoded:
     texts: bytes
 
 
+def kind_of(event: Event) -> str:
+    """As the journal calls it."""
+    return str(type(event).__struct_config__.tag)
+
+
 def encode(event: Event) -> Encoded:
-    kind = str(type(event).__struct_config__.tag)
+    kind = kind_of(event)
     taken: list[str] = []
 
     def take(text: str) -> str:

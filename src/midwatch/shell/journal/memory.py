@@ -41,9 +41,10 @@ class MemoryJournal:
         self._entries.extend(recorded)
         return recorded
 
-    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
+    def read(self, after_seq: int = 0, without: Sequence[str] = ()) -> Iterator[Recorded]:
         for index in range(max(after_seq, 0), len(self._entries)):
-            yield self._entries[index]
+            if not without or codec.kind_of(self._entries[index].event) not in without:
+                yield self._entries[index]
 
     def seq_before(self, at: float) -> int:
         return bisect_left(self._entries, at, key=lambda one: one.at)

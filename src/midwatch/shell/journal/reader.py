@@ -37,17 +37,18 @@ class SqlReader:
     def close(self) -> None:
         raise NotImplementedError
 
-    def read(self, after_seq: int = 0) -> Iterator[Recorded]:
+    def read(self, after_seq: int = 0, without: Sequence[str] = ()) -> Iterator[Recorded]:
         """Events with ``seq > after_seq`` in order, a page at a time: memory stays bounded however long the journal."""
-        for row in self.rows(after_seq):
+        for row in self.rows(after_seq, without):
             yield _recorded(row)
 
-    def rows(self, after_seq: int) -> Iterator[Row[Any]]:
+    def rows(self, after_seq: int, without: Sequence[str] = ()) -> Iterator[Row[Any]]:
         """Entries as they are stored."""
+        wanted = _ENTRY.where(chain.c.kind.not_in(without)) if without else _ENTRY
         while True:
             with self._reading() as connection:
                 page = connection.execute(
-                    _ENTRY.where(chain.c.seq > after_seq).order_by(chain.c.seq).limit(PAGE_ROWS)
+                    wanted.where(chain.c.seq > after_seq).order_by(chain.c.seq).limit(PAGE_ROWS)
                 ).all()
             yield from page
             if len(page) < PAGE_ROWS:
