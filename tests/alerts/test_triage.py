@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from midwatch.core.detect.incidents import group
 from midwatch.core.memory import Memory
 from midwatch.core.oncall import flapping
 from midwatch.core.oncall.dedup import sort_out
@@ -33,7 +34,7 @@ def alert(name: str = "Down", service: str = "orders", state: str = "firing", **
 
 
 class Bench:
-    """State, memory and a clock. ``hear`` is what the inbox does, ``turn`` one turn of triage and closing."""
+    """State, memory and a clock. ``hear`` is what the inbox does, ``turn`` one turn of triage, grouping and closing."""
 
     def __init__(self, **policy: Any) -> None:
         self.now = NOW
@@ -53,7 +54,7 @@ class Bench:
     def turn(self, seconds: float = 1.0, *inputs: e.Event) -> tuple[e.Event, ...]:
         self.now += seconds
         memory = Memory() if self.forgets else self.memory
-        turn = close(triage(Turn(self.state, memory, empty_world(self.now), self.now, inputs)))
+        turn = close(group(triage(Turn(self.state, memory, empty_world(self.now), self.now, inputs))))
         self.memory = turn.memory
         self.say(*turn.events)
         return turn.events
@@ -182,7 +183,25 @@ def test_a_worse_word_about_the_same_trouble_rates_its_incident_worse() -> None:
     assert bench.state.incidents["INC-1"].severity == 1
     bench.hear(alert(severity=4))
     bench.turn()
-    assert bench.state.incidents["INC-1"].severity == 1, "better never, until it is over"
+    assert bench.state.incidents["INC-1"].severity == 1, "better only after a while"
+    for _ in range(11):
+        bench.turn(60.0)
+    rated = bench.state.incidents["INC-1"]
+    assert (rated.severity, rated.worst) == (4, 1) and rated.severity_reason.startswith(
+        "milder for 10 min: so rated by"
+    )
+
+
+def test_one_of_several_alerts_that_gets_milder_changes_nothing() -> None:
+    bench = Bench()
+    one, other = (replace(alert(severity=2), key=f"prom:{name}") for name in "ab")
+    bench.hear(one, other)
+    bench.turn()
+    assert len(bench.state.findings) == 1
+    bench.hear(replace(one, severity=4))
+    for _ in range(12):
+        bench.turn(60.0)
+    assert bench.state.incidents["INC-1"].severity == 2
 
 
 def test_a_sender_that_acknowledges_all_of_it_acknowledges_the_incident() -> None:

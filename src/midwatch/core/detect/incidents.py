@@ -31,16 +31,22 @@ RERATE_FACTOR: Final = 1.5
 
 
 def group(turn: Turn) -> Turn:
-    """Attach harmful findings to the incident they belong to, open one for those that belong to none, re-rate."""
-    if warming_up(turn):
-        return turn
+    """Attach harmful findings to the incident they belong to, open one for those that belong to none, re-rate. What alerts
+    tell of needs no telemetry to be rated."""
+    young = warming_up(turn)
+    turn = turn if young else _gathered(turn)
+    for incident in turn.state.open_incidents:
+        if incident.told_by_alerts or not young:
+            turn = rate(turn, incident)
+    return turn
+
+
+def _gathered(turn: Turn) -> Turn:
     taken = {f for incident in turn.state.open_incidents for f in incident.findings}
     loose = [f for f in turn.state.findings.values() if f.kind in HARMFUL and f.kind != ALERT and f.id not in taken]
     for finding in sorted(loose, key=lambda f: (f.since_at, f.id)):
         home, why = _home(turn, finding)
         turn = _join(turn, home, finding, why) if home else _open(turn, finding, why)
-    for incident in turn.state.open_incidents:
-        turn = rate(turn, incident)
     return turn
 
 

@@ -60,8 +60,9 @@ def _taken(turn: Turn, index: Index, ident: str, alert: Alert, incident: str) ->
     reach(turn, index, entity_of(alert), incident)
 
 
-def worse(turn: Turn, records: Iterable[AlertRecord]) -> Turn:
-    """Say again the findings that one of ``records`` rates worse than they were opened with, and rate their incidents."""
+def rerate(turn: Turn, records: Iterable[AlertRecord], counts: Mapping[str, int]) -> Turn:
+    """Say again the findings that one of ``records`` rates worse than they were opened with, or otherwise than before where
+    that alert is all that the finding ``counts``; and rate their incidents."""
     worst: dict[str, AlertRecord] = {}
     touched: dict[str, None] = {}
     for record in records:
@@ -71,7 +72,9 @@ def worse(turn: Turn, records: Iterable[AlertRecord]) -> Turn:
             worst[record.finding] = record
     for ident, record in worst.items():
         old = turn.state.findings.get(ident)
-        if old is not None and record.alert.severity < old.severity:
+        if old is None or record.alert.severity == old.severity:
+            continue
+        if record.alert.severity < old.severity or (record.firing and counts.get(ident) == 1):
             turn = turn.emit(FindingOpened(finding_for(ident, record.alert, old)))
     for ident in touched:
         incident = turn.state.incidents.get(ident)

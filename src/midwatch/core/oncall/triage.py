@@ -60,7 +60,7 @@ def triage(turn: Turn) -> Turn:
     touched = [alerts[key] for key in keys]
     counts = _counts(before, alerts, keys) if before and not all_of_them else _counts(None, alerts, alerts)
     turn = _closed(turn, counts) if touched else turn
-    turn = grouping.worse(turn, (r for r in touched if r.place in COUNTING))
+    turn = grouping.rerate(turn, (r for r in touched if r.place in COUNTING), counts)
     turn = _answered(turn, staying)
     restless = frozenset(r.alert.key for r in touched if not r.firing and r.place != "over")
     left = any(earlier[r.alert.key].incident not in ("", r.incident) for r in touched)
