@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace as changed
 from typing import Any
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 from tests.decide.worlds import GATEWAY, START, act, broken, finding, policy, traffic, turn, world
 
 from midwatch.core.decide.obey import obey
-from midwatch.core.detect.incidents import facts_of, group
+from midwatch.core.detect.incidents import _counted, facts_of, group
 from midwatch.core.detect.rating import Facts, Word, hold, rerated, wanted
 from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.memory import Easing, Memory
@@ -240,3 +241,10 @@ def test_worse_again_is_news_and_milder_is_not() -> None:
     assert topics == ["sev2", "sev3", "sev2.1", "sev3.1", "sev1.1"]
     assert covers("sev2", "sev3") and not covers("sev2", "sev2.1") and not covers("sev2", "sev3.1")
     assert covers("sev2.1", "sev3.1") and covers("sev2.1", "sev3") and not covers("sev3.1", "sev2.1")
+
+
+def test_a_count_that_was_not_known_is_the_one_that_is() -> None:
+    before = Impact("service:gateway", 0.5, math.nan, START, budget_spent=0.2)
+    now = Impact("service:gateway", 0.1, 40.0, START, budget_spent=math.nan)
+    for counted in (_counted(before, now), _counted(now, before)):
+        assert counted is not None and (counted.affected_requests, counted.budget_spent) == (40.0, 0.2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
+import numpy as np
 from msgspec.structs import replace
 
 from midwatch.core.detect.impact import MAX_WINDOW_SECONDS, impact_of
@@ -189,7 +190,8 @@ def _counted(old: Impact | None, new: Impact | None) -> Impact | None:
     """What was hit stays hit, though fewer are now."""
     if old is None or new is None or old.entry != new.entry:
         return new
-    requests, spent = (max(getattr(old, n), getattr(new, n)) for n in ("affected_requests", "budget_spent"))
+    pairs = ((getattr(old, n), getattr(new, n)) for n in ("affected_requests", "budget_spent"))
+    requests, spent = (float(np.fmax(was, now)) for was, now in pairs)  # what is not known of one is known of the other
     return replace(new, affected_requests=requests, budget_spent=spent)
 
 

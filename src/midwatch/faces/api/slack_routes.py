@@ -9,6 +9,7 @@ answer, to the ``response_url`` of the request, if that is Slack's.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -75,8 +76,9 @@ class SlackRoutes:
         if not isinstance(settings, SlackSettings):
             raise IngestError("there is no such Slack channel here", status=404)
         signature = headers.get("x-slack-signature", "")
+        secret = await asyncio.to_thread(_secret, settings)  # a command may be asked for it
         now = self._watch.now()
-        why = interact.verify(_secret(settings), headers.get("x-slack-request-timestamp", ""), body, signature, now)
+        why = interact.verify(secret, headers.get("x-slack-request-timestamp", ""), body, signature, now)
         if why:
             raise IngestError(why, status=401)
         if self._seen.again(signature, now):
