@@ -203,10 +203,10 @@ def test_a_persons_word_goes_before_the_facts_until_these_are_worse() -> None:
     assert [r for r in through(state, [0.15] * 30)[1] if r.severity != 3] == [], "the facts are what they were"
     assert [r.severity for r in through(state, [0.001] * 30)[1]] == [], "never milder than was said"
     worse, told = through(state, [0.6] * 2)
-    assert told[0].severity == 1 and worse.incidents["INC-1"].rises == 1
-    assert [r.severity for r in through(worse, [0.15] * 30)[1] if r.severity > 1][:1] == [3], (
-        "back to the word, not beyond"
-    )
+    incident = worse.incidents["INC-1"]
+    assert told[0].severity == 1 and incident.rises == 1
+    assert (incident.said_severity, incident.said_by, incident.outside) == (0, "", 1), "worse than ana foresaw"
+    assert [r.severity for r in through(worse, [0.15] * 30)[1] if r.severity > 1][:1] == [2], "as the facts say"
     (given_back,) = say(state, "-")
     assert isinstance(given_back, IncidentRated) and (given_back.severity, given_back.facts) == (3, 0)
     free = act(state, START + 70, given_back)

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
+from midwatch import shell
+from midwatch.model import events
 from midwatch.model.errors import JournalError
-from midwatch.model.events import Event, GapClosed, GapOpened, Recorded
+from midwatch.model.events import (
+    CommandGiven,
+    Event,
+    GapClosed,
+    GapOpened,
+    IncidentAcknowledged,
+    ItemClosed,
+    Recorded,
+    WarRoomEnded,
+)
 from midwatch.model.state import fold_all
-from midwatch.shell.books import Books
+from midwatch.shell.books import NOT_OF_A_TURN, Books
 from midwatch.shell.health import Health
 from midwatch.shell.journal import Head
 from midwatch.shell.journal.memory import MemoryJournal
@@ -93,5 +106,36 @@ def test_outcomes_that_wait_together_are_written_together() -> None:
         await asyncio.gather(*outcomes)
         assert journal.sizes == [100] and books.state.seq == 100
         await books.close()
+
+    asyncio.run(go())
+
+
+def written_by_the_shell() -> set[str]:
+    """Names of all events that a file of the shell makes."""
+    kinds = {name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, events.Base)}
+    made: set[str] = set()
+    for path in Path(shell.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                made |= {node.func.id} & kinds
+    return made
+
+
+def test_what_the_shell_writes_between_turns_is_taken_for_no_turn() -> None:
+    """Else a command that was answered with 202 is lost when the process dies before it is obeyed."""
+    inputs = {"CommandGiven", "ChangeSeen"}
+    never_written = {"PageOrdered", "ItemOpened"}  # the dead man's own page; an old item that is heard again
+    known = {kind.__name__ for kind in NOT_OF_A_TURN}
+    assert written_by_the_shell() - inputs - never_written <= known
+
+
+def test_a_command_before_the_end_of_an_effect_is_still_to_be_obeyed() -> None:
+    async def go() -> None:
+        journal = MemoryJournal()
+        said = CommandGiven("ack", "ana", "INC-1")
+        journal.append([said, WarRoomEnded("INC-1", "invite", True), ItemClosed("AI-1", "jira", "Done in jira")], 1.0)
+        assert [one.event for one in (await opened(journal)).unobeyed] == [said]
+        journal.append([IncidentAcknowledged("INC-1", "ana")], 2.0)
+        assert (await opened(journal)).unobeyed == []
 
     asyncio.run(go())

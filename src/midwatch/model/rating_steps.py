@@ -24,6 +24,8 @@ def rated(old: Incident, event: IncidentRated, at: float) -> Incident:
         changes["eased_at"] = at
     if event.severity < old.severity:
         changes |= {"eased_at": None, "rises": old.rises + (1 if old.worst_severity else 0)}
+    if not event.by and event.severity < old.said_severity:  # worse than was foreseen: that word is over
+        changes |= {"said_severity": 0, "said_facts": 0, "said_by": ""}
     if event.by:
         said = event.severity if event.facts else 0
         changes |= {"said_severity": said, "said_facts": event.facts, "said_by": event.by if said else ""}

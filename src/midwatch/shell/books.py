@@ -23,6 +23,7 @@ from midwatch.model.events import (
     ChangeSeen,
     CommandGiven,
     Event,
+    ItemClosed,
     ItemFiled,
     MailingEnded,
     MailingOrdered,
@@ -33,6 +34,7 @@ from midwatch.model.events import (
     SettingsRead,
     SignedIn,
     SubscribersTouched,
+    WarRoomEnded,
     WatchStarted,
 )
 from midwatch.model.findings import Incident
@@ -45,11 +47,12 @@ from midwatch.shell.timeline import Chronicle
 log = logging.getLogger("midwatch.books")
 
 MAX_UNRECORDED = 1000
-_NOT_OF_A_TURN = (
+NOT_OF_A_TURN = (
     *(WatchStarted, PolicyLoaded, SettingsRead, SignedIn, AccessRefused, SecretsRead),
-    *(ActionEnded, PageEnded, AlertsReceived, AlertNoted, ItemFiled),
-    *(MailingOrdered, MailingEnded, SubscribersTouched),
+    *(ActionEnded, PageEnded, AlertsReceived, AlertNoted, ItemFiled, ItemClosed),
+    *(MailingOrdered, MailingEnded, SubscribersTouched, WarRoomEnded),
 )
+"""What the shell writes between turns: such an entry does not say that a command before it was seen by the loop."""
 _T = TypeVar("_T")
 
 
@@ -92,7 +95,7 @@ class Books:
         for recorded in journal.read(max(0, self.head.seq - MAX_UNRECORDED)):
             if isinstance(recorded.event, CommandGiven | ChangeSeen):
                 self.unobeyed.append(recorded)
-            elif not isinstance(recorded.event, _NOT_OF_A_TURN):
+            elif not isinstance(recorded.event, NOT_OF_A_TURN):
                 self.unobeyed.clear()  # a turn of the loop came after: it has seen them
 
     @property

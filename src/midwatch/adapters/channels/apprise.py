@@ -32,7 +32,7 @@ class AppriseChannel:
 
         # Apprise logs what it sends, URLs included, at levels that a user may have turned on.
         logging.getLogger("apprise").setLevel(logging.CRITICAL + 1)
-        url = self._url()
+        url = await asyncio.to_thread(self._url)
         if "{to}" in url:
             if not page.to:
                 raise ChannelError(

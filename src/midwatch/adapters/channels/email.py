@@ -7,6 +7,7 @@ text, and header lines take no line break.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import ssl
 from collections.abc import Callable, Sequence
@@ -59,8 +60,8 @@ class EmailChannel:
         return self._name
 
     async def send(self, page: PageOrdered) -> None:
-        user = self._user() if self._user else ""
-        password = self._password() if self._password else ""
+        user = await asyncio.to_thread(self._user) if self._user else ""
+        password = await asyncio.to_thread(self._password) if self._password else ""
         secrets = (password, user)
         if user and self._security == "none":
             raise ChannelError(

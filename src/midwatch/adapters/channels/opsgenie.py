@@ -7,6 +7,7 @@ description 15,000, alias 512).
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -84,7 +85,7 @@ class OpsgenieChannel:
         await self._post(url, {"source": self._source[:100], **body})
 
     async def _post(self, url: str, body: dict[str, Any]) -> None:
-        key = self._key()
+        key = await asyncio.to_thread(self._key)
         async with self._pace.turn():
             await post(
                 url,

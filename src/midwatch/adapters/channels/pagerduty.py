@@ -7,6 +7,7 @@ understood, 429 slower, 5xx again; summary 1,024 characters, dedup key 255, body
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any, Final
@@ -86,7 +87,7 @@ class PagerDutyChannel:
             await self._event({"event_action": "acknowledge", "dedup_key": place})
 
     async def _event(self, event: dict[str, Any]) -> None:
-        key = self._key()
+        key = await asyncio.to_thread(self._key)
         body = json.dumps({"routing_key": key, **event}, ensure_ascii=False).encode()
         async with self._pace.turn():
             await post(

@@ -6,6 +6,7 @@ refused for good, not now, unreachable (nothing was begun), and in doubt (begun,
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import email.policy
 import ssl
@@ -51,10 +52,13 @@ class Post:
         self._user, self._password = user, password
         self._timeout, self._context = timeout_seconds, context
 
+    def _credentials(self) -> tuple[str, str]:
+        return self._user() if self._user else "", self._password() if self._password else ""
+
     async def hand(self, mail: EmailMessage) -> Handed:
         """To whom its ``To`` says. Never raises but when cancelled."""
         try:
-            user, password = (one() if one else "" for one in (self._user, self._password))
+            user, password = await asyncio.to_thread(self._credentials)  # a command may be asked for them
         except MidwatchError as error:
             return Handed("unreachable", str(error))
         secrets = (password, user, str(mail["To"]))

@@ -18,6 +18,7 @@ timestamp more than five minutes off. Answer 2xx when the page is taken. 408, 42
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -69,8 +70,8 @@ class WebhookChannel:
         return self._name
 
     async def send(self, page: PageOrdered) -> None:
-        url = self._url()
-        secret = self._secret() if self._secret else ""
+        url = await asyncio.to_thread(self._url)
+        secret = await asyncio.to_thread(self._secret) if self._secret else ""
         now = self._clock()
         body = json.dumps(
             {

@@ -6,6 +6,7 @@ newest issues with the label ``midwatch`` are listed instead.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -68,7 +69,7 @@ class GitHubTracker:
         return str(one.get("state_reason") or "closed").replace("_", " ")
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        token = self._token()
+        token = await asyncio.to_thread(self._token)
         headers = {"Authorization": f"Bearer {token}", "X-GitHub-Api-Version": "2022-11-28"}
         return await self._requests.ask(method, path, headers, (token,), body)
 

@@ -5,6 +5,7 @@ Format: docs.gitlab.com/api/issues. The due date is the issue's own; the mark of
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -67,7 +68,7 @@ class GitLabTracker:
         return "closed" if isinstance(one, dict) and one.get("state") == "closed" else ""
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        token = self._token()
+        token = await asyncio.to_thread(self._token)
         return await self._requests.ask(method, path, {"PRIVATE-TOKEN": token}, (token,), body)
 
 

@@ -7,6 +7,7 @@ finds exactly; Jira has no Markdown, so none is sent. Format: developer.atlassia
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,8 +85,8 @@ class JiraTracker:
         return Filed(key, f"{self._site}/browse/{key}")
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        token = self._token()
-        user = self._user() if self._user else ""
+        token = await asyncio.to_thread(self._token)
+        user = await asyncio.to_thread(self._user) if self._user else ""
         basic = base64.b64encode(f"{user}:{token}".encode()).decode()
         headers = {"Authorization": f"Basic {basic}" if user else f"Bearer {token}"}
         return await self._requests.ask(method, path, headers, (token, basic), body)

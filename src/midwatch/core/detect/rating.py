@@ -4,7 +4,7 @@ A rating that swings wakes people twice, so going down has hysteresis: the facts
 ``hold_seconds`` on end, and then it is rated as the worst of that time. No data is no improvement: where nothing is seen,
 the time starts again. Each time it got worse after it was milder, the next time takes twice as long, eight times at most.
 A person's word goes before the facts: never milder than they said, and worse only once the facts are worse than they were
-when it was said.
+when it was said; that word is over then.
 
 Example: SEV2 (6 % affected) at 09:00. From 09:20 on 2 % to 3 % are: SEV3 at 09:30. At 09:32 6 % are: SEV2 at once, and pages
 again. From 09:40 on 2 % are: SEV3 at 10:00.

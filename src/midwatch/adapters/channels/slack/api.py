@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
@@ -38,7 +39,7 @@ class SlackApi:
     ) -> dict[str, Any]:
         """Slack's answer. ``form``: this method takes no JSON. An error in ``fine`` is an answer like any other. Raises
         ChannelError; which scope the token lacks is said."""
-        token = self._token()
+        token = await asyncio.to_thread(self._token)  # a command may be asked for it
         kind = "application/x-www-form-urlencoded" if form else "application/json; charset=utf-8"
         encoded = urlencode(body) if form else json.dumps(body, ensure_ascii=False)
         answer = await post(
