@@ -21,6 +21,7 @@ from midwatch.shell import secret_command
 from midwatch.shell.access import NEEDS, Access
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.config import Settings, load_settings, resolve
+from midwatch.shell.gate import Gate
 from midwatch.shell.hands import build_actuators
 from midwatch.shell.run import Watch
 from midwatch.shell.secret_reads import READS
@@ -217,3 +218,9 @@ def test_what_an_audit_writes_does_not_hide_a_command_that_a_crash_swallowed(tmp
         await second.stop()
 
     asyncio.run(go())
+
+
+def test_a_proxy_is_known_by_its_ipv4_address_where_one_socket_takes_both_families() -> None:
+    gate = Gate(AccessSettings.model_validate({"proxy": {"addresses": ["192.0.2.0/28", "2001:db8::1"]}}))
+    assert [gate.trusts(peer) for peer in ("192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1")] == [True] * 3
+    assert not any(gate.trusts(peer) for peer in ("::ffff:192.0.2.99", "::192.0.2.1", "2001:db8::2", "testclient"))

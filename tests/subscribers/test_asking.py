@@ -45,6 +45,18 @@ def test_one_client_may_ask_a_few_times_and_others_are_served(tmp_path: Path) ->
     assert door.answers["slow down"] == 3
 
 
+def test_ipv4_is_told_apart_where_one_socket_takes_both_families(tmp_path: Path) -> None:
+    door, _, _ = asking(tmp_path)
+
+    async def go() -> None:
+        for n in range(PER_CLIENT):
+            assert await door.ask(f"p{n}@example.org", (), "::ffff:192.0.2.7") == "sent"
+        assert await door.ask("ann@example.org", (), "192.0.2.7") == "slow down"
+        assert await door.ask("ann@example.org", (), "::ffff:192.0.2.8") == "sent"
+
+    asyncio.run(go())
+
+
 def test_a_flood_from_many_addresses_ends_too_and_fills_neither_memory_nor_the_book(tmp_path: Path) -> None:
     door, book, _ = asking(tmp_path)
 

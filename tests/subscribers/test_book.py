@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.ha.postgres import fresh_schema
+from tests.ha.postgres import Server, fresh_schema
 
 from midwatch.model.errors import JournalError
 from midwatch.shell.subscribers.book import ASK_AGAIN_SECONDS, DAY_SECONDS, MAX_ASKS, REFUSALS, Book
@@ -30,6 +31,22 @@ def book(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Book]:
 
 def test_two_that_open_it_sign_with_one_key(book: Book) -> None:
     assert book.key() == book.key() and len(book.key()) == 32
+
+
+def test_replicas_that_start_together_sign_with_one_key(server: Server) -> None:
+    schema, together = fresh_schema(), threading.Barrier(6)
+
+    def start(_: int) -> bytes:
+        together.wait(60)
+        book = in_postgres(server.dsn, 3, schema)
+        try:
+            together.wait(60)
+            return book.key()
+        finally:
+            book.close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert len(set(pool.map(start, range(6)))) == 1
 
 
 def test_who_is_asked_is_no_subscriber_until_they_say_yes(book: Book) -> None:

@@ -15,7 +15,8 @@ from tests.subscribers.parts import DOOR, EASED, OVER, began, settings, tell, un
 
 from midwatch.faces.api.app import api_app
 from midwatch.faces.status.app import HEADERS, status_app
-from midwatch.model.events import SubscribersTouched
+from midwatch.model.errors import JournalError
+from midwatch.model.events import Recorded, SubscribersTouched
 from midwatch.shell.config import Settings
 from midwatch.shell.run import Watch
 from midwatch.shell.subscribers.mailing import TROUBLE
@@ -139,6 +140,41 @@ def test_subscribers_are_an_admins_business_and_every_look_is_journaled(
             ]
             assert "example.org" not in "".join(repr(e) for e in touched)
             assert "midwatch_status_mails_sent_total 0" in one.metrics()
+        finally:
+            await one.stop()
+
+    asyncio.run(go())
+
+
+def test_what_the_journal_does_not_take_is_not_done_to_the_list(tmp_path: Path) -> None:
+    async def go() -> None:
+        one = watch(settings(tmp_path, 1))
+        await one.start()
+        try:
+            office, book, append = one.status, one.status._book, one.books.append
+            assert book is not None
+
+            async def full(*_: object) -> list[Recorded]:
+                raise JournalError("no room")
+
+            async def refused() -> None:
+                with pytest.raises(JournalError):
+                    await office.remove("ann@example.org", "ana")
+                with pytest.raises(JournalError):
+                    await office.add("ben@example.org", (), True, "ana")
+                assert [one.address for one in book.all()] == ["ann@example.org"]
+
+            await office.add("ann@example.org", (), True, "ana")
+            one.books.append = full  # type: ignore[assignment]
+            await refused()
+            one.books.append = append  # type: ignore[method-assign]
+            leads, office._leading = office._leading, lambda: False
+            await refused()
+            office._leading = leads
+            await office.remove("ann@example.org", "ana")
+            assert book.all() == []
+            touched = [r.event for r in one.journal.read() if isinstance(r.event, SubscribersTouched)]
+            assert [e.what for e in touched] == ["added", "removed"]
         finally:
             await one.stop()
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import email
 import email.policy
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Callable
 from email.message import EmailMessage
@@ -20,6 +22,7 @@ from tests.channels.test_email import Mailbox, server
 from tests.subscribers.parts import OVER, began, settings, tell, until, watch
 
 from midwatch.adapters.channels.post import Post
+from midwatch.core.oncall.status_page import StatusPage
 from midwatch.model.errors import JournalError
 from midwatch.model.events import MailingEnded
 from midwatch.shell.crash import CRASH_VARIABLE
@@ -134,6 +137,7 @@ def test_a_server_that_is_gone_costs_no_mail_and_is_said(tmp_path: Path) -> None
         await tell(one, *began(at=one.now() - 60))
         await until(lambda: "waits" in one.vitals.troubles.get(TROUBLE, ""))
         assert book.tally("INC-1/1") == {"waiting": 2}
+        assert _tries(book) == 0, "an outage uses no try up"
         one.status.run._post = there  # type: ignore[union-attr]
         one.status.run._server_at = 0.0  # type: ignore[union-attr]
         found = await ended(one)
@@ -196,6 +200,58 @@ def test_newer_news_goes_before_what_still_waits(tmp_path: Path) -> None:
 
     run(box, tmp_path, ("ann", "ben"), story)
     assert {str(mail["Subject"]) for mail in box.mails} == {"Example: Over: Errors of Shop"} and len(box.mails) == 2
+
+
+def test_a_book_that_is_slow_holds_up_nobody_who_waits_for_the_turn(tmp_path: Path) -> None:
+    box = Mailbox()
+
+    async def story(one: Watch, book: Book) -> None:
+        mailing, drop, asked, free = one.status.run, book.drop, threading.Event(), threading.Event()
+        assert mailing is not None
+
+        def slow(*given: Any) -> None:
+            asked.set()
+            free.wait(30)
+            drop(*given)
+
+        mailing._server_at = 1e12  # nothing leaves
+        await tell(one, *began(at=one.now() - 60))
+        await until(lambda: book.tally("INC-1/1") == {"waiting": 1})
+        book.drop = slow  # type: ignore[method-assign]
+        await tell(one, *OVER)
+        mailing._look_at = 0.0
+        await until(asked.is_set)
+        try:
+            async with asyncio.timeout(15), one.books.turn:
+                pass
+        finally:
+            free.set()
+        mailing._server_at = 0.0
+        assert (await ended(one)).sent == 1
+
+    run(box, tmp_path, ("ann",), story)
+
+
+def test_the_page_is_made_beside_the_loop_and_only_when_the_journal_says_more(tmp_path: Path) -> None:
+    makers: list[threading.Thread] = []
+
+    async def story(one: Watch, book: Book) -> None:
+        mailing = copy.copy(one.status.run)  # the watch's own goes on looking
+        assert mailing is not None
+
+        def page() -> StatusPage:
+            makers.append(threading.current_thread())
+            return one.status.page()
+
+        mailing._page, mailing._looked_seq = page, -1
+        for _ in range(3):
+            await mailing._order()
+        assert len(makers) == 1
+        await tell(one, *began(at=one.now() - 60, severity=3))
+        await mailing._order()
+        assert len(makers) == 2 and threading.main_thread() not in makers
+
+    run(Mailbox(), tmp_path, (), story)
 
 
 def test_only_what_concerns_them_reaches_who_wants_one_component(tmp_path: Path) -> None:

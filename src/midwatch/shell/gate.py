@@ -54,7 +54,8 @@ class Gate:
             address = ipaddress.ip_address(peer)
         except ValueError:
             return False
-        return any(address in network for network in self._trusted)
+        plain = getattr(address, "ipv4_mapped", None) or address  # a socket that takes both families names IPv4 so
+        return any(address in network or plain in network for network in self._trusted)
 
     def proxied(self, peer: str, headers: Mapping[str, str]) -> tuple[str, tuple[str, ...]] | None:
         """Whom the proxy has signed in, and their groups; None when it says nobody, or is not the proxy."""

@@ -141,7 +141,7 @@ class Publishing:
     async def once(self, folder: Path) -> None:
         why = ""
         try:
-            await asyncio.to_thread(publish, self._made(), folder)
+            await asyncio.to_thread(lambda: publish(self._made(), folder))
         except OSError as error:
             why = f"the status page cannot be written to {folder}: {error.strerror}"
         if self._vitals.trouble("status page", why) and why:

@@ -5,6 +5,7 @@ Addresses are personal data: an admin's business, and every look at them is in t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,7 +47,7 @@ def add_status_page_routes(routes: APIRouter, watch: Watch, read: Sequence[Any],
     @routes.get("/api/v1/status-page", dependencies=list(read))
     async def status_page() -> dict[str, str]:
         """The page for customers: file name -> text."""
-        return {name: content.decode() for name, content in watch.status.files().items()}
+        return {name: content.decode() for name, content in (await asyncio.to_thread(watch.status.files)).items()}
 
     @routes.post("/api/v1/status-page/subscribers/add", status_code=201)
     async def add(given: NewSubscriber, holder: str = holder_of) -> dict[str, Any]:

@@ -7,6 +7,7 @@ links by themselves; the one exception is the other way round, the POST by which
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Final
 from urllib.parse import parse_qs
@@ -44,15 +45,20 @@ def status_app(office: StatusOffice, gate: Gate) -> FastAPI:
     app = FastAPI(title="status page", docs_url=None, redoc_url=None, openapi_url=None)
     kept: dict[str, bytes] = {}
     made_at = -KEPT_SECONDS
+    making = asyncio.Lock()
     asking, title = office.asking, office.settings.title
 
-    def current() -> dict[str, bytes]:
+    def fresh() -> dict[str, bytes]:
+        return files(office.page(), office.settings.url or office.settings.door, "subscribe" if asking else "")
+
+    async def current() -> dict[str, bytes]:
+        """Made on a thread: with many components it takes a while, and pages must not wait for that."""
         nonlocal kept, made_at
-        now = office.now()
-        if not 0 <= now - made_at < KEPT_SECONDS:
-            settings = office.settings
-            kept, made_at = files(office.page(), settings.url or settings.door, "subscribe" if asking else ""), now
-        return kept
+        async with making:
+            now = office.now()
+            if not 0 <= now - made_at < KEPT_SECONDS:
+                kept, made_at = await asyncio.to_thread(fresh), now
+            return kept
 
     @app.middleware("http")
     async def headed(request: Request, call_next: Callable[..., object]) -> Response:
@@ -65,15 +71,15 @@ def status_app(office: StatusOffice, gate: Gate) -> FastAPI:
     @app.api_route("/", methods=["GET", "HEAD"])
     @app.api_route("/index.html", methods=["GET", "HEAD"])
     async def index() -> Response:
-        return HTMLResponse(current()["index.html"], headers={"Cache-Control": "max-age=15"})
+        return HTMLResponse((await current())["index.html"], headers={"Cache-Control": "max-age=15"})
 
     @app.api_route("/history.atom", methods=["GET", "HEAD"])
     async def feed() -> Response:
-        return _file("history.atom", current())
+        return _file("history.atom", await current())
 
     @app.api_route("/status.json", methods=["GET", "HEAD"])
     async def facts() -> Response:
-        return _file("status.json", current())
+        return _file("status.json", await current())
 
     if asking is None:
         return app

@@ -106,6 +106,7 @@ def _network(client: str) -> str:
         address = ipaddress.ip_address(client)
     except ValueError:
         return client[:64]
+    address = getattr(address, "ipv4_mapped", None) or address  # as a socket that takes both families names IPv4
     if isinstance(address, ipaddress.IPv6Address):
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(address)

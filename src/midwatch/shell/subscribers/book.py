@@ -17,7 +17,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.engine import Row
 
-from midwatch.shell.subscribers.tables import WELCOME, keys, mails, subscribers
+from midwatch.shell.subscribers.tables import WELCOME, keys, mails, metadata, subscribers
 
 DAY_SECONDS: Final = 86_400.0
 CONFIRM_SECONDS: Final = DAY_SECONDS
@@ -64,11 +64,7 @@ class Book:
     def key(self) -> bytes:
         """What links are signed with: made once, shared by replicas."""
         with self._transaction() as connection:
-            found = connection.execute(select(keys.c.key).where(keys.c.name == "links")).scalar()
-            if found is None:
-                found = secrets.token_bytes(32)
-                connection.execute(insert(keys).values(name="links", key=found))
-        return bytes(found)
+            return bytes(connection.execute(select(keys.c.key).where(keys.c.name == "links")).scalar_one())
 
     # -- who --
 
@@ -193,13 +189,13 @@ class Book:
             )
         return bool(found.rowcount)
 
-    def ended(self, due: Due, status: str, why: str = "", not_before: float = 0.0) -> None:
-        """What became of what was taken. ``waiting`` puts it back."""
+    def ended(self, due: Due, status: str, why: str = "", not_before: float = 0.0, tried: bool = True) -> None:
+        """What became of what was taken. ``waiting`` puts it back; ``tried`` False: as if it had never been taken."""
         with self._transaction() as connection:
             connection.execute(
                 update(mails)
                 .where(*_this(due), mails.c.status == "sending")
-                .values(status=status, why=why, not_before=not_before)
+                .values(status=status, why=why, not_before=not_before, tries=due.tries + tried)
             )
 
     def refused(self, ident: str, again: bool) -> bool:
@@ -242,6 +238,13 @@ class Book:
         with self._transaction() as connection:
             over = (mails.c.mailing == WELCOME) & mails.c.status.not_in(("waiting", "sending"))
             connection.execute(delete(mails).where(over | mails.c.mailing.not_in((*mailings, WELCOME))))
+
+
+def make(connection: Connection) -> None:
+    """The tables and the key, where they are missing. Of several that do so at once the caller lets one in at a time."""
+    metadata.create_all(connection)
+    if connection.execute(select(keys.c.name).where(keys.c.name == "links")).first() is None:
+        connection.execute(insert(keys).values(name="links", key=secrets.token_bytes(32)))
 
 
 def comparable(address: str) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.message import EmailMessage
 from typing import Final
 
@@ -67,6 +67,7 @@ class MailingRun:
         self._settled = False  # what an earlier process left behind is known
         self._welcomed = False  # the last mail was one that was asked for
         self._look_at = 0.0
+        self._looked_seq = -1  # of the journal, as of when nothing was owed
         self._server_at = 0.0
         self._why = ""  # the server's trouble
         self._undelivered = ""
@@ -101,7 +102,7 @@ class MailingRun:
             self.counters["in_doubt"] += await asyncio.to_thread(self._book.left_behind)
             await asyncio.to_thread(self._book.forget, [one.ident for one in self._under_way()])
             await self._fill()
-            self._settled = True
+            self._settled, self._looked_seq = True, -1
         if now >= self._look_at or now < self._look_at - LOOK_SECONDS:
             self._look_at = now + LOOK_SECONDS
             await asyncio.to_thread(self._book.forget_unconfirmed, now)
@@ -119,16 +120,29 @@ class MailingRun:
         return sorted(known, key=lambda one: one.ordered_at)
 
     async def _order(self) -> None:
-        if not owed(self._page(), self._books.state, self._severity):
+        seq = self._books.state.seq
+        if seq == self._looked_seq:  # only what the journal tells makes news
+            return
+        page = await asyncio.to_thread(self._page)
+        before = self._books.state.mailings
+        orders = owed(page, self._books.state, self._severity)
+        if not orders:
+            self._looked_seq = seq
             return
         await self._published()
+        ends: dict[str, MailingEnded] = {}
+        for order in orders:  # all that the book may be slow with is over before anybody waits for the turn
+            last = before.get(order.incident)
+            if last is not None and last.ended is None:
+                await asyncio.to_thread(self._book.drop, last.ident, "something newer was to be said")
+                ends[order.incident] = _end(last, await asyncio.to_thread(self._book.tally, last.ident))
+        events: list[Event] = []
         async with self._books.turn:
-            events: list[Event] = []
-            for order in owed(self._page(), self._books.state, self._severity):
-                before = self._books.state.mailings.get(order.incident)
-                if before is not None and before.ended is None:
-                    await asyncio.to_thread(self._book.drop, before.ident, "something newer was to be said")
-                    events.append(await self._tallied(before))
+            for order in orders:
+                if self._books.state.mailings.get(order.incident) != before.get(order.incident):
+                    continue  # the next look sees what is owed now
+                if order.incident in ends:
+                    events.append(ends[order.incident])
                 events.append(order)
             await self._books.append(events, self._now())
         for event in events:
@@ -152,17 +166,10 @@ class MailingRun:
             known = self._books.state.mailings.get(mailing.ident.rpartition("/")[0])
             if known is None or known.ident != mailing.ident or known.ended is not None:
                 return
-            ended = await self._tallied(mailing)
+            ended = _end(mailing, tally)
             await self._books.append([ended], self._now())
         self._count(ended)
         await asyncio.to_thread(self._book.forget, [one.ident for one in self._under_way()])
-
-    async def _tallied(self, mailing: Mailing) -> MailingEnded:
-        tally = await asyncio.to_thread(self._book.tally, mailing.ident)
-        in_doubt = tally.get("in_doubt", 0) + tally.get("sending", 0)
-        return MailingEnded(
-            mailing.ident, tally.get("sent", 0), tally.get("failed", 0), in_doubt, tally.get("dropped", 0)
-        )
 
     def _count(self, ended: MailingEnded) -> None:
         self.counters["dropped"] += ended.dropped
@@ -216,7 +223,7 @@ class MailingRun:
         self._why = handed.why if handed.end == "unreachable" else ""
         if handed.end == "unreachable":  # nobody's fault here: it waits until the server is there
             self._server_at = now + SERVER_WAIT_SECONDS
-            self._book.ended(due, "waiting", handed.why)
+            self._book.ended(due, "waiting", handed.why, tried=False)
             return
         if handed.end == "later" and due.tries + 1 < MAX_TRIES:
             self._book.ended(due, "waiting", handed.why, now + FIRST_WAIT_SECONDS * 2**due.tries)
@@ -233,3 +240,8 @@ class MailingRun:
         said = trouble or server or self._undelivered
         if self._vitals.trouble(TROUBLE, said) and said:
             log.warning("%s", said)
+
+
+def _end(mailing: Mailing, tally: Mapping[str, int]) -> MailingEnded:
+    in_doubt = tally.get("in_doubt", 0) + tally.get("sending", 0)
+    return MailingEnded(mailing.ident, tally.get("sent", 0), tally.get("failed", 0), in_doubt, tally.get("dropped", 0))

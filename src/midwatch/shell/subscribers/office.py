@@ -110,12 +110,14 @@ class StatusOffice:
         """Put somebody on the list: at once where ``confirmed``, else once they have said yes to a mail. Raises UsageError,
         JournalError."""
         book, asking = self._open()
+        self._lead()
         if not valid(address):
             raise UsageError("that is no mail address", hint="one like ann@example.org")
         if unknown := [one for one in components if one not in asking.components]:
             raise UsageError(
                 f"the page has no component {unknown[0]!r}", hint="it has: " + ", ".join(asking.components)
             )
+        known = await asyncio.to_thread(book.find_address, address)
         if not confirmed:
             if not self.settings.door:
                 raise UsageError(
@@ -132,17 +134,24 @@ class StatusOffice:
         found = await asyncio.to_thread(book.find_address, address)
         if found is None:
             raise UsageError("somebody removed it meanwhile", hint="add it again")
-        await self._journal(SubscribersTouched("added", by, found.ident))
+        try:
+            await self._journal(SubscribersTouched("added", by, found.ident))
+        except JournalError:
+            if known is None:  # nobody is on the list of whom the journal does not know
+                await asyncio.to_thread(book.erase, found.ident)
+            raise
         return _row(found)
 
     async def remove(self, who: str, by: str) -> str:
         """Erase a subscriber, by id or address; the id. Raises NotFound, JournalError."""
         book, _ = self._open()
-        ident = await asyncio.to_thread(book.erase, who)
-        if not ident:
+        self._lead()
+        found = await asyncio.to_thread(book.find, who) or await asyncio.to_thread(book.find_address, who)
+        if found is None:
             raise NotFound("nobody of that address or id is subscribed", hint="midwatch status-page subscribers list")
-        await self._journal(SubscribersTouched("removed", by, ident))
-        return ident
+        await self._journal(SubscribersTouched("removed", by, found.ident))
+        await asyncio.to_thread(book.erase, found.ident)
+        return found.ident
 
     async def all(self, by: str) -> list[dict[str, Any]]:
         """Everybody, with addresses: that somebody looked is journaled first. Raises UsageError, JournalError."""
@@ -156,9 +165,12 @@ class StatusOffice:
             raise UsageError("nobody can subscribe here", hint="set status_page.subscribers: docs/status-page.md")
         return self._book, self.asking
 
-    async def _journal(self, event: SubscribersTouched) -> None:
+    def _lead(self) -> None:
         if not self._leading():
             raise JournalError("this replica does not lead", hint="say it to the one that is on watch")
+
+    async def _journal(self, event: SubscribersTouched) -> None:
+        self._lead()
         async with self._books.turn:
             await self._books.append([event], self.now())
 

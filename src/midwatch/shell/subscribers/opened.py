@@ -19,11 +19,10 @@ from sqlalchemy.pool import StaticPool
 
 from midwatch.model.errors import JournalError
 from midwatch.shell.config import Settings, resolve
-from midwatch.shell.subscribers.book import Book
-from midwatch.shell.subscribers.tables import metadata
+from midwatch.shell.subscribers.book import Book, make
 
 FILE: Final = "subscribers.sqlite"
-_MAKE_ONCE: Final = "SELECT pg_advisory_xact_lock(1835623287)"  # two replicas that start together make the tables once
+_MAKE_ONCE: Final = "SELECT pg_advisory_xact_lock(1835623287)"  # two replicas that start together make the book once
 
 
 def open_book(settings: Settings, most: int) -> Book:
@@ -54,7 +53,7 @@ def in_file(path: Path, most: int) -> Book:
             yield connection
 
     with transaction() as connection:
-        metadata.create_all(connection)
+        make(connection)
     return Book(transaction, most, engine.dispose)
 
 
@@ -71,7 +70,7 @@ def in_postgres(dsn: str, most: int, schema: str = "midwatch") -> Book:
     beside = Beside(dsn, schema=schema, create=True)
     with beside.transaction() as connection:
         connection.exec_driver_sql(_MAKE_ONCE)
-        metadata.create_all(connection)
+        make(connection)
     return Book(beside.transaction, most, beside.close)
 
 
