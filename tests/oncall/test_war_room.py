@@ -100,10 +100,23 @@ def test_a_storm_of_incidents_is_no_storm_of_rooms() -> None:
     state = state_of()
     for n in range(MAX_OPEN + 2):
         state = act(state, START, e.IncidentOpened(f"X-{n}", "x", START, 1, "", (), (f"service:s{n}",)))
-    events = ordered(state)
-    opened = [o for o in events if isinstance(o, e.WarRoomOrdered)]
-    refused = [o for o in events if isinstance(o, e.WarRoomEnded)]
-    assert (len(opened), len(refused)) == (MAX_OPEN, 3) and "there are 20 already" in refused[0].why
+    first = convene(changed(turn(state, now=START + 60), events=()))
+    rooms = first.state.war_rooms.values()
+    assert [sum(r.status == s for r in rooms) for s in ("ordered", "failed")] == [MAX_OPEN, 3]
+    assert {r.why for r in rooms if r.status == "failed"} == {"there are 20 already: this one is worked on in its page"}
+    assert convene(changed(first, events=())).events == (), "that is said once, and not in each turn"
+
+
+def test_a_room_that_is_left_after_the_end_takes_nobodys_place() -> None:
+    state = state_of()
+    for n in range(MAX_OPEN):
+        ident = f"X-{n}"
+        opened = e.IncidentOpened(ident, "x", START, 1, "", (), (f"service:s{n}",))
+        room = e.WarRoomOrdered(ident, "open", "team", f"x-{n}")
+        state = act(state, START, opened, room, e.WarRoomEnded(ident, "open", True, place=f"C{n}"))
+    assert [type(o) for o in ordered(state)] == [e.WarRoomOrdered, e.WarRoomEnded]
+    over = act(state, START + 50, e.IncidentResolved("X-3", "calm"))
+    assert over.war_rooms["X-3"].status == "open" and ordered(over) == (OPEN,)
 
 
 @pytest.mark.parametrize(

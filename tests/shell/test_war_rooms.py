@@ -18,14 +18,12 @@ from tests.shell.test_watch import journal_of, watch_of
 from midwatch.adapters.channels.pace import Pace
 from midwatch.adapters.channels.slack.channel import SlackChannel
 from midwatch.adapters.channels.slack.commands import Typed
-from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.adapters.fakes.slack_rooms import EVERYTHING
 from midwatch.faces.api import slack_words
 from midwatch.model import events as e
 from midwatch.model.state import State, fold
 from midwatch.model.war_room import WarRoomPolicy
-from midwatch.shell import war_rooms
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.channel_settings import SlackSettings
 from midwatch.shell.config import Settings
@@ -45,7 +43,8 @@ class Process:
         self.journal, self.dies_at, self.dead = journal, dies_at, False
         self.tasks: set[asyncio.Task[None]] = set()
         self.troubles: dict[str, str] = {}
-        self.rooms = WarRooms({"team": channel}, self.state, self.record, self.start, self.trouble)
+        self.leading = True
+        self.rooms = WarRooms({"team": channel}, self.state, self.record, self.start, self.trouble, self.leads)
 
     def state(self) -> State:
         state = State()
@@ -64,6 +63,9 @@ class Process:
 
     def trouble(self, part: str, why: str) -> None:
         self.troubles[part] = why
+
+    async def leads(self) -> bool:
+        return self.leading
 
     async def say(self, *events: e.Event) -> None:
         self.journal.extend(events)
@@ -159,29 +161,6 @@ def test_what_people_archived_is_let_go() -> None:
         await process.say(e.DecisionMade("INC-1", "more", "ana"))
         assert len(fake.requests) == asked
 
-    with FakeSlack(created=1000.0) as fake:
-        asyncio.run(go(fake))
-
-
-def test_a_pause_is_waited_out_and_an_outage_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    waits: list[float] = []
-    real = asyncio.sleep
-
-    async def sleep(seconds: float, *_: object) -> None:
-        waits.append(seconds)
-        await real(0)
-
-    async def go(fake: FakeSlack) -> None:
-        process = Process(fake, [OPENED])
-        fake.answers += [Answer(429, {"ok": False, "error": "ratelimited"}, {"Retry-After": "3"}), Answer(503)]
-        await process.say(ORDERS[0])
-        assert ended(process.journal)[0] == ("open", True) and waits.count(3.0) == 1
-        fake.answers += [Answer(503)] * war_rooms.ATTEMPTS
-        await process.say(ORDERS[1])
-        assert ended(process.journal)[-1] == ("invite", False)
-        assert "503" in process.state().war_rooms["INC-1"].invited["ana"]
-
-    monkeypatch.setattr(war_rooms.asyncio, "sleep", sleep)
     with FakeSlack(created=1000.0) as fake:
         asyncio.run(go(fake))
 
@@ -282,6 +261,10 @@ def test_from_the_alert_to_the_archive(tmp_path: Path, monkeypatch: pytest.Monke
             for text, channel in (("decide we stop", place), ("ack", "C0ELSEWHERE"), ("status", "C0ELSEWHERE")):
                 assert "you are U0EVE, and the settings name nobody" in await type_in(text, "U0EVE", channel)
             assert "there is no 'dance'" in await type_in("dance") and "/midwatch ack" in await type_in("help")
+            for text in ("ack INC-9", "status 9", "escalate inc-02"):
+                assert "you may ask about INC-1 only" in await type_in(text, "U0EVE"), text
+            assert "SEV2" in await type_in("status inc-01", "U0EVE")
+            assert "no incident '9'" in await type_in("ack INC-9"), "whom the settings name may name any"
             assert await type_in("ack", "U0EVE") == "Heard: ack INC-1, by u0eve (Slack)."
             await until(lambda: watch.state.incidents["INC-1"].acknowledged_by == "u0eve (Slack)")
             await until(lambda: any(m["text"] == "ana is commander." for m in fake.messages.values()), what="the word")

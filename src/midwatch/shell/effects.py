@@ -124,7 +124,7 @@ class Effects:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pages_in_flight: dict[str, list[str]] = {}  # by key: the pages in the journal that wait for its end
         self.following = Following(self._channels, state, self._start)
-        self.war_rooms = WarRooms(self._channels, state, self._room_ended, self._start, trouble)
+        self.war_rooms = WarRooms(self._channels, state, self._room_ended, self._start, trouble, self._leads)
         self.counters = dict.fromkeys(
             ("actions", "actions_stopped", *_COUNTED.values(), "pages_failed", "page_retries"), 0
         )
@@ -195,6 +195,14 @@ class Effects:
         longest = action.timeout_seconds if self.limits.lease_covers_effects else 0.0
         return longest + self.limits.lease_margin_seconds
 
+    async def _renewed(self, margin_seconds: float) -> None:
+        if self._renew is not None and not self._held(margin_seconds):
+            await self._renew()  # a lease that is merely half spent is no reason to refuse
+
+    async def _leads(self) -> bool:
+        await self._renewed(self.limits.lease_margin_seconds)
+        return self._held(self.limits.lease_margin_seconds)
+
     def wait_out(self, seconds: float) -> None:
         """Begin no action for so long, and believe for so long of none that it did not take effect: a leader that may live
         still could have begun one when it last held the lease. Pages do not wait."""
@@ -219,8 +227,7 @@ class Effects:
                 return
             action = record.action
             await self._waited_out()
-            if self._renew is not None and not self._held(self._margin(action)):
-                await self._renew()  # a lease that is merely half spent is no reason to refuse
+            await self._renewed(self._margin(action))
             if stop := self._why_not(action):
                 self.counters["actions_stopped"] += 1
                 await self._record(ActionEnded(action_id, Outcome("failed", stop, untouched=True)))

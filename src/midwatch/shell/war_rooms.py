@@ -1,9 +1,9 @@
 """War rooms in a chat: what the loop ordered is carried out here, and what became of it is journaled.
 
-The order is in the journal first. After a crash each room is looked at once: one that was made is found by its name, a
-summary by its key, and an invitation or an archiving that got through is as it should be. What cannot be done ends with its
-reason, and people go on in the incident's own page. What is said in a room between pages is owed to nobody: it is tried a
-few times, and counted.
+The order is in the journal first, and the lease is looked at right before each request. After a crash each room is looked at
+once: one that was made is found by its name, a summary by its key, and an invitation or an archiving that got through is as
+it should be. What cannot be done ends with its reason, and people go on in the incident's own page. What is said in a room
+between pages is owed to nobody: it is tried a few times, and counted.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ AT_ONCE: Final = 4
 
 
 class WarRooms:
-    """``start`` runs a task that the owner waits for and cancels; ``record`` journals an outcome."""
+    """``start`` runs a task that the owner waits for and cancels; ``record`` journals an outcome; ``leads`` says right
+    before each request whether this process holds the lease."""
 
     def __init__(
         self,
@@ -46,9 +47,10 @@ class WarRooms:
         record: Callable[[WarRoomEnded], Awaitable[None]],
         start: Callable[[Coroutine[Any, Any, None]], None],
         trouble: Callable[[str, str], object],
+        leads: Callable[[], Awaitable[bool]],
     ) -> None:
         self._chats: dict[str, Rooms] = {n: c.rooms for n, c in channels.items() if isinstance(c, Convener)}
-        self._state, self._record, self._start, self._trouble = state, record, start, trouble
+        self._state, self._record, self._start, self._trouble, self._leads = state, record, start, trouble, leads
         self._waiting: dict[
             str, tuple[str, ...]
         ] = {}  # incident -> what is new; at most one entry for each room in state
@@ -88,9 +90,8 @@ class WarRooms:
 
     async def _work(self, ident: str) -> None:
         try:
-            async with self._slots:
-                while (happened := self._waiting.pop(ident, None)) is not None:
-                    await self._settle(ident, happened)
+            while (happened := self._waiting.pop(ident, None)) is not None:
+                await self._settle(ident, happened)
         finally:
             self._busy.discard(ident)
 
@@ -156,7 +157,13 @@ class WarRooms:
         """Said and pinned; what is said stays when it cannot be pinned."""
         state = self._state()
         shown, look = standing(state, state.incidents[ident]), ident in self._doubt
-        summary, why = await self._tried(partial(chat.summarise, room.place, shown, mark(ident, room), look))
+
+        async def post() -> str:
+            nonlocal look
+            looked, look = look, True  # one whose answer was lost may be there
+            return await chat.summarise(room.place, shown, mark(ident, room), looked)
+
+        summary, why = await self._tried(post)
         self._doubt.discard(ident)
         if summary:
             pinned, why = await self._tried(partial(_did, chat.pin, room.place, summary))
@@ -176,12 +183,16 @@ class WarRooms:
             return ""
 
     async def _tried(self, what: Callable[[], Awaitable[T]]) -> tuple[T | None, str]:
-        """What came of it, or None and why not. Raises RoomGone."""
+        """What came of it, or None and why not: nothing is tried without the lease. Who waits for the next try holds up
+        no other room. Raises RoomGone."""
         why, attempt, queued = "", 1, 0.0
         while True:
             wait = BACKOFF_SECONDS * 2 ** (attempt - 1)
             try:
-                return await asyncio.wait_for(what(), TIMEOUT_SECONDS), ""
+                async with self._slots:
+                    if not await self._leads():
+                        raise ChannelError("the lease of this watch is not held", retry_after_seconds=wait)
+                    return await asyncio.wait_for(what(), TIMEOUT_SECONDS), ""
             except TimeoutError:
                 why = f"no answer within {TIMEOUT_SECONDS:g} s"
             except RoomGone:

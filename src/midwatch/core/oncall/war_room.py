@@ -43,7 +43,7 @@ def convene(turn: Turn) -> Turn:
     if policy.channel:
         for incident in state.open_incidents:
             if _deserves(state, incident, turn.now):
-                turn = turn.emit(_opening(turn.state, incident))
+                turn = turn.emit(*_opening(turn.state, incident))
     for ident, room in state.war_rooms.items():
         incident_or_none = state.incidents.get(ident)
         if incident_or_none is None or room.status != "open":
@@ -62,13 +62,20 @@ def _deserves(state: State, incident: Incident, now: float) -> bool:
     return now - incident.opened_at >= state.policy.settle_seconds or incident.told_by_alerts
 
 
-def _opening(state: State, incident: Incident) -> e.Event:
+def _opening(state: State, incident: Incident) -> tuple[e.Event, ...]:
     policy = state.policy.war_room
     name = room_name(policy.prefix, incident)
-    if sum(r.status in ("ordered", "open") for r in state.war_rooms.values()) < MAX_OPEN:
-        return e.WarRoomOrdered(incident.id, "open", policy.channel, name)
+    order = e.WarRoomOrdered(incident.id, "open", policy.channel, name)
+    busy = (r.status in ("ordered", "open") and _running(state, ident) for ident, r in state.war_rooms.items())
+    if sum(busy) < MAX_OPEN:
+        return (order,)
     why = f"there are {MAX_OPEN} already: this one is worked on in its page"
-    return e.WarRoomEnded(incident.id, "open", False, why, name=name)
+    # Kept as one that failed: else each turn would say so again.
+    return order, e.WarRoomEnded(incident.id, "open", False, why, name=name)
+
+
+def _running(state: State, ident: str) -> bool:
+    return ident in state.incidents and state.incidents[ident].phase != "resolved"
 
 
 def _outlived(incident: Incident, archive_seconds: float, now: float) -> bool:

@@ -1,8 +1,8 @@
 """What somebody typed after ``/midwatch`` in Slack, done: whose word it is, which incident it is about, what comes of it.
 
 A slash command can be given in any channel of the workspace by anybody in it. So a stranger to the settings may only look,
-acknowledge and ask for help, and that only in the channel that pages or in a war room, where whoever reads may press the
-same buttons. Everything else takes somebody whom ``people`` names, with that person's role.
+acknowledge and ask for help, and that only in the channel that pages, where whoever reads may press the same buttons, or in
+a war room, about the incident that it is for. Everything else takes somebody whom ``people`` names, with that person's role.
 """
 
 from __future__ import annotations
@@ -40,6 +40,11 @@ async def answer(watch: Watch, channel: str, settings: SlackSettings, typed: Typ
         if not person and not (here and said.verb in FOR_ALL):
             raise UsageError(
                 f"you are {typed.user}, and the settings name nobody for that (people: under this channel)"
+            )
+        if not person and room and said.incident not in ("", room.rpartition("-")[2]):
+            raise UsageError(
+                f"you are {typed.user}, and in this room you may ask about {room} only: the settings name nobody for that "
+                "(people: under this channel)"
             )
         if said.why:
             raise UsageError(said.why, hint=f"All there is:\n{usage()}")
