@@ -100,6 +100,10 @@ def test_the_worst_of_the_time_counts_with_its_reason() -> None:
     assert new == Facts(3, "milder for 10 min: 3 at 2") and easing is None
     late, easing = rerated(2, Facts(4, "x"), Word(), Easing(0.0, 9000.0, 3, "y"), 60.0, HOLD)
     assert late is None and easing == Easing(60.0, 60.0, 4, "x"), "a clock that went back proves nothing"
+    hole, easing = rerated(2, Facts(4, "x"), Word(), Easing(0.0, 300.0, 3, "y"), 700.0, HOLD)
+    assert hole is None and easing == Easing(700.0, 700.0, 4, "x"), "nor does a time in which nobody looked"
+    slow, _ = rerated(2, Facts(3, "x"), Word(), Easing(0.0, 300.0, 3, "y"), 601.0, HOLD)
+    assert slow == Facts(3, "milder for 10 min: x"), "a turn may come as seldom as every five minutes"
 
 
 def test_each_rise_makes_the_next_wait_longer_and_no_more_than_eightfold() -> None:
@@ -231,6 +235,27 @@ def test_a_merge_keeps_the_highest_and_the_word() -> None:
     state = State(incidents={"A": said, "B": worst})
     kept = act(state, START, IncidentMerged("A", "B", "bo")).incidents["A"]
     assert (kept.severity, kept.worst, kept.worst_reason, kept.rises, kept.said_by) == (3, 1, "half", 2, "ana")
+
+
+@pytest.mark.parametrize(("kept", "absorbed"), [("A", "B"), ("B", "A")])
+@pytest.mark.parametrize("others", [(3,), (3, 4, 3), (2, 3, 2, 3, 2), (2, 3, 2, 3)])
+def test_a_merge_is_no_news_and_worse_again_after_it_is(kept: str, absorbed: str, others: tuple[int, ...]) -> None:
+    first, *later = others
+    state, told = State(incidents={"A": Incident("A", 0, 0, 2, "a"), "B": Incident("B", 0, 0, first, "b")}), {"sev2"}
+
+    def paged(state: State, ident: str) -> str:
+        """Its topic if that is one to page about."""
+        topic = severity_topic(state.incidents[ident])
+        return "" if any(covers(one, topic) for one in told) else topic
+
+    told.add(severity_topic(state.incidents["B"]))
+    for severity in later:
+        state = act(state, START, IncidentRated("B", severity, "facts"))
+        told.add(severity_topic(state.incidents["B"]))
+    merged = act(state, START, IncidentMerged(kept, absorbed, "bo"))
+    assert merged.incidents[kept].severity == 2 and paged(merged, kept) == ""
+    milder = act(merged, START, IncidentRated(kept, 3, "facts"))
+    assert paged(milder, kept) == "" and paged(act(milder, START, IncidentRated(kept, 2, "facts")), kept)
 
 
 def test_worse_again_is_news_and_milder_is_not() -> None:

@@ -33,8 +33,9 @@ def rated(old: Incident, event: IncidentRated, at: float) -> Incident:
 
 
 def merged(kept: Incident, absorbed: Incident, severity: int) -> dict[str, Any]:
-    """What ``kept`` remembers of ratings once ``absorbed`` is part of it, and it is rated ``severity``."""
-    changes: dict[str, Any] = {"rises": max(kept.rises, absorbed.rises)}
+    """What ``kept`` remembers of ratings once ``absorbed`` is part of it, and it is rated ``severity``. How often one got
+    worse again that was never as bad as that is no news of this severity, and pages nobody anew."""
+    changes: dict[str, Any] = {"rises": max(one.rises for one in (kept, absorbed) if one.worst <= severity)}
     worse = min((kept, absorbed), key=lambda one: one.worst)
     if worse.worst < severity:
         changes |= {

@@ -2,9 +2,9 @@
 
 A rating that swings wakes people twice, so going down has hysteresis: the facts have to rate it milder than it is for
 ``hold_seconds`` on end, and then it is rated as the worst of that time. No data is no improvement: where nothing is seen,
-the time starts again. Each time it got worse after it was milder, the next time takes twice as long, eight times at most.
-A person's word goes before the facts: never milder than they said, and worse only once the facts are worse than they were
-when it was said; that word is over then.
+or nobody looked, the time starts again. Each time it got worse after it was milder, the next time takes twice as long,
+eight times at most. A person's word goes before the facts: never milder than they said, and worse only once the facts are
+worse than they were when it was said; that word is over then.
 
 Example: SEV2 (6 % affected) at 09:00. From 09:20 on 2 % to 3 % are: SEV3 at 09:30. At 09:32 6 % are: SEV2 at once, and pages
 again. From 09:40 on 2 % are: SEV3 at 10:00.
@@ -19,6 +19,7 @@ from msgspec import Struct
 from midwatch.core.memory import Easing
 
 MAX_DOUBLED: Final = 3
+MAX_APART_SECONDS: Final = 360.0  # turns come every 300 s at the latest and see as far back
 
 
 class Facts(Struct, frozen=True):
@@ -59,7 +60,7 @@ def rerated(
         return Facts(due, facts.reason), None
     if due == held or hold_seconds <= 0:
         return None, None
-    if easing is None or easing.at > now:
+    if easing is None or not 0 <= now - easing.at <= MAX_APART_SECONDS:
         easing = Easing(now, now, due, facts.reason)
     elif due <= easing.worst:
         easing = Easing(easing.since_at, now, due, facts.reason)
