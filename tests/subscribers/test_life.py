@@ -17,6 +17,7 @@ from midwatch.faces.api.app import api_app
 from midwatch.faces.status.app import HEADERS, status_app
 from midwatch.model.errors import JournalError
 from midwatch.model.events import Recorded, SubscribersTouched
+from midwatch.shell import public_server
 from midwatch.shell.config import Settings
 from midwatch.shell.run import Watch
 from midwatch.shell.subscribers.mailing import TROUBLE
@@ -181,7 +182,9 @@ def test_what_the_journal_does_not_take_is_not_done_to_the_list(tmp_path: Path) 
     asyncio.run(go())
 
 
-def test_the_door_holds_against_forged_links_floods_and_large_forms(tmp_path: Path) -> None:
+def test_the_door_holds_against_forged_links_floods_large_forms_and_half_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     box = Mailbox()
 
     async def go(port: int) -> None:
@@ -208,11 +211,19 @@ def test_the_door_holds_against_forged_links_floods_and_large_forms(tmp_path: Pa
                 feed = await customer.get("/history.atom")
                 assert feed.headers["content-type"].startswith("application/atom+xml")
                 assert (await customer.get("/status.json")).json()["title"] == "Example"
+                monkeypatch.setattr(public_server, "HEAD_SECONDS", 0.3)
+                monkeypatch.setattr(public_server, "EXCHANGE_SECONDS", 0.3)
+                for half in (b"", b"Content-Length: 99\r\n\r\naddress="):
+                    reader, writer = await asyncio.open_connection("127.0.0.1", one.doors.status_port)
+                    writer.write(b"POST /subscribe HTTP/1.1\r\nHost: x\r\n" + half)
+                    assert b"200" not in await asyncio.wait_for(reader.read(), 60)
+                    writer.close()
         finally:
             await one.stop()
 
     with server(box) as port:
         asyncio.run(go(port))
+    assert "Traceback" not in capfd.readouterr().err, "a stranger who hangs up fills no log"
 
 
 def test_a_damaged_book_is_said_and_keeps_nobody_from_standing_watch(tmp_path: Path) -> None:

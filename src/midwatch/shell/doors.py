@@ -7,6 +7,7 @@ from typing import Any
 
 from midwatch.shell.access_settings import TlsSettings
 from midwatch.shell.config import Settings
+from midwatch.shell.public_server import PublicServer
 from midwatch.shell.secret_reads import READS
 from midwatch.shell.servers import AsgiServer, bind
 
@@ -39,10 +40,12 @@ class Doors:
     async def open_status(self, app: Any, tls: TlsSettings | None = None) -> None:
         """Nothing where the settings name no port for it."""
         if "status" in self._listeners:
-            self.status_port = await self._open("status", app, tls)
+            self.status_port = await self._open("status", app, tls, PublicServer)
 
-    async def _open(self, name: str, app: Any, tls: TlsSettings | None = None) -> int:
-        server = AsgiServer(app, self._listeners[name], tls)
+    async def _open(
+        self, name: str, app: Any, tls: TlsSettings | None = None, kind: type[AsgiServer] = AsgiServer
+    ) -> int:
+        server = kind(app, self._listeners[name], tls)
         self._servers.append(server)
         await server.start()
         return server.port

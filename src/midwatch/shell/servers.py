@@ -8,7 +8,7 @@ import errno
 import socket
 import ssl
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import uvicorn
 
@@ -48,7 +48,7 @@ def _check(tls: TlsSettings) -> None:
         ) from error
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the watch, which stops its servers itself."""
@@ -57,6 +57,8 @@ class _Server(uvicorn.Server):
 
 class AsgiServer:
     """One ASGI app on one bound socket, with ``tls`` encrypted. Raises ConfigError for a certificate that cannot be used."""
+
+    kind: ClassVar[type[Server]] = Server
 
     def __init__(self, app: Any, listener: socket.socket, tls: TlsSettings | None = None) -> None:
         self.port: int = listener.getsockname()[1]
@@ -76,7 +78,7 @@ class AsgiServer:
         )
         if tls is not None:
             _check(tls)
-        self._server = _Server(config)
+        self._server = self.kind(config)
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from starlette.requests import ClientDisconnect
 
 from midwatch.model.errors import JournalError
 from midwatch.shell.gate import Gate
@@ -184,11 +185,15 @@ def _client(request: Request, gate: Gate) -> str:
 
 
 async def _form(request: Request) -> dict[str, list[str]] | None:
+    """None where it is too large, or where whoever sends it is gone in the middle: then nobody hears the answer."""
     body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_FORM_BYTES:
-            return None
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_FORM_BYTES:
+                return None
+    except ClientDisconnect:
+        return None
     try:
         return parse_qs(body.decode("utf-8", "replace"), max_num_fields=120)
     except ValueError:
