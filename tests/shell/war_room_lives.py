@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import multiprocessing
 import os
 import signal
-import time
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -29,6 +29,8 @@ POLICY = Policy(
 )
 DOWN = Alert("prom:1", "prom", "firing", 0.0, 0.0, 2, "PaymentDown", "payment is down", "service:payment")
 LIFE_SECONDS = 90.0  # however busy the machine is
+_LIVES = multiprocessing.get_context("forkserver")  # a process of its own forks them: this one has threads
+_LIVES.set_forkserver_preload(["tests.shell.war_room_lives"])
 
 
 def settings_of(folder: Path, api_url: str, conversation: str) -> Settings:
@@ -38,24 +40,20 @@ def settings_of(folder: Path, api_url: str, conversation: str) -> Settings:
 
 def live(settings: Settings, crash_at: str) -> bool:
     """One life: towards the end of the incident's room, or to the given point. True when it got to the end."""
-    child = os.fork()
-    if child == 0:
-        os.environ[CRASH_VARIABLE] = crash_at
-        try:
-            asyncio.run(_to_the_end(settings))
-        except BaseException:
-            os._exit(1)
-        os._exit(0)
-    until = time.monotonic() + LIFE_SECONDS
-    while time.monotonic() < until:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            assert status == 0 or os.WIFSIGNALED(status), f"a life ended by itself: {status}"
-            return status == 0
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise AssertionError("a life took too long")
+    life = _LIVES.Process(target=_lived, args=(settings, crash_at, os.environ["SLACK_TOKEN"]), daemon=True)
+    life.start()
+    life.join(LIFE_SECONDS)
+    if life.exitcode is None:
+        life.kill()
+        life.join()
+        raise AssertionError("a life took too long")
+    assert life.exitcode in (0, -signal.SIGKILL), f"a life ended by itself: {life.exitcode}"
+    return life.exitcode == 0
+
+
+def _lived(settings: Settings, crash_at: str, token: str) -> None:
+    os.environ[CRASH_VARIABLE], os.environ["SLACK_TOKEN"] = crash_at, token
+    asyncio.run(_to_the_end(settings))
 
 
 async def _to_the_end(settings: Settings) -> None:
