@@ -25,6 +25,7 @@ from midwatch.model.standing import Standing
 
 OPEN = Standing("INC-1", 2, "SEV2 INC-1: payment fails", "15 % fail.", "open")
 TAKEN = Standing("INC-1", 2, "SEV2 INC-1: payment fails", "15 % fail.", "mitigating", "ana")
+LINKS = (("Incident", "https://midwatch.example/incidents/INC-1"), ("Runbook", "https://runbooks.example/pay"))
 OVER = Standing("INC-1", 2, "Resolved INC-1: payment fails", "Over.", "resolved", "ana")
 
 Both = tuple[FakePagerDuty | FakeOpsgenie, PagerDutyChannel | OpsgenieChannel]
@@ -103,6 +104,18 @@ def test_both_deliver() -> None:
         asyncio.run(check_channel_delivers(pagerduty(fake), page, lambda: received(fake)))
     with FakeOpsgenie() as other:
         asyncio.run(check_channel_delivers(opsgenie(other), page, lambda: received(other)))
+
+
+def test_the_incident_is_one_press_away() -> None:
+    """What Incident and Runbook lead to stands where each product shows links."""
+    standing = Standing("INC-1", 2, "SEV2 INC-1: payment fails", "15 % fail.", "open", links=LINKS)
+    with FakePagerDuty() as fake, FakeOpsgenie() as other:
+        asyncio.run(pagerduty(fake).page(sample_page(), standing, ""))
+        asyncio.run(opsgenie(other).page(sample_page(), standing, ""))
+        there, here = fake.requests[0].read, other.requests[0].read
+        assert there["client_url"] == LINKS[0][1]
+        assert there["links"] == [{"href": link, "text": what} for what, link in LINKS]
+        assert {what: here["details"][what] for what, _ in LINKS} == dict(LINKS)
 
 
 def test_the_longest_texts_are_taken() -> None:

@@ -166,7 +166,7 @@ def test_hands_off_holds_though_the_watch_cannot_write_it_down(tmp_path: Path, m
 def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
     good = tmp_path / "midwatch.yaml"
     good.write_text("mode: suggest\n")
-    assert said(midwatch("check", good, "--json")) == {"ok": True, "problems": []}
+    assert said(midwatch("check", good, "--json")) == {"ok": True, "problems": [], "advice": []}
     good.write_text("mode: suggest\nresolve_after: -3\n")
     settings = tmp_path / "settings.yaml"
     settings.write_text(
@@ -185,6 +185,12 @@ def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
         "status_page.components.0.slo",
         "nobody keeps a promise called shop",
     ), "what the watch proposes by itself is in no file"
+    settings.write_text("channels: {phone: {type: webhook, url: 'http://127.0.0.1:1'}}\npolicy: [midwatch.yaml]\n")
+    good.write_text("mode: suggest\n")
+    (advice,) = said(midwatch("check", settings, "--json"))["advice"]
+    assert "console_url" in advice and "console_url" in midwatch("check", settings).stdout
+    good.write_text("console_url: https://midwatch.example\n")
+    assert said(midwatch("check", settings, "--json"))["advice"] == []
     good.write_text("integrations: {}\n")
     settings.write_text("integrations: {}\n")
     assert [p["hint"] for p in said(midwatch("check", tmp_path, "--json"), 2)["problems"]] == [

@@ -29,6 +29,7 @@ from midwatch.model.events import (
 )
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.model.state import State, fold
+from midwatch.model.war_room import WarRoomPolicy
 from midwatch.model.world import empty_world
 
 ALL = (obey, decide, verify, close, tell, page)
@@ -56,6 +57,17 @@ def test_every_channel_is_paged_at_once_and_again_until_acknowledged() -> None:
     ]
     made.say("ack", "INC-1").run(until=600)
     assert len(made.pages()) == 6
+
+
+def test_a_page_ends_with_the_address_of_its_incident_where_that_is_known() -> None:
+    (plain, *_) = (p for _, p in scene().run(until=5).pages())
+    assert plain.text.endswith("Acknowledge: midwatch ack INC-1.")
+    for said in (
+        {"console_url": "https://midwatch.example/"},
+        {"war_room": WarRoomPolicy(link="https://midwatch.example")},
+    ):
+        made = scene(**said).run(until=5)
+        assert {p.text.splitlines()[-1] for _, p in made.pages()} == {"https://midwatch.example/incidents/INC-1"}
 
 
 def test_a_thousand_open_incidents_are_paged_once_each() -> None:

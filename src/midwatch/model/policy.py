@@ -84,3 +84,9 @@ class Policy(Struct, frozen=True):
     people: People = People()
     checklists: dict[int, tuple[str, ...]] = field(default_factory=CHECKLISTS.copy)  # by severity
     war_room: WarRoomPolicy = WarRoomPolicy()
+    console_url: str = ""  # where people reach the console; "" when nobody said
+
+    @property
+    def console(self) -> str:
+        """Where people reach the console, without a slash at its end; "" when no file says it."""
+        return (self.console_url or self.war_room.link).rstrip("/")

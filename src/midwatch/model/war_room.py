@@ -16,7 +16,7 @@ What = Literal["open", "invite", "archive"]
 class WarRoomPolicy(Struct, frozen=True):
     """``channel`` names a channel of pages that can open rooms ("" for none: off); incidents of ``severity`` and worse get
     one, called ``<prefix>-<number>-<where>-<what>``. ``archive_seconds`` after the end it is archived; 0: it is left.
-    ``link`` is where people reach the console."""
+    ``link`` is where people reach the console, when that is another than the policy's ``console_url``."""
 
     channel: str = ""
     severity: int = 2

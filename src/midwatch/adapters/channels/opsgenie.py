@@ -63,7 +63,12 @@ class OpsgenieChannel:
             "priority": f"P{min(max(page.severity, 1), 5)}",
             "source": self._source[:100],
             "entity": page.incident[:512],
-            "details": {"subject": page.subject[:1000], "key": page.key, "topics": ", ".join(page.topics)},
+            "details": {
+                "subject": page.subject[:1000],
+                "key": page.key,
+                "topics": ", ".join(page.topics),
+                **dict(standing.links),
+            },
         }
         if self._teams:
             alert["responders"] = [{"type": "team", "name": team} for team in self._teams]

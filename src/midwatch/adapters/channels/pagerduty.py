@@ -60,6 +60,7 @@ class PagerDutyChannel:
                 "event_action": "trigger",
                 "dedup_key": place,
                 "client": "midwatch",
+                **_links(standing),
                 "payload": {
                     "summary": page.subject[:1024],
                     "source": self._source,
@@ -99,6 +100,15 @@ class PagerDutyChannel:
                 secrets=(key,),
                 why=_why,
             )
+
+
+def _links(standing: Standing) -> dict[str, Any]:
+    """The incident's page, and the runbooks beside it."""
+    if not standing.links:
+        return {}
+    page = dict(standing.links).get("Incident", "")
+    links = [{"href": link, "text": what} for what, link in standing.links]
+    return {"client_url": page, "links": links} if page else {"links": links}
 
 
 def _why(answer: httpx.Response) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from midwatch.core.decide.sight import place
-from midwatch.core.oncall.words import at_target, runbooks, to_do, update
+from midwatch.core.oncall.words import at_console, at_target, runbooks, to_do, update
 from midwatch.model.actions import Action
 from midwatch.model.events import (
     AcknowledgementExpired,
@@ -69,8 +69,8 @@ def _text(state: State, incident: Incident) -> str:
 
 
 def _links(state: State, incident: Incident) -> Iterator[tuple[str, str]]:
-    if console := state.policy.war_room.link.rstrip("/"):
-        yield "Incident", f"{console}/incidents/{incident.id}"
+    if link := at_console(state, incident):
+        yield "Incident", link
     for link in runbooks(state, incident):
         yield "Runbook", link
 

@@ -122,7 +122,7 @@ def slug(text: str) -> str:
 def topic(state: State, incident: Incident) -> str:
     """``SEV2 · open · commander ana · https://midwatch.example/incidents/INC-12``."""
     commander = state.rooms.get(incident.id, Room()).roles.get("commander", "")
-    link = state.policy.war_room.link.rstrip("/")
+    link = (state.policy.war_room.link or state.policy.console).rstrip("/")
     over = f"part of {incident.merged_into}" if incident.merged_into else incident.phase
     facts = [f"SEV{incident.severity}", over, f"commander {commander}" if commander else "no commander yet"]
     words = " · ".join(facts)

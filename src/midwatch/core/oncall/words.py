@@ -294,8 +294,8 @@ def _expected(record: ActionRecord, facts: dict[str, Scalar]) -> str:
 
 
 def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> str:
-    """The text of a page: the update, why it pages, what midwatch just did, where it says what to do, and the commands that
-    answer it."""
+    """The text of a page: the update, why it pages, what midwatch just did, where it says what to do, the commands that
+    answer it, and its page at the console."""
     lines = [update(state, incident).text, *(reason for reason in reasons if reason)]
     for record in state.actions_of(incident.id):
         action = record.action
@@ -309,7 +309,14 @@ def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> st
     lines += [f"Runbook: {link}" for link in runbooks(state, incident)]
     if not incident.acknowledged_by and incident.phase != "resolved":
         lines.append(f"Acknowledge: midwatch ack {incident.id}.")
+    if link := at_console(state, incident):
+        lines.append(link)  # bare and last: telephones make it one to press
     return "\n".join(lines)
+
+
+def at_console(state: State, incident: Incident) -> str:
+    """The address of the incident's page, where it is acknowledged; "" when no file says where people reach the console."""
+    return f"{state.policy.console}/incidents/{incident.id}" if state.policy.console else ""
 
 
 def runbooks(state: State, incident: Incident) -> tuple[str, ...]:

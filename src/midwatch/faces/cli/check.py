@@ -29,8 +29,11 @@ def check(
             *map(_where_settings_go, files.check([path for path in paths if path.name != SETTINGS_FILE])),
             *(p for path in paths if path.name == SETTINGS_FILE for p in _settings(path)),
         ]
+        advice = (
+            [line for path in paths if path.name == SETTINGS_FILE for line in _advice(path)] if not problems else []
+        )
         if as_json:
-            print_json({"ok": not problems, "problems": [_row(p) for p in problems]})
+            print_json({"ok": not problems, "problems": [_row(p) for p in problems], "advice": advice})
         else:
             for problem in problems:
                 out.print(Text(str(problem.error()), style="red"), soft_wrap=True)
@@ -38,6 +41,8 @@ def check(
                     out.print(Text(f"  hint: {problem.hint}", style="dim"), soft_wrap=True)
             if not problems:
                 out.print("[green]All right.[/]")
+            for line in advice:
+                out.print(Text(f"  hint: {line}", style="dim"), soft_wrap=True)
         if problems:
             raise typer.Exit(USAGE)
 
@@ -50,6 +55,20 @@ def _settings(path: Path) -> list[Problem]:
     except ConfigError as error:
         where = f"{error.path}:{error.line}: " if error.line else f"{error.path}: "
         return [Problem(error.path, error.line, error.key, str(error).removeprefix(where), error.hint)]
+
+
+def _advice(path: Path) -> list[str]:
+    """What is not wrong, and still better said: pages that nobody could answer from a telephone."""
+    try:
+        settings, _ = read_settings(path.parent, file=path)
+        if settings is None or not settings.channels or load_policy(settings)[0].console:
+            return []
+    except ConfigError:
+        return []  # a file of its own, with problems of its own
+    return [
+        "pages have no link, so nobody can answer them from a telephone: `console_url: https://...` in midwatch.yaml says "
+        "where people reach the console"
+    ]
 
 
 def _unkept(path: Path, settings: Settings) -> list[Problem]:

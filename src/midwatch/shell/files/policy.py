@@ -148,6 +148,9 @@ class _Inhibition(Part):
         return value
 
 
+_Address = Annotated[str, Field(max_length=120, pattern=r"^(https?://[^\s<>|]+)?$")]
+
+
 class _WarRoom(Part):
     """``channel`` is one of the watch's channels that can open rooms (Slack)."""
 
@@ -156,7 +159,7 @@ class _WarRoom(Part):
     prefix: str = Field(_W.prefix, pattern=r"^[a-z0-9][a-z0-9-]{0,20}$")
     private: bool = _W.private
     archive_after: Seconds = Field(_W.archive_seconds, ge=0, le=365 * 86400)
-    link: str = Field(_W.link, max_length=120, pattern=r"^(https?://[^\s<>|]+)?$")
+    link: _Address = _W.link
 
 
 _Step = Annotated[str, Field(min_length=1, max_length=200)]
@@ -179,6 +182,7 @@ class PolicyFile(Part):
     inhibitions: list[_Inhibition] | None = Field(None, max_length=100)
     checklists: dict[Annotated[int, Field(ge=1, le=4)], Annotated[list[_Step], Field(max_length=30)]] | None = None
     war_room: _WarRoom | None = None
+    console_url: _Address | None = None
 
 
 KEYS: Final = frozenset(PolicyFile.model_fields)
@@ -219,6 +223,7 @@ def applied(policy: Policy, file: PolicyFile) -> Policy:
         if file.checklists is not None
         else None,
         "war_room": _war_room(file.war_room) if file.war_room else None,
+        "console_url": file.console_url,
     }
     return replace(policy, **{key: value for key, value in changes.items() if value is not None})
 
