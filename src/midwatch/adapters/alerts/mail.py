@@ -1,13 +1,14 @@
 """An e-mail as an alert: the RFC 5322 text of a message, as a mail server hands it over.
 
 Its subject without the words for a state ("RESOLVED: disk full on db-1") makes the key, unless the message says more:
-``X-Midwatch-Key``, ``X-Midwatch-State``, ``X-Midwatch-Severity``, ``X-Midwatch-Service``. An automatic answer (RFC 3834)
-is no alert.
+``X-Midwatch-Key``, ``X-Midwatch-State``, ``X-Midwatch-Severity``, ``X-Midwatch-Service``. What Nagios, Icinga and Zabbix
+write is read by ``mail_subjects.py``. An automatic answer (RFC 3834) is no alert.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from email import policy
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -23,12 +24,15 @@ from midwatch.adapters.alerts.common import (
     Headers,
     Rules,
     alert,
+    clip,
     entity_key,
     header_key,
     plain_accepted,
     plain_refused,
 )
 from midwatch.adapters.alerts.generic import STATES, state_of
+from midwatch.adapters.alerts.mail_subjects import Told, told
+from midwatch.model.alerts import MAX_KEY, MAX_NAME, MAX_SUMMARY
 from midwatch.model.errors import IngestError
 
 MAX_BYTES: Final = 1024 * 1024
@@ -57,7 +61,11 @@ def decode(body: bytes, headers: Headers, rules: Rules, now: float) -> Decoded:
         raise IngestError("the message has neither a subject nor a text")
     if automatic in ("auto-replied", "auto-notified"):
         return Decoded(problems=(f"an automatic answer: {subject[:100]}",))
-    name, words = marked(_REPLY.sub("", subject))
+    subject = _REPLY.sub("", subject)
+    found = told(subject, text)
+    if found is not None:
+        return _monitored(found, said, rules, min(_sent(date, now), now), sender, subject, text)
+    name, words = marked(subject)
     try:
         state = state_of(said["state"]) if said["state"] else next((STATES[w] for w in words if w in STATES), "firing")
     except ValueError as error:
@@ -73,6 +81,31 @@ def decode(body: bytes, headers: Headers, rules: Rules, now: float) -> Decoded:
         entity=entity_key("service", said["service"]) if said["service"] else "",
         labels={"from": sender, "subject": subject},
         by=sender if state != "firing" else "",
+    )
+    return Decoded((one,))
+
+
+def _monitored(
+    found: Told, said: Mapping[str, str], rules: Rules, at: float, sender: str, subject: str, text: str
+) -> Decoded:
+    """What a monitoring system's own subject says. Words about an alert (it flaps, a downtime began) become its note."""
+    key = said["key"] or found.key
+    if not found.state:
+        note = clip(f"{subject}\n{text.strip()}", MAX_SUMMARY)
+        return Decoded(notes=((clip(f"{rules.source}:{key}", MAX_KEY), clip(sender or "its sender", MAX_NAME), note),))
+    service = said["service"] or rules.service
+    name = found.check or "Host alert"
+    one = alert(
+        rules,
+        key,
+        found.state,
+        at,
+        severity=said["severity"] or found.severity,
+        name=f"{name} on {found.host}" if service and found.host else name,
+        summary=text.strip(),
+        entity=entity_key("service", said["service"]) if said["service"] else "",
+        labels={"host": found.host, "check": found.check, "from": sender, "subject": subject},
+        by=sender if found.state != "firing" else "",
     )
     return Decoded((one,))
 
