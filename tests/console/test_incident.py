@@ -176,6 +176,13 @@ def test_plots_on_the_page_mark_the_onset_and_the_change_and_say_the_same_in_wor
     assert 'role="img" aria-label="requests that wait' in text
 
 
+def test_a_chart_says_its_numbers_as_people_do() -> None:
+    made = charts.plot(
+        np.arange(3.0), [("p99", np.array([1020.0, 1_234_567.0, 0.0456]), "bad")], unit="ms", title="p99"
+    )
+    assert made["summary"] == "now 0.0456 ms, peak 1,234,567 ms"
+
+
 def test_a_gap_in_the_data_stays_a_gap_in_the_line() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0])
     drawing = charts.moment_svg(NOW + STEP * np.arange(4), values, STEP, [], peak="4", words="so")

@@ -108,6 +108,10 @@ def test_the_picture_keeps_within_its_frame_and_shows_every_shift(width: float) 
 
 def test_a_name_is_cut_to_its_room() -> None:
     assert [fitting("Dora Lindqvist", w) for w in (200, 60, 24, 5)] == ["Dora Lindqvist", "Dora", "DL", ""]
+    since, _ = span(NOW, "UTC")
+    drawn = [picture([Shift("s", "", since, since + hours * 3600)], "UTC", NOW, {}, {}, WIDE) for hours in (24, 6)]
+    words = [re.findall(r'<text class="on-nobody"[^>]*>([^<]*)<', svg) for svg in drawn]
+    assert words == [["nobody"], []], "nobody has no initials"
 
 
 @pytest.mark.parametrize("dark", [False, True])

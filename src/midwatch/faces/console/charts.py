@@ -124,7 +124,12 @@ def _summary(values: Floats, unit: str) -> str:
     seen = values[np.isfinite(values)]
     if not seen.size:
         return "no data"
-    return f"now {seen[-1]:.3g} {unit}, peak {seen.max():.3g} {unit}"
+    return f"now {_plain(seen[-1])} {unit}, peak {_plain(seen.max())} {unit}"
+
+
+def _plain(value: float) -> str:
+    """``1,020``, ``12.3``, ``0.0456``: three digits that count, and no powers of ten where people read."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def moment_svg(

@@ -79,7 +79,7 @@ def _bar(
     name = names.get(shift.person, shift.person) or "nobody"
     kind = f"who-{colours.get(shift.person, 0) % COLOURS}" if shift.person else "nobody"
     inset = min(1.0, wide / 4)
-    label = fitting(name, wide)
+    label = fitting(name, wide) if shift.person or wide >= len(name) * _LETTER + 4 else ""  # nobody has no initials
     where = f'x="{x + wide / 2:.1f}" y="{top + _ROW / 2 + 4:.1f}"'
     text = f'<text class="on-{kind}" {where}>{escape(label)}</text>' if label else ""
     bar = (

@@ -70,7 +70,7 @@ def restore(path: Path, copy: Path) -> Head:
         raise JournalError(f"there is a journal at {path}", hint="move it away first, or restore to another --folder")
     fresh = path.with_name(path.name + ".restoring")
     with translated(fresh, "write"):
-        fresh.unlink(missing_ok=True)
+        _forget(fresh)
         _make(fresh)
         engine = create_engine("sqlite://", creator=lambda: _connect(fresh), poolclass=StaticPool)
         event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
@@ -80,10 +80,19 @@ def restore(path: Path, copy: Path) -> Head:
                 head = backup.fill(connection, copy)
             with engine.connect() as connection:
                 connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
-        finally:
+        except BaseException:
             engine.dispose()
+            _forget(fresh)  # half a journal is none
+            raise
+        engine.dispose()
         fresh.replace(path)
     return head
+
+
+def _forget(path: Path) -> None:
+    """The database and what SQLite keeps beside it."""
+    for end in ("", "-wal", "-shm"):
+        path.with_name(path.name + end).unlink(missing_ok=True)
 
 
 class SqliteJournal(SqliteReader, SqlWriter):
