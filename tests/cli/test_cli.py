@@ -14,14 +14,16 @@ from midwatch.faces.cli import commands
 from midwatch.faces.cli.app import app
 from midwatch.faces.cli.common import code_of, length_words
 from midwatch.model.actions import Action, Verdict
-from midwatch.model.errors import ChannelError, ConfigError, JournalError, MidwatchError, NotFound
+from midwatch.model.errors import ChannelError, ConfigError, JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import (
     ActionJudged,
     CauseConfirmed,
     CauseRanked,
+    IncidentAcknowledged,
     IncidentOpened,
     IncidentResolved,
     PostmortemWritten,
+    RoleTaken,
     UpdateWritten,
     WatchStarted,
 )
@@ -79,6 +81,42 @@ def test_reading_commands_work_without_a_running_watch(folder: Path) -> None:
     assert len(shown["timeline"]) == 4
     assert said(midwatch("postmortem", "INC-2", "--folder", folder, "--json"))["markdown"].startswith("# Post-mortem")
     assert said(midwatch("journal", "verify", "--folder", folder, "--json"))["entries"] == 8
+
+
+def test_who_has_an_incident_is_said_everywhere(folder: Path) -> None:
+    assert "nobody" in midwatch("incidents", "--folder", folder).stdout
+    journal = SqliteJournal(folder / "journal.sqlite", ballast_bytes=0)
+    taken = [IncidentAcknowledged("INC-1", "ben"), RoleTaken("INC-1", "commander", "ana", "ana")]
+    journal.append(taken, AT + 60)
+    journal.close()
+    for words in (("incidents",), ("status",), ("show", "1")):
+        assert "ben, ana (commander)" in midwatch(*words, "--folder", folder).stdout, words
+    assert "ben: acknowledged INC-1" in midwatch("show", "1", "--folder", folder).stdout
+    (row,) = said(midwatch("incidents", "--folder", folder, "--json"))
+    assert (row["acknowledged_by"], row["commander"]) == ("ben", "ana")
+
+
+def test_several_incidents_are_acknowledged_at_once_and_again_is_no_news(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers: dict[str, int | None] = {"INC-1": 9, "INC-2": None}
+
+    class There:
+        def __init__(self, folder: Path) -> None: ...
+
+        def post(self, path: str, body: dict[str, str]) -> dict[str, object]:
+            if body["target"] not in answers:
+                raise UsageError(f"there is no incident {body['target']}", hint="the latest are INC-2")
+            return {"seq": answers[body["target"]], "target": body["target"]}
+
+    monkeypatch.setattr(commands, "Running", There)
+    told = midwatch("ack", "INC-1", "INC-2")
+    assert told.exit_code == 0 and "INC-1 is yours; its pages stop. (journal entry 9)" in told.stdout
+    assert "You have INC-2 already" in told.stdout
+    told = midwatch("ack", "INC-7", "INC-1")
+    assert told.exit_code == 2 and "INC-1 is yours" in told.stdout and "there is no incident INC-7" in told.stderr
+    assert said(midwatch("ack", "INC-2", "--json"))["seq"] is None
+    assert [one.get("seq") for one in said(midwatch("ack", "7", "INC-1", "--json"), 2)] == [None, 9]
 
 
 def test_a_confirmed_cause_goes_before_what_is_likely(folder: Path) -> None:
@@ -191,6 +229,9 @@ def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
     assert "console_url" in advice and "console_url" in midwatch("check", settings).stdout
     good.write_text("console_url: https://midwatch.example\n")
     assert said(midwatch("check", settings, "--json"))["advice"] == []
+    settings.write_text("integrations: {og: {kind: opsgenie, key: env:K}}\npolicy: [midwatch.yaml]\n")
+    (advice,) = said(midwatch("check", settings, "--json"))["advice"]
+    assert "what og calls P4 wakes nobody" in advice and "integrations.og.severities: {P4: 3} pages" in advice
     good.write_text("integrations: {}\n")
     settings.write_text("integrations: {}\n")
     assert [p["hint"] for p in said(midwatch("check", tmp_path, "--json"), 2)["problems"]] == [

@@ -363,5 +363,11 @@ def test_what_could_not_be_done_is_said() -> None:
             assert "Undo A-12 (someone) was not done:" in text and "not known to have taken effect" in text
             watch.now += 3600
             assert "was not done" not in (await client.get("/actions")).text
+            watch.say(watch.now, e.CommandRefused("split", "INC-7", "bo", "nothing would be left"))
+            assert "Split INC-7 (bo) was not done" in text_of((await client.get("/")).text)
+            watch.now += 1
+            watch.say(watch.now, e.IncidentAcknowledged("INC-7", "ana"), e.IncidentResolved("INC-7", "calm"))
+            watch.say(watch.now, e.CommandRefused("ack", "INC-7", "ana", "you acknowledged INC-7 already"))
+            assert "was not done" not in (await client.get("/")).text, "that is over, and this is so"
 
     asyncio.run(go())

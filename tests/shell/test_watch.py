@@ -27,7 +27,9 @@ from midwatch.model.events import (
     CommandGiven,
     Event,
     HandsOffChanged,
+    IncidentAcknowledged,
     IncidentOpened,
+    IncidentResolved,
     PageEnded,
     Recorded,
     WatchStarted,
@@ -368,7 +370,8 @@ def test_the_dead_man_call_carries_the_head(settings: Settings) -> None:
 
 def test_the_api_reads_freely_on_loopback_and_changes_only_with_the_token(settings: Settings) -> None:
     async def go() -> None:
-        watch = watch_of(settings, Script([OPENED]), console=api_app)
+        script = Script([OPENED], [IncidentAcknowledged("INC-1", "alice")], [IncidentResolved("INC-1", "calm")])
+        watch = watch_of(settings, script, console=api_app)
         await watch.start()
         await watch.tick_once()
         assert settings.token_file.stat().st_mode & 0o777 == 0o600
@@ -398,6 +401,12 @@ def test_the_api_reads_freely_on_loopback_and_changes_only_with_the_token(settin
                 ({**body, "by": ""}, 422),
             ]:
                 assert (await client.post("/api/v1/commands", json=bad, headers=right)).status_code == code, bad
+            await watch.tick_once()
+            journaled = watch.head.seq
+            twice = await client.post("/api/v1/commands", json=body, headers=right)
+            assert twice.status_code == 202 and twice.json()["seq"] is None and watch.head.seq == journaled
+            await watch.tick_once()
+            assert (await client.post("/api/v1/commands", json=body, headers=right)).status_code == 400, "it is over"
             change = {"id": "d1", "at": 5.0, "kind": "deploy", "entity": "payment", "summary": "v2"}
             assert (await client.post("/api/v1/changes", json=change, headers=right)).status_code == 202
             again = await client.post("/api/v1/changes", json=change, headers=right)

@@ -16,6 +16,7 @@ from midwatch.core.detect.together import sentence
 from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
 from midwatch.core.learn.items import items_of, same_before
+from midwatch.core.oncall.page import wakes_nobody
 from midwatch.core.oncall.words import cause_words
 from midwatch.model.errors import NotFound
 from midwatch.model.findings import Incident
@@ -35,7 +36,7 @@ def status(state: State) -> dict[str, Any]:
         "mode": policy.mode,
         "hands_off": state.hands_off,
         "hands_off_by": state.hands_off_by,
-        "open_incidents": [incident_row(i) for i in newest_first(state) if i.phase != "resolved"],
+        "open_incidents": [incident_row(state, i) for i in newest_first(state) if i.phase != "resolved"],
         "waiting_for_you": [action_row(r) for r in state.actions.values() if r.status == "asked"],
         "findings": [
             {"id": f.id, "kind": f.kind, "entity": f.entity, "since_at": f.since_at, "value": f.value, "unit": f.unit}
@@ -57,7 +58,7 @@ def newest_first(state: State) -> list[Incident]:
     return sorted(state.incidents.values(), key=lambda i: (i.phase == "resolved", -i.opened_at, i.id))
 
 
-def incident_row(incident: Incident) -> dict[str, Any]:
+def incident_row(state: State, incident: Incident) -> dict[str, Any]:
     first = incident.hypotheses[0] if incident.hypotheses else None
     return {
         "id": incident.id,
@@ -69,6 +70,7 @@ def incident_row(incident: Incident) -> dict[str, Any]:
         "onset_at": incident.onset_at,
         "resolved_at": incident.resolved_at,
         "acknowledged_by": incident.acknowledged_by,
+        "commander": state.rooms.get(incident.id, Room()).roles.get(ROLES[0], ""),
         "symptoms": list(incident.symptoms),
         "cause": cause_words(first) if first else "",
         "probability": first.probability if first else None,
@@ -142,9 +144,10 @@ def incident(state: State, ident: str, chronicle: Chronicle | None = None) -> di
     found = find_incident(state, ident)
     told = chronicle.updates.get(found.id) if chronicle else None
     return {
-        **incident_row(found),
+        **incident_row(state, found),
         "severity_reason": found.severity_reason,
         "severity_said_by": found.said_by,
+        "wakes_nobody": wakes_nobody(state, found, state.at),
         "impact": plain(found.impact),
         "mitigated_at": found.mitigated_at,
         "absorbed": list(found.absorbed),

@@ -80,11 +80,16 @@ def _ack(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, f"no incident, action or page is called {said.target!r}")
     if incident.phase == "resolved":
         return _refused(turn, said, f"{incident.id} is resolved")
-    since = incident.acknowledged_at
-    paged_since = since is None or any(p.ordered_at >= since for p in turn.state.pages_of(incident.id))
-    if incident.acknowledged_by == said.by and not paged_since:
+    if has_it(turn.state, incident, said.by):
         return _refused(turn, said, f"you acknowledged {incident.id} already")
     return turn.emit(IncidentAcknowledged(incident.id, said.by, said.channel))
+
+
+def has_it(state: State, incident: Incident, by: str) -> bool:
+    """Whether ``by`` acknowledged the incident, and nothing was paged about it since that a second word would answer."""
+    since = incident.acknowledged_at
+    paged_since = since is None or any(p.ordered_at >= since for p in state.pages_of(incident.id))
+    return incident.acknowledged_by == by and not paged_since
 
 
 def _approve(turn: Turn, said: CommandGiven) -> Turn:

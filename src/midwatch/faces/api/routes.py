@@ -20,6 +20,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from midwatch.core.decide import correct, hush, room, severity
+from midwatch.core.decide.obey import has_it
 from midwatch.core.decide.regroup import why_not
 from midwatch.core.oncall import by_hand, rota
 from midwatch.core.turn import Turn
@@ -113,7 +114,7 @@ def router(watch: Watch) -> APIRouter:
 
     @routes.get("/api/v1/incidents", dependencies=read)
     async def incidents(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:
-        return [queries.incident_row(i) for i in queries.newest_first(watch.state)[:limit]]
+        return [queries.incident_row(watch.state, i) for i in queries.newest_first(watch.state)[:limit]]
 
     @routes.get("/api/v1/incidents/{ident}", dependencies=read)
     async def incident(ident: str) -> dict[str, Any]:
@@ -142,11 +143,14 @@ def router(watch: Watch) -> APIRouter:
 
     @routes.post("/api/v1/commands", status_code=202)
     async def command(given: Command, holder: str = Depends(writer)) -> dict[str, Any]:
-        """Journaled at once, obeyed by the next turn (``hands_off`` holds at once)."""
+        """Journaled at once, obeyed by the next turn (``hands_off`` holds at once). ``seq`` is null where there is nothing
+        to journal: who acknowledges an incident again has it already."""
         by = holder or given.by
         if not by:
             raise HTTPException(422, "by: say who you are; this token does not")
         target = _target(watch, given)
+        if given.verb == "ack" and _has_already(watch, target, by):
+            return {"seq": None, "at": watch.now(), "verb": given.verb, "target": target, "by": by}
         said = CommandGiven(given.verb, by, target, _value(watch, given), given.note, given.via, holder)
         if given.verb in ("merge", "split", "move") and (why := why_not(watch.state, said)):
             raise UsageError(why, hint=f"midwatch show {target} says what it is about")
@@ -209,6 +213,14 @@ def _target(watch: Watch, given: Command) -> str:
         known = ", ".join(sorted(state.playbooks)) or "none"
         raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
     return given.target
+
+
+def _has_already(watch: Watch, target: str, by: str) -> bool:
+    """Raises UsageError when the incident is over."""
+    incident = queries.find_incident(watch.state, target)
+    if incident.phase == "resolved":
+        raise UsageError(f"{incident.id} is over", hint="midwatch incidents shows what is open")
+    return has_it(watch.state, incident, by)
 
 
 def _value(watch: Watch, given: Command) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
@@ -13,7 +13,9 @@ from midwatch.faces.cli.common import (
     By,
     Folder,
     Running,
+    code_of,
     err,
+    explain,
     folder_of,
     friendly,
     me,
@@ -44,9 +46,39 @@ def send(
             out.print(f"{words} [dim](journal entry {answer['seq']})[/]", soft_wrap=True)
 
 
-def ack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
-    """Acknowledge an incident: its pages stop repeating."""
-    send(folder, as_json, "ack", by, ident, "{target} is yours; its pages stop.", note=note)
+def ack(
+    idents: Annotated[list[str], typer.Argument(metavar="INC...", help="One incident, or several.")],
+    folder: Folder = None,
+    by: By = "",
+    note: Note = "",
+    as_json: AsJson = False,
+) -> None:
+    """Acknowledge an incident, or several: their pages stop repeating. One that cannot be taken does not keep the others."""
+    with friendly(as_json):
+        running, person = Running(folder_of(folder)), me(by)
+        said: list[dict[str, Any]] = []
+        worst: MidwatchError | None = None
+        for ident in dict.fromkeys(idents):
+            body = {"verb": "ack", "by": person, "target": ident, "note": note, "via": "cli"}
+            try:
+                answer = running.post("/api/v1/commands", body)
+            except UsageError as error:  # about this one only
+                if len(idents) == 1:
+                    raise
+                worst = error
+                said.append({"target": ident, "error": str(error), "hint": error.hint})
+                explain(error)
+                continue
+            said.append(answer)
+            if not as_json and answer["seq"] is None:
+                out.print(escape(f"You have {answer['target']} already; its pages stay quiet."))
+            elif not as_json:
+                entry = f"[dim](journal entry {answer['seq']})[/]"
+                out.print(f"{escape(answer['target'])} is yours; its pages stop. {entry}", soft_wrap=True)
+    if as_json:
+        print_json(said[0] if len(idents) == 1 else said)
+    if worst is not None:
+        raise typer.Exit(code_of(worst))
 
 
 def unack(ident: Incident, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:

@@ -65,12 +65,17 @@ def friendly(as_json: bool = False) -> Iterator[None]:
 def fail(error: MidwatchError, as_json: bool = False) -> NoReturn:
     if as_json:
         print_json({"error": str(error), "hint": error.hint})
+    explain(error)
+    raise typer.Exit(code_of(error))
+
+
+def explain(error: MidwatchError) -> None:
+    """What happened and what to do, on standard error."""
     line = Text("error: ", style="bold red")
     line.append(str(error), style="default")
     err.print(line, soft_wrap=True)
     if error.hint:
         err.print(Text(f"  hint: {error.hint}", style="dim"), soft_wrap=True)
-    raise typer.Exit(code_of(error))
 
 
 def code_of(error: MidwatchError) -> int:

@@ -137,9 +137,9 @@ def incidents(
     """The incidents, open ones first."""
     with friendly(as_json):
         state = read_state(folder_of(folder))
-        rows = [queries.incident_row(i) for i in queries.newest_first(state) if everything or i.phase != "resolved"][
-            :limit
-        ]
+        rows = [
+            queries.incident_row(state, i) for i in queries.newest_first(state) if everything or i.phase != "resolved"
+        ][:limit]
         if as_json:
             print_json(rows)
         elif rows:
@@ -151,7 +151,7 @@ def incidents(
 
 def _incident_table(rows: list[dict[str, Any]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("incident", "sev", "phase", "opened", "lasted", "what", "likely cause"):
+    for name in ("incident", "sev", "phase", "who has it", "opened", "since onset", "what", "likely cause"):
         table.add_column(name, overflow="fold")
     for row in rows:
         lasted = length_words((row["resolved_at"] or time.time()) - row["onset_at"])
@@ -159,12 +159,21 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
             row["id"],
             severity_text(row["severity"]),
             row["phase"],
+            Text(_whose(row) or "nobody"),
             clock_words(row["opened_at"]),
             lasted,
             Text(row["title"]),
             Text(_cause(row)),
         )
     return table
+
+
+def _whose(row: dict[str, Any]) -> str:
+    """Who acknowledged it and who commands; "" for nobody."""
+    ack, commander = row["acknowledged_by"], row["commander"]
+    if commander:
+        return f"{commander} (commander)" if ack in ("", commander) else f"{ack}, {commander} (commander)"
+    return str(ack)
 
 
 def _cause(row: dict[str, Any]) -> str:
@@ -188,11 +197,14 @@ def show(ident: Annotated[str, typer.Argument(metavar="INC")], folder: Folder = 
 
 def _print_incident(found: dict[str, Any]) -> None:
     phase = f"part of {found['merged_into']}" if found["merged_into"] else found["phase"]
-    title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {phase}")
+    whose = f", {'was ' if found['phase'] == 'resolved' else ''}with {who}" if (who := _whose(found)) else ""
+    title = Text.assemble(found["id"], " ", severity_text(found["severity"]), f" {phase}{whose}")
     out.print(Panel(Text(found["update"] or found["title"]), title=title, title_align="left"))
     was = f", was SEV{found['worst_severity']}" if found["worst_severity"] < found["severity"] else ""
     if found["severity_reason"]:
         out.print(Text(f"SEV{found['severity']}{was}: {found['severity_reason']}"), soft_wrap=True)
+    if found["wakes_nobody"]:
+        out.print(Text(f"{found['id']} {found['wakes_nobody']}", style="yellow"), soft_wrap=True)
     for number, hypothesis in enumerate(found["hypotheses"], start=1):
         name = f"{number}. {hypothesis['kind']} at {name_of(hypothesis['entity'])}"
         line = Text(f"{name} {hypothesis['probability']:.0%}", style="bold" if number == 1 else "")
@@ -222,7 +234,8 @@ def _print_incident(found: dict[str, Any]) -> None:
             Text(f"{row['id']} of {row['incident']}, the same cause, is still open: {row['what']}"), soft_wrap=True
         )
     for entry in found["timeline"]:
-        out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", entry["text"]), soft_wrap=True)
+        whose = "" if entry["actor"] == "midwatch" else f"{entry['actor']}: "
+        out.print(Text.assemble((clock_words(entry["at"]), "dim"), "  ", whose, entry["text"]), soft_wrap=True)
 
 
 def _print_room(found: dict[str, Any]) -> None:

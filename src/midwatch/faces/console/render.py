@@ -15,6 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from midwatch.core.decide.obey import incident_of
 from midwatch.faces.console import alerts, alerts_page, budget_page, pages, words
 from midwatch.faces.console.foresight import Foresight
 from midwatch.faces.console.incident import incident_page
@@ -23,6 +24,8 @@ from midwatch.faces.console.roster import Roster
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.faces.console.view import WatchView
 from midwatch.model.errors import JournalError
+from midwatch.model.events import CommandRefused
+from midwatch.model.state import State
 
 TEMPLATES = Path(__file__).parent / "templates"
 PENDING_SECONDS = 60.0
@@ -153,6 +156,20 @@ class Renderer:
                 status = 404
         return self._env.get_template(name).render(**context, **more, whole=whole), status
 
+    def _refusals(self, state: State, now: float) -> list[CommandRefused]:
+        """What was not done lately, and still matters: not what is about an incident that was over since, nor the second
+        acknowledgement of somebody who has it."""
+        found = []
+        for one in self.projection.refusals:
+            said = one.event
+            if isinstance(said, CommandRefused) and 0 <= now - one.at < REFUSAL_SECONDS:
+                about = incident_of(state, said.target)
+                over = about is not None and about.resolved_at is not None and about.resolved_at > one.at
+                theirs = about is not None and said.verb == "ack" and about.acknowledged_by == said.by
+                if not (over or theirs):
+                    found.append(said)
+        return found[-3:]
+
     async def _budget(self, view: pages.View, ident: str) -> dict[str, Any]:
         memory = self.watch.memory
         found = budget_page.find(view.state, memory, ident)
@@ -182,7 +199,7 @@ class Renderer:
             "csrf": self.sessions.csrf(session),
             "said": said,
             "pending_hands": self.pending_hands(now),
-            "refusals": [r.event for r in self.projection.refusals if 0 <= now - r.at < REFUSAL_SECONDS][-3:],
+            "refusals": self._refusals(view.state, now),
             "needs_login": self.sessions.needs_login,
             "seq": view.state.seq,
         }
