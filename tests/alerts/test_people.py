@@ -39,6 +39,10 @@ async def midwatch(on: OnWatch, *words: str, code: int = 0) -> str:
     return result.output
 
 
+def _key(on: OnWatch, name: str) -> str:
+    return next(r.alert.key for r in on.watch.state.alerts.values() if r.alert.name == name)
+
+
 def test_where_each_alert_is_and_why(on_watch: Callable[..., OnWatch]) -> None:
     async def go() -> None:
         async with on_watch() as on, httpx.AsyncClient() as client:
@@ -53,6 +57,14 @@ def test_where_each_alert_is_and_why(on_watch: Callable[..., OnWatch]) -> None:
             assert [r["name"] for r in only["alerts"]] == ["Slow"]
             assert "nothing open was about orders" in await midwatch(on, "alerts", "show", told["Down"]["key"])
             assert "3 taken" in await midwatch(on, "alerts", "senders")
+            assert told["Down"]["wakes_nobody"] == told["Backup"]["wakes_nobody"] == ""
+            await send(say("Disk", "search", severity="warning"))
+            await until(lambda: any(r.incident == "INC-2" for r in on.watch.state.alerts.values()))
+            words = "INC-2 wakes nobody: SEV4, and page_severity is 3"
+            assert words in await midwatch(on, "alerts", "show", _key(on, "Disk"))
+            assert words.removeprefix("INC-2 ") in await midwatch(on, "alerts")
+            assert words in await midwatch(on, "show", "INC-2") and words not in await midwatch(on, "show", "INC-1")
+            assert len(on.channel.pages) == 1
             await midwatch(on, "alerts", "show", "no-such-alert", code=2)
 
     run(go())

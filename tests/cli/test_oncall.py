@@ -60,6 +60,14 @@ def test_who_is_on_call_from_the_files_alone(folder: Path) -> None:
 def test_check_says_what_is_wrong_and_exits_with_it(folder: Path) -> None:
     assert said(midwatch("oncall", "check", "--folder", folder, "--json"))["ok"] is True
     assert "at any time of the next 90 days" in midwatch("oncall", "check", "--folder", folder).stdout
+    prom = "integrations:\n  prom: {kind: alertmanager, key: env:K%s}\n  pager: {kind: pagerduty, key: env:P}\n"
+    (folder / "settings.yaml").write_text(SETTINGS + prom % "")
+    (quiet,) = said(midwatch("oncall", "check", "--folder", folder, "--json"))["flaws"]
+    assert (quiet["level"], quiet["subject"]) == ("warning", "prom")
+    assert "warning is SEV4, and page_severity is 3" in quiet["text"] and "{warning: 3} pages" in quiet["hint"]
+    (folder / "settings.yaml").write_text(SETTINGS + prom % ", severities: {Warning: 4}")
+    assert said(midwatch("oncall", "check", "--folder", folder, "--json"))["flaws"] == [], "it is meant so"
+    (folder / "settings.yaml").write_text(SETTINGS)
     ends = datetime.now(UTC).date() + timedelta(days=30)
     text = TEAM.replace("starts_on: 2020-01-06", f"starts_on: 2020-01-06, ends_on: {ends}")
     (folder / "people" / "team.yaml").write_text(text.replace("      - {wake: [team: shop]}\n", ""))

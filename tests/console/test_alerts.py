@@ -9,9 +9,11 @@ import httpx
 from msgspec.structs import replace
 from tests.console.test_pages import NOW, browser, check_document, csrf_of, get, text_of
 
+from midwatch.core.oncall.grouping import finding_for
 from midwatch.faces.console.alerts_page import MAX_BULK
 from midwatch.faces.console.fakes import HOSTILE, FakeWatch
 from midwatch.model import events as e
+from midwatch.model.alerts import Judged
 
 FORM = {"content-type": "application/x-www-form-urlencoded", "origin": "http://localhost"}
 
@@ -25,6 +27,23 @@ def test_it_says_where_each_alert_is_and_why_and_who_sends() -> None:
     assert "5 not: refused with 401" in text and "412 taken since the start" in text
     assert "1 to 50 of 126" in text
     assert "disk-cleaner" in text_of(get(FakeWatch("alerts", NOW), "/alerts?state=over").text)
+
+
+def test_an_incident_that_wakes_nobody_says_so_there_and_at_its_alert() -> None:
+    watch = FakeWatch("alerts", NOW)
+    known = next(iter(watch.state.alerts.values())).alert
+    mild = replace(known, key="prom:Disk", name="Disk", severity=4, entity="service:attic", state="firing")
+    finding = finding_for("alert|service:attic|Disk", mild)
+    opened = e.IncidentOpened(
+        "INC-90", "Disk at attic", NOW, 4, "a sender rates it so", (finding.id,), ("service:attic",)
+    )
+    watch.say(NOW, e.AlertsReceived((mild,)), e.FindingOpened(finding), opened)
+    judged = Judged(mild.key, "grouped", "nothing open was about attic", finding.id, "INC-90")
+    watch.say(NOW, e.AlertsJudged((judged,)))
+    said = "wakes nobody: SEV4, and page_severity is 3"
+    assert f"INC-90 {said}." in text_of(get(watch, "/incidents/INC-90").text)
+    assert said in text_of(get(watch, "/alerts?q=Disk").text)
+    assert said not in get(watch, "/incidents/INC-1").text
 
 
 def test_what_may_be_asked() -> None:

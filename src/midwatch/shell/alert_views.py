@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from midwatch.core.oncall.page import wakes_nobody
 from midwatch.core.oncall.silences import under
 from midwatch.model.alerts import AlertRecord, fits, parse_matchers, words_of
 from midwatch.model.errors import NotFound, UsageError
@@ -76,7 +77,13 @@ def _wanted(asked: Asked) -> Callable[[AlertRecord], bool]:
     return holds
 
 
-def row(record: AlertRecord) -> dict[str, Any]:
+def wakes(state: State, record: AlertRecord, now: float) -> str:
+    """That the incident of an alert that fires wakes nobody, in words; "" when it pages, or the alert's place says it."""
+    incident = state.incidents.get(record.incident)
+    return wakes_nobody(state, incident, now) if record.place == "grouped" and incident is not None else ""
+
+
+def row(state: State, record: AlertRecord, now: float) -> dict[str, Any]:
     """One alert in a list."""
     alert = record.alert
     return {
@@ -94,18 +101,19 @@ def row(record: AlertRecord) -> dict[str, Any]:
         "changes": len(record.changed_at),
         "place": record.place,
         "why": record.why,
+        "wakes_nobody": wakes(state, record, now),
         "incident": record.incident,
         "by": alert.by,
     }
 
 
-def whole(state: State, key: str) -> dict[str, Any]:
+def whole(state: State, key: str, now: float) -> dict[str, Any]:
     """One alert with all that is known of it. Raises NotFound."""
     record = find_alert(state, key)
     alert = record.alert
     more = {"labels": dict(alert.labels), "links": list(alert.links), "group": alert.group, "finding": record.finding}
     notes = [{"at": note.at, "by": note.by, "text": note.text} for note in record.notes]
-    return {**row(record), **more, "changed_at": list(record.changed_at), "notes": notes}
+    return {**row(state, record, now), **more, "changed_at": list(record.changed_at), "notes": notes}
 
 
 def find_alert(state: State, key: str) -> AlertRecord:

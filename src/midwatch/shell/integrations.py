@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from midwatch.adapters.alerts.common import Rules
+from midwatch.adapters.alerts.usual import quiet
 from midwatch.model.errors import ConfigError
 from midwatch.shell.config import IntegrationSettings, Settings, resolve
 
@@ -69,7 +70,27 @@ class Integrations:
         return found[0] if found else None
 
 
+def quiet_words(settings: Settings, page_severity: int) -> dict[str, tuple[str, str]]:
+    """Integrations (by name) whose senders have usual words that page nobody: which words, and what to write about them.
+    With ``page_severity`` 0 no severity pages, and that is meant so."""
+    told: dict[str, tuple[str, str]] = {}
+    for name, given in settings.integrations.items() if page_severity else ():
+        if not (found := quiet(given.kind, _severities(given), page_severity)):
+            continue
+        words = ", ".join(f"{word} is SEV{rating}" for word, rating in found.items())
+        pages = ", ".join(f"{word}: {page_severity}" for word in found)
+        meant = ", ".join(f"{word}: {rating}" for word, rating in found.items())
+        told[name] = (
+            f"what {name} calls {' or '.join(found)} wakes nobody: {words}, and page_severity is {page_severity}",
+            f"integrations.{name}.severities: {{{pages}}} pages; {{{meant}}} says that it is meant so",
+        )
+    return told
+
+
+def _severities(given: IntegrationSettings) -> dict[str, int]:
+    return {word.lower(): severity for word, severity in given.severities.items()}
+
+
 def _integration(name: str, given: IntegrationSettings, secret: str) -> Integration:
-    severities = {word.lower(): severity for word, severity in given.severities.items()}
-    rules = Rules(name, severities, given.service, given.fields)
+    rules = Rules(name, _severities(given), given.service, given.fields)
     return Integration(name, given.kind, rules, secret, Allowance(given.per_minute))

@@ -27,14 +27,15 @@ from midwatch.adapters.alerts.common import (
     moment,
     read,
 )
-from midwatch.model.alerts import Alert
+from midwatch.model.alerts import INFORMS, Alert
 from midwatch.model.errors import IngestError
 from midwatch.model.world import Change
 
 MAX_BYTES: Final = 512 * 1024
 MAX_DEDUP_KEY: Final = 255
 ACTIONS: Final = {"trigger": "firing", "acknowledge": "acknowledged", "resolve": "resolved"}
-SEVERITIES: Final = ("critical", "warning", "error", "info")
+RATED: Final = {"critical": 2, "error": 3, "warning": 3, "info": INFORMS}
+"""There, every event that triggers pages unless its service says otherwise: here a warning pages too."""
 INVALID: Final = "Event object is invalid"
 
 
@@ -105,7 +106,7 @@ def _triggered(event: _Event, payload: _Payload, key: str, rules: Rules, now: fl
         key,
         "firing",
         now if at is None else min(at, now),
-        severity=payload.severity,
+        severity=rules.severities.get(payload.severity, RATED[payload.severity]),
         name=payload.class_ or payload.summary,
         summary=payload.summary,
         entity=entity_of(labels, rules.service) or entity_key("host", payload.source),
@@ -127,7 +128,7 @@ def _wrong(event: _Event) -> list[str]:
         found += [
             f"'payload.{n}' is missing or blank" for n in ("summary", "source") if not getattr(payload, n).strip()
         ]
-        if payload.severity not in SEVERITIES:
+        if payload.severity not in RATED:
             found.append(
                 "'payload.severity' is invalid (must be one of the following: 'critical', 'warning', 'error' or 'info')"
             )

@@ -43,9 +43,21 @@ def page(turn: Turn) -> Turn:
 
 def topics(state: State, incident: Incident, now: float) -> dict[str, str]:
     """What the open incident has to page about now: topic -> the reason, in words."""
-    found: dict[str, str] = {}
     if now - incident.opened_at < state.policy.settle_seconds and not incident.told_by_alerts:
-        return found  # a page that says why is worth these seconds; who sends alerts has waited already
+        return {}  # a page that says why is worth these seconds; who sends alerts has waited already
+    return _reasons(state, incident, now)
+
+
+def wakes_nobody(state: State, incident: Incident, now: float) -> str:
+    """That the open incident is too mild for a page, in words, for whoever looks at it or at its alerts; "" when it pages,
+    or did."""
+    if incident.phase == RESOLVED or state.pages_of(incident.id) or _reasons(state, incident, now):
+        return ""
+    return f"wakes nobody: SEV{incident.severity}, and page_severity is {state.policy.paging.page_severity}"
+
+
+def _reasons(state: State, incident: Incident, now: float) -> dict[str, str]:
+    found: dict[str, str] = {}
     if incident.severity <= state.policy.paging.page_severity:
         found[severity_topic(incident)] = f"SEV{incident.severity}: {incident.severity_reason}."
     for ident in incident.findings:

@@ -29,13 +29,13 @@ def add_alert_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> No
         """Those that fire first. ``q``: words, or matchers in braces; without ``place`` every one that is not over."""
         asked = alert_views.Asked(q, place, source, incident, limit, offset)
         found = await asyncio.to_thread(alert_views.find, watch.state, asked)
-        rows = [alert_views.row(record) for record in found.records]
+        rows = [alert_views.row(watch.state, record, watch.now()) for record in found.records]
         return {"total": found.total, "counts": dict(found.counts), "alerts": rows}
 
     @routes.get("/api/v1/alerts/{key:path}", dependencies=read)
     async def alert(key: str) -> dict[str, Any]:
         """One alert, its labels, links and notes."""
-        return await asyncio.to_thread(alert_views.whole, watch.state, key)
+        return await asyncio.to_thread(alert_views.whole, watch.state, key, watch.now())
 
     @routes.get("/api/v1/silences", dependencies=read)
     async def silences() -> list[dict[str, Any]]:

@@ -67,9 +67,8 @@ def listed(
             place_of = row["incident"] if row["place"] == "grouped" else row["place"] or "new"
             said = Text(row["name"] or row["summary"] or row["key"])
             since = clock_words(row["since_at"])
-            table.add_row(
-                said, sev, since, str(row["count"]), place_of, Text(row["why"]), Text(row["key"], style="dim")
-            )
+            why = Text("; ".join(words for words in (row["why"], row["wakes_nobody"]) if words))
+            table.add_row(said, sev, since, str(row["count"]), place_of, why, Text(row["key"], style="dim"))
         asked_for = any((q, place, source, incident))
         nothing = (
             "No alert fits." if asked_for else "No alert is open. Those that are over: midwatch alerts --place all"
@@ -92,6 +91,8 @@ def show(key: Key, folder: Folder = None, as_json: AsJson = False) -> None:
             out.print(Text(found["summary"]), soft_wrap=True)
         placed = found["incident"] if found["place"] == "grouped" else found["place"] or "not yet looked at"
         out.print(Text(f"{placed}: {found['why']}" if found["why"] else placed), soft_wrap=True)
+        if found["wakes_nobody"]:
+            out.print(Text(f"{found['incident']} {found['wakes_nobody']}", style="yellow"), soft_wrap=True)
         said = f"{found['source']} said it {found['count']} times since {clock_words(found['first_at'])}"
         out.print(f"{said}, last at {clock_words(found['seen_at'])}; it changed {found['changes']} times lately")
         for name, value in found["labels"].items():

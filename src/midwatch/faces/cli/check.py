@@ -15,6 +15,7 @@ from midwatch.shell import files
 from midwatch.shell.config import SETTINGS_FILE, Settings, read_settings
 from midwatch.shell.files import Problem
 from midwatch.shell.folder import load_policy
+from midwatch.shell.integrations import quiet_words
 
 DISCOVERED = ("-availability", "-latency", "-freshness")
 """How promises are called that the watch proposes by itself."""
@@ -58,17 +59,22 @@ def _settings(path: Path) -> list[Problem]:
 
 
 def _advice(path: Path) -> list[str]:
-    """What is not wrong, and still better said: pages that nobody could answer from a telephone."""
+    """What is not wrong, and still better said: pages that nobody could answer from a telephone, senders of alerts whose
+    usual words page nobody."""
     try:
         settings, _ = read_settings(path.parent, file=path)
-        if settings is None or not settings.channels or load_policy(settings)[0].console:
-            return []
+        policy = load_policy(settings)[0] if settings is not None else None
     except ConfigError:
         return []  # a file of its own, with problems of its own
-    return [
-        "pages have no link, so nobody can answer them from a telephone: `console_url: https://...` in midwatch.yaml says "
-        "where people reach the console"
-    ]
+    if settings is None or policy is None:
+        return []
+    said = []
+    if settings.channels and not policy.console:
+        said.append(
+            "pages have no link, so nobody can answer them from a telephone: `console_url: https://...` in midwatch.yaml "
+            "says where people reach the console"
+        )
+    return said + [f"{text}. {hint}" for text, hint in quiet_words(settings, policy.paging.page_severity).values()]
 
 
 def _unkept(path: Path, settings: Settings) -> list[Problem]:

@@ -23,6 +23,7 @@ from midwatch.model.people import Schedule
 from midwatch.model.state import State
 from midwatch.shell import oncall as queries
 from midwatch.shell.config import Settings, load_settings
+from midwatch.shell.integrations import quiet_words
 
 oncall = typer.Typer(help="Who is on call: now, in the next weeks, and how fairly.", no_args_is_help=True)
 DAY_SECONDS = 86400.0
@@ -103,7 +104,7 @@ def check(days: Days = 90, folder: Folder = None, as_json: AsJson = False) -> No
         state, settings = read(folder)
         now = time.time()
         channels = set(settings.channels) or {"console"}
-        found = flaws(state, now, now + days * DAY_SECONDS, channels)
+        found = flaws(state, now, now + days * DAY_SECONDS, channels) + _quiet_doors(state, settings)
         if as_json:
             print_json(
                 {"ok": not any(f.level == "error" for f in found), "days": days, "flaws": [vars(f) for f in found]}
@@ -112,6 +113,12 @@ def check(days: Days = 90, folder: Folder = None, as_json: AsJson = False) -> No
             _print_flaws(found, days)
         if any(flaw.level == "error" for flaw in found):
             raise typer.Exit(BAD)
+
+
+def _quiet_doors(state: State, settings: Settings) -> list[Flaw]:
+    """Senders of alerts whose usual words page nobody."""
+    quiet = quiet_words(settings, state.policy.paging.page_severity)
+    return [Flaw("warning", "wakes-nobody", name, text, hint) for name, (text, hint) in quiet.items()]
 
 
 def _print_flaws(found: list[Flaw], days: int) -> None:

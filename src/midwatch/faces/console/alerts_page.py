@@ -50,6 +50,7 @@ class Row(Struct, frozen=True):
     record: AlertRecord
     tone: str
     where: str
+    wakes_nobody: str
 
 
 def alerts_page(view: View, watch: WatchView, asked: Mapping[str, str]) -> dict[str, Any]:
@@ -67,7 +68,10 @@ def alerts_page(view: View, watch: WatchView, asked: Mapping[str, str]) -> dict[
         found, why = alert_views.Found((), 0, {}), str(error)
     pages = max(1, -(-found.total // PER_PAGE))
     return {
-        "rows": [Row(r, _tone(r), _WHERE.get(r.place, "not yet looked at")) for r in found.records],
+        "rows": [
+            Row(r, _tone(r), _WHERE.get(r.place, "not yet looked at"), alert_views.wakes(view.state, r, view.now))
+            for r in found.records
+        ],
         "total": found.total,
         "chips": [
             Chip(name, word, tone, found.counts[name], at_page(query, name, 1))

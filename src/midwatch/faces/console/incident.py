@@ -15,6 +15,7 @@ from midwatch.core.diagnose.runner_up import runner_up
 from midwatch.core.learn import hindsight
 from midwatch.core.learn.timeline import timeline
 from midwatch.core.memory import Memory
+from midwatch.core.oncall.page import wakes_nobody
 from midwatch.core.slo.measure import window
 from midwatch.faces.console import causal, charts, evidence, pages, words
 from midwatch.faces.console.projection import JournalProjection, Story
@@ -79,6 +80,7 @@ def incident_page(
         "easing": easing,
         "easing_at": easing.since_at + hold(state.policy.milder_after_seconds, incident.rises) if easing else None,
         "war_room": state.war_rooms.get(incident.id),
+        "wakes_nobody": wakes_nobody(state, incident, view.now),
     }
 
 
