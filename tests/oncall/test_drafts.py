@@ -59,6 +59,20 @@ def test_what_is_unknown_is_said_to_be() -> None:
     assert "how many is not known" in told["support"] and "%" not in told["support"]
 
 
+@pytest.mark.parametrize(
+    "changes", [{}, {"mitigated_at": START + 60}, {"phase": "resolved", "resolved_at": START + 700}]
+)
+def test_where_nothing_was_measured_nobody_is_told_of_failing_requests(changes: dict[str, object]) -> None:
+    state, incident = scene(**changes)
+    title = "TLS certificate expires in 7 days at orders"
+    silent = replace(incident, impact=None, findings=("alert|service:orders|tls",), title=title, hypotheses=())
+    told = drafts(state, silent, START + 600, ETA)
+    assert not re.search("request|error rate|sorry|longer happens", " ".join(told.values()))
+    assert "possible problem" in told["customers"] and "TLS" not in told["customers"]
+    for audience in ("support", "executives"):
+        assert f"other systems say: {title}. Nothing was measured of what users feel." in told[audience]
+
+
 def test_over_it_is_told_in_the_past() -> None:
     told = drafts(*scene(phase="resolved", mitigated_at=START + 600, resolved_at=START + 700), START + 7200, ETA)
     assert told["support"].startswith("15 % of the requests at gateway failed from 22:13 to 22:23 UTC.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msgspec.structs import replace as with_fields
-from tests.oncall.test_status_page import NOW, SHOP, SLO, incident
+from tests.oncall.test_status_page import NOW, SHOP, SLO, TOLD, incident
 from tests.slo.test_budget import steady
 from tests.slo.turns import state_of
 
@@ -69,6 +69,18 @@ def test_what_leaves_the_page_is_withdrawn_with_its_reason() -> None:
     merged.now(incident())
     assert merged.now(incident(merged_into="INC-1", resolved_at=NOW)) == ["withdrawn"]
     assert "part of another" in merged.said[-1].text and merged.said[-1].components == ("Shop",)
+
+
+def test_what_only_other_systems_say_is_mailed_once_a_person_rated_it_or_harm_was_measured() -> None:
+    story, counted = Story(), Story()
+    assert story.now(incident(**TOLD, **FRESH)) == []
+    assert story.now(incident(**TOLD, **FRESH, told_severity=2)) == ["investigating"]
+    assert story.said[-1].subject == "Began: Possible problem of Shop"
+    assert story.said[-1].text.endswith("nothing is known yet of what you may notice.")
+    assert story.now(incident(**TOLD, **FRESH)) == ["withdrawn"], "the word was taken back"
+    assert counted.now(incident(**TOLD, **FRESH)) == []
+    assert counted.now(incident(**{**TOLD, "impact": incident().impact}, **FRESH)) == ["investigating"]
+    assert "About 15 % of the requests fail" in counted.said[-1].text
 
 
 def test_an_incident_that_comes_and_goes_ends_after_some_mailings() -> None:

@@ -18,7 +18,9 @@ from tests.slo.turns import state_of
 from midwatch.core.memory import Ledger
 from midwatch.core.oncall.status_page import DAYS, Component, StatusPage, status_page
 from midwatch.model.adjustments import Adjustment
+from midwatch.model.events import IncidentRated
 from midwatch.model.findings import Hypothesis, Impact, Incident
+from midwatch.model.rating_steps import rated
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.shell.health import Health
@@ -31,6 +33,8 @@ GATEWAY = "service:gateway"
 SLO = Slo("checkout", GATEWAY, "ratio", 0.999)
 SHOP = Component("Shop", "checkout")
 MAIL = Component("Mail", "", ("mailer",))
+TOLD = {"findings": ("alert|service:gateway|TLS certificate expires in 7 days",), "impact": None, "severity": 1}
+"""What makes it an incident that is known from alerts of other systems only."""
 CAUSE = Hypothesis("service:secret-billing", "bad_deploy", 0.9)
 
 
@@ -65,8 +69,58 @@ def test_all_is_well() -> None:
     shop, mail = page().components
     assert (shop.standing, shop.uptime, len(shop.days)) == ("operational", 1.0, DAYS)
     assert {day.standing for day in shop.days} == {"good"}
-    assert (mail.standing, mail.uptime) == ("no data", None), "nobody counts it"
-    assert page(parts=(SHOP,)).standing == "operational"
+    assert (mail.standing, mail.uptime, mail.days) == ("operational", None, ()), "nobody counts it, and nothing is told"
+    assert page().standing == page(parts=(SHOP,)).standing == "operational"
+
+
+def test_a_promise_that_nobody_keeps_is_no_data() -> None:
+    [lost] = page(parts=(Component("Lost", "no-such-promise", ("lost",)),)).components
+    assert (lost.standing, {day.standing for day in lost.days}) == ("no data", {"no data"})
+
+
+def test_without_a_promise_incidents_alone_say_how_it_stands() -> None:
+    found = page(incident(symptoms=("service:mailer",)), parts=(MAIL,))
+    assert (found.standing, found.components[0].standing, found.components[0].days) == ("degraded", "degraded", ())
+    text = html(found)
+    assert "Mail" in text and "<svg" not in text and "uptime" not in text and "worse than promised" not in text
+    assert "<svg" in html(page()) and "more than ten times worse" in html(page())
+
+
+def test_what_only_other_systems_say_is_told_once_a_person_rated_it_and_claims_no_harm() -> None:
+    silent = incident(**TOLD)
+    assert page(silent).incidents == () and page(silent).standing == "operational"
+    assert page(with_fields(silent, findings=(*silent.findings, "dying|service:gateway|"))).incidents == ()
+    rated_by_person = IncidentRated("INC-7", 2, "ana said so", by="ana", facts=1)
+    said = rated(silent, rated_by_person, NOW - 60)
+    [told] = page(said).incidents
+    assert told.title == "Possible problem of Shop" and told.standing == page(said).standing == "degraded"
+    assert [u.text for u in told.updates] == [
+        "We know where it comes from.",
+        "We are looking into a possible problem; nothing is known yet of what you may notice.",
+    ]
+    worse = rated(with_fields(said, said_facts=2), IncidentRated("INC-7", 1, "so rated by its sender"), NOW)
+    assert worse.severity == 1 and worse.said_severity == 0
+    assert page(worse).incidents[0].standing == "degraded", "it stays told, and only a person makes it an outage"
+    assert page(rated(said, IncidentRated("INC-7", 1, "ana leaves it", by="ana"), NOW)).incidents == ()
+    [over] = page(with_fields(said, mitigated_at=NOW - 60, resolved_at=NOW)).incidents
+    texts = " ".join(u.text for u in over.updates)
+    assert "nothing was measured that you could notice" in texts and "fail" not in texts + over.title
+
+
+def test_measured_harm_is_told_by_itself_as_what_it_is() -> None:
+    silent = incident(**TOLD)
+    [counted] = page(with_fields(silent, impact=incident().impact)).incidents
+    assert counted.updates[-1].text.startswith("About 15 % of the requests fail.")
+    for kind, title, verb in (
+        ("error_shift", "Errors of Shop", "fail"),
+        ("latency_shift", "Slow responses of Shop", "are answered slowly"),
+        ("traffic_drop", "Missing requests of Shop", "do not reach us"),
+    ):
+        [told] = page(with_fields(silent, findings=(*silent.findings, f"{kind}|service:gateway|x"))).incidents
+        assert told.title == title
+        assert told.updates[-1].text == f"Requests {verb}; how many is not known. We are finding out why."
+    waiting = with_fields(silent, findings=("queue_lag|queue:mails|",))
+    assert page(waiting).incidents[0].title == "Possible problem of Shop", "messages wait; of requests nothing is known"
 
 
 def test_a_day_is_what_was_counted_on_it() -> None:

@@ -30,6 +30,8 @@ ALERT = "alert"
 DYING = "dying"
 OF_BUDGETS: frozenset[str] = frozenset({"burn_rate", SLOW_BURN})
 """Findings that the SLO stage opens and closes itself."""
+NOT_TOLD = 5
+"""Milder than any severity: those outside hear nothing of it."""
 HARMFUL: frozenset[str] = OF_BUDGETS | {ALERT, DYING, "error_shift", "latency_shift", "traffic_drop", "queue_lag"}
 """Findings that users can feel or soon will, or that somebody wants to be woken for: only these open an incident. The others
 are evidence."""
@@ -156,6 +158,7 @@ class Incident(Struct, frozen=True):
     said_facts: int = 0  # and how the facts rated it then
     said_by: str = ""
     heard_on: str = ""  # the channel of the other product at which its acknowledgement, or its end, was said
+    told_severity: int = 0  # what a person last said, also once the facts are worse: so it may be told to those outside
 
     @property
     def worst(self) -> int:
@@ -164,7 +167,10 @@ class Incident(Struct, frozen=True):
 
     @property
     def outside(self) -> int:
-        """What it counts as for those outside: as people said, else as bad as it ever was."""
+        """What it counts as for those outside: as people said, else as bad as it ever was. Where nothing was measured of
+        what users feel, only people's word counts."""
+        if self.unmeasured:
+            return self.told_severity or NOT_TOLD
         return self.said_severity or self.worst
 
     @property
@@ -176,6 +182,12 @@ class Incident(Struct, frozen=True):
     def only_dying(self) -> bool:
         """Whether all that is known of it is processes that keep dying: nobody is woken for that."""
         return bool(self.findings) and all(ident.startswith(f"{DYING}|") for ident in self.findings)
+
+    @property
+    def unmeasured(self) -> bool:
+        """Whether nothing was measured of what users feel: other systems say so, or processes die, and that is all."""
+        silent = (f"{ALERT}|", f"{DYING}|")
+        return self.impact is None and bool(self.findings) and all(ident.startswith(silent) for ident in self.findings)
 
     @property
     def told_by_alerts(self) -> bool:

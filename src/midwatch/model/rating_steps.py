@@ -28,7 +28,12 @@ def rated(old: Incident, event: IncidentRated, at: float) -> Incident:
         changes |= {"said_severity": 0, "said_facts": 0, "said_by": ""}
     if event.by:
         said = event.severity if event.facts else 0
-        changes |= {"said_severity": said, "said_facts": event.facts, "said_by": event.by if said else ""}
+        changes |= {
+            "said_severity": said,
+            "said_facts": event.facts,
+            "said_by": event.by if said else "",
+            "told_severity": said,
+        }
     return replace(old, **changes)
 
 
@@ -45,6 +50,8 @@ def merged(kept: Incident, absorbed: Incident, severity: int) -> dict[str, Any]:
         }
     if absorbed.said_severity and not kept.said_severity:
         changes |= {name: getattr(absorbed, name) for name in ("said_severity", "said_facts", "said_by")}
+    if absorbed.told_severity and not kept.told_severity:
+        changes["told_severity"] = absorbed.told_severity
     return changes
 
 

@@ -26,11 +26,24 @@ PublicAddress = Annotated[str, Field(max_length=300), AfterValidator(_public_add
 
 
 class ComponentSettings(Part):
-    """One component: its name for customers, the promise (``slo``) that is its uptime, and further services of it."""
+    """One component: its name for customers, the promise (``slo``) that is its uptime, and further services of it; or only a
+    ``service``, where nobody keeps a promise."""
 
     name: str = Field(min_length=1, max_length=100)
-    slo: str = Field(min_length=1, max_length=200)
+    slo: str = Field(default="", max_length=200)
+    service: str = Field(default="", max_length=200)
     services: tuple[str, ...] = Field(default=(), max_length=100)
+
+    @model_validator(mode="after")
+    def _is_about_something(self) -> Self:
+        if not (self.slo or self.service or self.services):
+            raise ValueError("name the promise that is its uptime (slo), or its service: else no incident concerns it")
+        return self
+
+    @property
+    def about(self) -> tuple[str, ...]:
+        """Services whose incidents concern it, whatever its promise is about."""
+        return (self.service, *self.services) if self.service else self.services
 
 
 class SubscriberSettings(Part):
@@ -73,4 +86,4 @@ class StatusPageSettings(Part):
         return (self.subscribers.url or "") if self.subscribers is not None else ""
 
     def parts(self) -> tuple[Component, ...]:
-        return tuple(Component(c.name, c.slo, c.services) for c in self.components)
+        return tuple(Component(c.name, c.slo, c.about) for c in self.components)

@@ -13,7 +13,7 @@ from typing import Final
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.eta import Eta
-from midwatch.core.oncall.words import cause_words, clock, happens, percent, update
+from midwatch.core.oncall.words import cause_words, clock, happens, harm, percent, update
 from midwatch.model.findings import Incident
 from midwatch.model.state import State
 
@@ -68,6 +68,8 @@ def _support(incident: Incident, expected: Eta | None) -> str:
     said = [_felt(incident)]
     if incident.phase == "resolved":
         said.append("Whoever still meets it meets something else: please report it.")
+    elif not harm(incident):
+        said.append("Whoever calls about it helps us to know: please report it.")
     elif incident.mitigated_at is not None:
         said.append("It no longer happens. Trying again helps.")
     else:
@@ -98,12 +100,27 @@ def _customers(incident: Incident, expected: Eta | None) -> str:
     over = incident.phase == "resolved"
     since = clock(incident.impact.since_at if incident.impact is not None else incident.onset_at)
     what = happens(incident, over)
+    if not what:
+        return _nothing_known(incident)
     if over and incident.resolved_at is not None:
         return f"Between {since} and {clock(incident.resolved_at)} UTC some requests {what}. It is over. We are sorry."
     if incident.mitigated_at is not None:
         return f"Since {since} UTC some requests failed or were slow. It no longer happens; we are watching it."
     hope = f" We expect it to be over by {clock(expected.late_at)} UTC." if expected is not None else ""
     return f"Since {since} UTC some requests {what}. We are working on it.{hope} We are sorry."
+
+
+def _nothing_known(incident: Incident) -> str:
+    """For customers, where nothing was measured of what they may notice."""
+    began = clock(incident.opened_at)
+    if incident.phase == "resolved" and incident.resolved_at is not None:
+        until = clock(incident.resolved_at)
+        return f"From {began} to {until} UTC we looked into a possible problem. Nothing was measured that you could notice."
+    after = (
+        "The signs of it are gone; we are watching whether it stays so." if incident.mitigated_at is not None else ""
+    )
+    known = after or "Nothing is known yet of what you may notice."
+    return f"We have been looking into a possible problem since {began} UTC. {known}"
 
 
 def _felt(incident: Incident) -> str:
@@ -113,6 +130,9 @@ def _felt(incident: Incident) -> str:
     over = incident.phase == "resolved" or incident.mitigated_at is not None
     verb = happens(incident, over)
     since = clock(impact.since_at if impact is not None else incident.onset_at)
+    if not verb:
+        by = "other systems say: " if incident.told_by_alerts else ""
+        return f"Since {since} UTC {by}{incident.title}. Nothing was measured of what users feel."
     if impact is None or math.isnan(impact.affected_ratio):
         return f"Requests at {where} {verb} since {since} UTC; how many is not known."
     end = incident.mitigated_at if incident.mitigated_at is not None else incident.resolved_at

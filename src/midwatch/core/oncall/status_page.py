@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from midwatch.core.memory import Ledger
-from midwatch.core.oncall.words import happens, percent
+from midwatch.core.oncall.words import happens, harm, percent
 from midwatch.core.slo import ledger as books
 from midwatch.core.slo.corrected import corrected, touching
 from midwatch.core.slo.report import concerns
@@ -29,6 +29,11 @@ BLIND_SECONDS: Final = 600.0  # without counts for so long, nothing is known of 
 OUTAGE_SEVERITY: Final = 1
 KNOWN: Final = 0.5  # so probable a cause is known well enough to say so
 BAD_DAY: Final = 10.0  # times the failures that the target allows
+TITLES: Final = {
+    "": "Possible problem of",
+    "slow": "Slow responses of",
+    "missing": "Missing requests of",
+}
 
 Standing = Literal["operational", "degraded", "outage", "no data"]
 DayStanding = Literal["good", "fair", "bad", "no traffic", "no data"]
@@ -37,10 +42,11 @@ Phase = Literal["investigating", "identified", "monitoring", "resolved"]
 
 @dataclass(frozen=True)
 class Component:
-    """A name for customers; ``slo`` gives its uptime, ``services`` are further ones whose incidents concern it."""
+    """A name for customers; ``slo`` gives its uptime, or "": it has none. ``services`` are those whose incidents concern
+    it besides."""
 
     name: str
-    slo: str
+    slo: str = ""
     services: tuple[str, ...] = ()
 
 
@@ -55,7 +61,7 @@ class Day:
 
 @dataclass(frozen=True)
 class ComponentState:
-    """``days`` oldest first; ``uptime`` over all of them, None without events."""
+    """``days`` oldest first, none without a promise; ``uptime`` over all of them, None without events."""
 
     name: str
     standing: Standing
@@ -152,9 +158,11 @@ def _component(
 ) -> ComponentState:
     standing: Standing = "operational"
     if open_now:
-        standing = _standing(min(i.severity for i in open_now))
-    elif ledger is None or now - ledger.seen_until > BLIND_SECONDS:
+        standing = _standing(min(map(_severity, open_now)))
+    elif component.slo and (ledger is None or now - ledger.seen_until > BLIND_SECONDS):
         standing = "no data"
+    if not component.slo:
+        return ComponentState(component.name, standing, (), None, None)
     first = (math.floor(now / DAY_SECONDS) - DAYS + 1) * DAY_SECONDS
     target = slo.target if slo is not None else None
     if ledger is not None:
@@ -162,6 +170,11 @@ def _component(
     days = tuple(_day(ledger, first + n * DAY_SECONDS, now, target) for n in range(DAYS))
     good, total = books.between(ledger, max(first, ledger.first_at), now) if ledger is not None else (0.0, 0.0)
     return ComponentState(component.name, standing, days, good / total if total > 0 else None, target)
+
+
+def _severity(incident: Incident) -> int:
+    """How bad it is now; where nothing was measured, by a person's word alone."""
+    return incident.outside if incident.unmeasured else incident.severity
 
 
 def _standing(severity: int) -> Standing:
@@ -188,8 +201,7 @@ def _worst(states: Sequence[ComponentState]) -> Standing:
 
 def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
     where = " and ".join(components) if len(components) < 3 else f"{len(components)} components"
-    finding_out = " We are finding out why." if incident.resolved_at is None else ""
-    told = [Told(incident.opened_at, f"{_what(incident)}{finding_out}")]
+    told = [Told(incident.opened_at, _what(incident))]
     known = (
         incident.diagnosed_at is not None and bool(incident.hypotheses) and incident.hypotheses[0].probability >= KNOWN
     )
@@ -200,12 +212,12 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
             Told(incident.eased_at, f"It got better: about {share} % of the requests {happens(incident, False)} now.")
         )
     if incident.mitigated_at is not None:
-        told.append(Told(incident.mitigated_at, "It no longer happens; we are watching whether it stays so."))
+        gone = "It no longer happens" if harm(incident) else "The signs of it are gone"
+        told.append(Told(incident.mitigated_at, f"{gone}; we are watching whether it stays so."))
     if incident.resolved_at is not None:
         minutes = max(1, round((incident.resolved_at - incident.onset_at) / 60))
         told.append(Told(incident.resolved_at, f"It is over. It lasted {minutes} minute{'s' if minutes > 1 else ''}."))
-    slow = incident.impact is not None and incident.impact.what == "slow"
-    title = f"{'Slow responses' if slow else 'Errors'} of {where}"
+    title = f"{TITLES.get(harm(incident), 'Errors of')} {where}"
     told.sort(key=lambda one: one.at)
     told.reverse()
     phase: Phase = "identified" if known else "investigating"
@@ -221,16 +233,24 @@ def _public(incident: Incident, components: tuple[str, ...]) -> PublicIncident:
         incident.resolved_at,
         tuple(told),
         phase,
-        _standing(incident.severity),
+        _standing(_severity(incident)),
     )
 
 
 def _what(incident: Incident) -> str:
-    verb = happens(incident, incident.resolved_at is not None)
+    over = incident.resolved_at is not None
+    verb = happens(incident, over)
+    if not verb:
+        return (
+            "We looked into a possible problem; nothing was measured that you could notice."
+            if over
+            else "We are looking into a possible problem; nothing is known yet of what you may notice."
+        )
     share = _share(widest(incident))  # as many as it was at its worst: what was said stays said
+    finding_out = "" if over else " We are finding out why."
     if not share:
-        return f"Requests {verb}; how many is not known."
-    return f"About {share} % of the requests {verb}."
+        return f"Requests {verb}; how many is not known.{finding_out}"
+    return f"About {share} % of the requests {verb}.{finding_out}"
 
 
 def _share(impact: Impact | None) -> str:

@@ -14,7 +14,7 @@ from typing import Final
 from midwatch.core.decide.sight import place, under_way
 from midwatch.model.actions import Action, Scalar
 from midwatch.model.faults import DESCRIPTIONS
-from midwatch.model.findings import Hypothesis, Incident
+from midwatch.model.findings import OF_BUDGETS, Hypothesis, Incident
 from midwatch.model.state import ActionRecord, State
 
 PROBABLE: Final = 0.4  # less probable causes are not named in an update
@@ -83,11 +83,28 @@ def percent(ratio: float) -> str:
     return f"{value:.0f}" if value >= 2 else f"{value:.1g}" if value > 0 else "0"
 
 
+_SHOWS: Final = {"error_shift": "errors", "latency_shift": "slow", "traffic_drop": "missing"}
+"""What a finding shows of requests. Those of budgets show errors; alerts, dying processes and waiting messages nothing."""
+_HAPPENS: Final = {
+    "": ("", ""),
+    "slow": ("are answered slowly", "were answered slowly"),
+    "missing": ("do not reach us", "did not reach us"),
+}
+
+
+def harm(incident: Incident) -> str:
+    """What was measured of users' requests: ``errors``, ``slow``, ``missing``; "" where nothing was, and nothing may be
+    said."""
+    if incident.impact is not None:
+        return incident.impact.what if incident.impact.what in _HAPPENS else "errors"
+    kinds = [ident.partition("|")[0] for ident in incident.findings]
+    shown = {"errors" if kind in OF_BUDGETS else _SHOWS.get(kind, "") for kind in kinds}
+    return next((what for what in _SHOWS.values() if what in shown), "")
+
+
 def happens(incident: Incident, over: bool) -> str:
-    """What becomes of requests: ``fail``, ``were answered slowly``."""
-    if incident.impact is not None and incident.impact.what == "slow":
-        return "were answered slowly" if over else "are answered slowly"
-    return "failed" if over else "fail"
+    """What becomes of requests: ``fail``, ``were answered slowly``; "" where nothing was measured."""
+    return _HAPPENS.get(harm(incident), ("fail", "failed"))[over]
 
 
 def plain(value: float) -> str:
@@ -172,7 +189,7 @@ def _what(incident: Incident, facts: dict[str, Scalar]) -> str:
     calm = f", calm since {clock(incident.calm_since_at)}" if incident.calm_since_at is not None else ""
     if calm and incident.calm_since_at is not None:
         facts["calm_since"] = clock(incident.calm_since_at)
-    if impact is None and incident.told_by_alerts:
+    if not harm(incident):
         return f"{_trouble(incident, facts)} since {since} UTC{calm}"
     if impact is None or math.isnan(impact.affected_ratio):
         return f"{_trouble(incident, facts)}; how many requests are affected is not known, since {since} UTC{calm}"
@@ -183,15 +200,14 @@ def _what(incident: Incident, facts: dict[str, Scalar]) -> str:
 
 def _trouble(incident: Incident, facts: dict[str, Scalar]) -> str:
     where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
-    slow = incident.impact is not None and incident.impact.what == "slow"
     blamed = incident.hypotheses[0] if incident.hypotheses else None
-    if incident.told_by_alerts and incident.impact is None:
+    if not harm(incident):
         facts["where"] = place(incident.symptoms[0]) if incident.symptoms else incident.title
         return incident.title
     if blamed and blamed.probability >= PROBABLE:
         where = place(blamed.entity)
     where = where or (place(incident.symptoms[0]) if incident.symptoms else "")
-    what = "elevated response times" if slow else "elevated error rates"
+    what = {"slow": "elevated response times", "missing": "missing traffic"}.get(harm(incident), "elevated error rates")
     facts["where"] = where or incident.title
     return f"{what} in {where}" if where else incident.title or what
 
