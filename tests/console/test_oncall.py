@@ -31,6 +31,7 @@ def test_who_when_what_is_wrong_and_who_carried_how_much() -> None:
     page = text_of(get(watch_in("oncall"), "/oncall").text)
     for words in (
         "Cleo Nakamura until",
+        "Mon 28 Sep 09:00 CEST (in 7 d)",
         "Ben Okoro asks Cleo Nakamura to take a shift of shop",
         "Cleo Nakamura stands in for second",
         "dentist",

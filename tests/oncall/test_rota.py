@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 from tests.decide.worlds import START, Scene, broken, policy, turn
-from tests.oncall.test_escalation import ANA, BEN, SHOP, deliver, people, woken
+from tests.oncall.test_escalation import ANA, BEN, CLEO, SHOP, deliver, people, woken
 
 from midwatch.core.decide.obey import obey
 from midwatch.core.oncall.handoff import hand_off
@@ -47,6 +48,23 @@ def test_a_stand_in_is_on_call_from_then_to_then_and_is_paged() -> None:
     assert now_on_call(made) == "ana"
     changed = [e.person for _, e in made.told(OnCallChanged) if isinstance(e, OnCallChanged)]
     assert changed == ["ana", "cleo", "ana"]
+
+
+def test_who_stands_in_and_who_is_relieved_hear_of_it_on_a_clock_of_their_own() -> None:
+    berlin, at = replace(SHOP, zone="Europe/Berlin"), f"{START + 100:.0f} {START + 200:.0f}"
+    cleo = replace(CLEO, zone="Asia/Tokyo")
+    made = scene(severity=4, people=(ANA, BEN, cleo), schedules=(berlin,)).run(until=5)
+    made.say("override", "shop", by="ben", value=f"cleo {at} ana", note="dentist").run(until=10)
+    told = {p.person: p for _, p in made.pages()}
+    assert told["cleo"].subject == "ben put you on call in shop (OVR-1)" and "Why: dentist" in told["cleo"].text
+    assert told["ana"].subject == "ben relieved you in shop (OVR-1)"
+    assert "Wed 15 Nov 07:15 to Wed 15 Nov 07:16 (Asia/Tokyo)" in told["cleo"].text
+    assert "Tue 14 Nov 23:15 to Tue 14 Nov 23:16 (Europe/Berlin)" in told["ana"].text, "the schedule's, without one"
+    made.say("override_end", "OVR-1", by="cleo").run(until=15)
+    assert len(made.pages()) == 2, "nobody is told what they said themselves"
+    made.say("override", "shop", by="ana", value=f"cleo {at}").run(until=20)
+    made.say("override_end", "OVR-2", by="ana").run(until=25)
+    assert made.pages()[-1][1].subject == "ana ended your standing in for shop (OVR-2)"
 
 
 @pytest.mark.parametrize(
@@ -152,18 +170,18 @@ def test_help_of_another_team_is_woken_though_the_incident_itself_wakes_nobody()
 def test_who_comes_on_call_hears_what_is_going_on_once() -> None:
     made = scene(severity=2)
     deliver(made.run(until=10)).say("ack", "INC-1", by="ana")
-    made.say("override", "shop", by="ana", value=f"cleo {START + 30:.0f} {START + 5000:.0f}").run(until=60)
+    made.say("override", "shop", by="cleo", value=f"cleo {START + 30:.0f} {START + 5000:.0f}").run(until=60)
     told = [p for _, p in made.pages() if p.topics == ("notice",)]
     assert [(p.person, p.channel) for p in told] == [("cleo", "chat")]
     assert told[0].subject.startswith("You are on call in shop until ")
     assert "Open: INC-1 SEV2" in told[0].text and "acknowledged by ana" in told[0].text
-    assert "from ana" in told[0].text and "The shift before: 1 pages" in told[0].text
+    assert "from ana" in told[0].text and "The shift before: 1 page, 0 incidents over." in told[0].text
 
 
 def shift_of_cleo(made: Scene) -> Scene:
     """Somebody with two ways to be reached comes on call at 30 s."""
     made.run(until=10)
-    return made.say("override", "shop", by="ana", value=f"cleo {START + 30:.0f} {START + 5000:.0f}")
+    return made.say("override", "shop", by="cleo", value=f"cleo {START + 30:.0f} {START + 5000:.0f}")
 
 
 def notices(made: Scene) -> list[tuple[float, str, str]]:

@@ -4,14 +4,11 @@ while midwatch was down is told as soon as it is back, and what a contact did no
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Final
-from zoneinfo import ZoneInfo
 
-from midwatch.core.oncall.notices import NOTICE, notice, sent_on
+from midwatch.core.oncall.notices import NOTICE, moment, notice, sent_on, zone_of
 from midwatch.core.oncall.page import RESOLVED
 from midwatch.core.oncall.schedule import on_call, shifts
-from midwatch.core.oncall.words import clock
 from midwatch.core.turn import Turn
 from midwatch.model.events import OnCallChanged, PageOrdered
 from midwatch.model.people import OnCall, Person, Schedule
@@ -34,7 +31,7 @@ def hand_off(turn: Turn) -> Turn:
         if before is None or coming is None:
             continue  # the first look is no hand-off
         subject = _subject(turn.state, schedule, coming, turn.now)
-        text = "\n".join(_text(turn.state, schedule, before, turn.now))
+        text = "\n".join(_text(turn.state, schedule, coming, before, turn.now))
         key = f"{_shift(schedule.name)}{turn.now:.0f}"
         turn = turn.emit(*notice(turn.state, coming, key, subject, text))
     return turn.emit(*sent_on(turn.state, turn.now))
@@ -54,20 +51,22 @@ def _shift(schedule: str) -> str:
 
 def _subject(state: State, schedule: Schedule, person: Person, now: float) -> str:
     ends = shifts(state.policy.people, schedule, state.overrides, now, now + LOOK_AHEAD_SECONDS)[0].end_at
-    until = datetime.fromtimestamp(ends, ZoneInfo(person.zone)).strftime("%a %d %b, %H:%M")
+    zone = zone_of(person, schedule)
     going = sum(i.phase != RESOLVED for i in state.incidents.values())
-    return f"You are on call in {schedule.name} until {until}; {going or 'nothing'} open"
+    return f"You are on call in {schedule.name} until {moment(ends, zone)} ({zone}); {going or 'nothing'} open"
 
 
-def _text(state: State, schedule: Schedule, before: OnCall, now: float) -> Iterator[str]:
-    """What is going on, and what the shift before had."""
-    people = state.policy.people
+def _text(state: State, schedule: Schedule, coming: Person, before: OnCall, now: float) -> Iterator[str]:
+    """What is going on, and what the shift before had, on the clock of who comes."""
+    people, zone = state.policy.people, zone_of(coming, schedule)
     last = people.person(before.person)
-    yield f"You took over {schedule.name} from {last.called if last else before.person or 'nobody'} at {clock(now)} UTC."
+    whom = last.called if last else before.person or "nobody"
+    yield f"You took over {schedule.name} from {whom}: {moment(now, zone)} ({zone}, like all times here)."
     going = [i for i in state.incidents.values() if i.phase != RESOLVED]
     for incident in sorted(going, key=lambda i: (i.severity, i.opened_at))[:MAX_LISTED]:
         whose = f"acknowledged by {incident.acknowledged_by}" if incident.acknowledged_by else "nobody has answered"
-        yield f"Open: {incident.id} SEV{incident.severity} since {clock(incident.onset_at)}, {incident.title}; {whose}."
+        since = moment(incident.onset_at, zone)
+        yield f"Open: {incident.id} SEV{incident.severity} since {since}, {incident.title}; {whose}."
     if len(going) > MAX_LISTED:
         yield f"And {len(going) - MAX_LISTED} more."
     for record in state.actions.values():
@@ -76,8 +75,12 @@ def _text(state: State, schedule: Schedule, before: OnCall, now: float) -> Itera
     ended = (i for i in state.incidents.values() if i.phase == RESOLVED and not i.merged_into)
     over = [i for i in ended if (i.resolved_at or 0.0) >= before.since_at]
     paged = {p.ordered.page for p in state.pages.values() if p.ordered.run and p.ordered_at >= before.since_at}
-    yield f"The shift before: {len(paged)} pages, {len(over)} incidents that are over."
+    yield f"The shift before: {_some(len(paged), 'page')}, {_some(len(over), 'incident')} over."
     if state.hands_off:
         yield f"Hands are off (by {state.hands_off_by or 'somebody'}): midwatch touches nothing."
     for silence in list(state.silences.values())[:MAX_LISTED]:
-        yield f"{silence.id} holds back alerts until {clock(silence.end_at)} UTC: {silence.reason}"
+        yield f"{silence.id} holds back alerts until {moment(silence.end_at, zone)}: {silence.reason}"
+
+
+def _some(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

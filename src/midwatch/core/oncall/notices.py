@@ -3,13 +3,15 @@ person's contacts in their order until one takes it."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from msgspec.structs import replace
 
 from midwatch.core.oncall.escalation import contacts_of, other_contact
 from midwatch.model.events import PageOrdered
-from midwatch.model.people import Person
+from midwatch.model.people import Person, Schedule
 from midwatch.model.state import PageRecord, State
 
 NOTICE: Final = "notice"
@@ -36,6 +38,22 @@ def notice(state: State, person: Person | None, key: str, subject: str, text: st
         to=contact.to,
     )
     return (ordered,)
+
+
+def zone_of(person: Person | None, schedule: Schedule | None) -> str:
+    """On whose clock the person reads: their own, and the schedule's where the people file names none."""
+    own = person.zone if person else "UTC"
+    return own if own != "UTC" or schedule is None else schedule.zone
+
+
+def moment(at: float, zone: str) -> str:
+    """``Thu 24 Dec 18:00``, on the clock of ``zone``."""
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%a %d %b %H:%M")
+
+
+def span(start_at: float, end_at: float, zone: str) -> str:
+    """``Thu 24 Dec 18:00 to Fri 25 Dec 09:00 (Europe/Berlin)``."""
+    return f"{moment(start_at, zone)} to {moment(end_at, zone)} ({zone})"
 
 
 def sent_on(state: State, now: float) -> tuple[PageOrdered, ...]:

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from math import isfinite
 from typing import Final
 
 from midwatch.core.oncall import escalation
-from midwatch.core.oncall.notices import notice
+from midwatch.core.oncall.notices import notice, span, zone_of
 from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
 from midwatch.core.oncall.wake import JUST_AFTER_SECONDS, answered
 from midwatch.core.turn import Turn
@@ -125,16 +125,36 @@ def _override(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, why)
     if len(turn.state.overrides) >= MAX_OVERRIDES:
         return _refused(turn, said, f"there are {MAX_OVERRIDES} overrides: write the lasting ones into the schedule")
-    return turn.emit(
-        OverrideSet(_made(turn, said.target, person, _at(words[1]), _at(words[2]), instead_of, said.by, said.note))
-    )
+    made = _made(turn, said.target, person, _at(words[1]), _at(words[2]), instead_of, said.by, said.note)
+    turn = turn.emit(OverrideSet(made))
+    turn = _tell(turn, said.by, made, made.instead_of, f"{made.ident}/relieved", "is relieved")
+    if made.start_at <= turn.now:
+        return turn  # who comes on call now hears it as a hand-off
+    return _tell(turn, said.by, made, made.person, made.ident, "stands in")
+
+
+def _tell(turn: Turn, by: str, one: Override, ident: str, key: str, what: str) -> Turn:
+    """A notice of a stand-in to the person ``ident``; none to who said it, or where it names nobody."""
+    person, schedule = turn.state.policy.people.person(ident), turn.state.policy.people.schedule(one.schedule)
+    if person is None or ident == by:
+        return turn
+    who = by or "somebody"
+    subject = {
+        "stands in": f"{who} put you on call in {one.schedule} ({one.ident})",
+        "is relieved": f"{who} relieved you in {one.schedule} ({one.ident})",
+        "is over": f"{who} ended your standing in for {one.schedule} ({one.ident})",
+    }[what]
+    text = f"It is about {span(one.start_at, one.end_at, zone_of(person, schedule))}."
+    text += f"\nWhy: {one.reason}" if one.reason else ""
+    return turn.emit(*notice(turn.state, person, key, subject, text))
 
 
 def _override_end(turn: Turn, said: CommandGiven) -> Turn:
     known = next((o for o in turn.state.overrides if o.ident == said.target), None)
     if known is None or known.end_at <= turn.now:
         return _refused(turn, said, f"no override that holds is called {said.target!r}")
-    return turn.emit(OverrideEnded(known.ident, said.by))
+    turn = turn.emit(OverrideEnded(known.ident, said.by))
+    return _tell(turn, said.by, known, known.person, f"{known.ident}/ended", "is over")
 
 
 def _swap(turn: Turn, said: CommandGiven) -> Turn:
@@ -155,20 +175,17 @@ def _swap(turn: Turn, said: CommandGiven) -> Turn:
     swap = Swap(f"SWP-{turn.state.next_swap}", said.target, said.by, _at(words[1]), _at(words[2]), to, *back)
     turn = turn.emit(SwapAsked(swap))
     subject = f"{said.by} asks you to take a shift of {swap.schedule} ({swap.ident})"
-    return turn.emit(*notice(turn.state, turn.state.policy.people.person(to), swap.ident, subject, _asked(swap)))
+    asked = turn.state.policy.people.person(to)
+    text = _asked(swap, zone_of(asked, turn.state.policy.people.schedule(swap.schedule)))
+    return turn.emit(*notice(turn.state, asked, swap.ident, subject, text))
 
 
-def _asked(swap: Swap) -> str:
-    lines = [f"The shift: {_span(swap.start_at, swap.end_at)}."]
+def _asked(swap: Swap, zone: str) -> str:
+    lines = [f"The shift: {span(swap.start_at, swap.end_at, zone)}."]
     if swap.back_end_at > swap.back_start_at:
-        lines.append(f"In return {swap.by} takes: {_span(swap.back_start_at, swap.back_end_at)}.")
+        lines.append(f"In return {swap.by} takes: {span(swap.back_start_at, swap.back_end_at, zone)}.")
     lines.append(f"Say yes: midwatch oncall accept {swap.ident}. Say no: midwatch oncall decline {swap.ident}.")
     return "\n".join(lines)
-
-
-def _span(start_at: float, end_at: float) -> str:
-    start, end = (datetime.fromtimestamp(at, UTC).strftime("%a %d %b %H:%M") for at in (start_at, end_at))
-    return f"{start} to {end} UTC"
 
 
 def _swap_answer(turn: Turn, said: CommandGiven) -> Turn:
@@ -192,7 +209,9 @@ def _swap_answer(turn: Turn, said: CommandGiven) -> Turn:
     answer = _ANSWERS[said.value]
     turn = turn.emit(SwapAnswered(swap.ident, answer, said.by))  # type: ignore[arg-type]
     if said.by != swap.by:
-        asker, text = turn.state.policy.people.person(swap.by), f"It is about {_span(swap.start_at, swap.end_at)}."
+        asker = turn.state.policy.people.person(swap.by)
+        zone = zone_of(asker, turn.state.policy.people.schedule(swap.schedule))
+        text = f"It is about {span(swap.start_at, swap.end_at, zone)}."
         said_it = f"{said.by} {answer} your swap {swap.ident} of {swap.schedule}"
         turn = turn.emit(*notice(turn.state, asker, f"{swap.ident}/{answer}", said_it, text))
     if said.value != "accept":

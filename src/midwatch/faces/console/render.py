@@ -33,7 +33,7 @@ LATE_SECONDS = 15.0
 REFUSAL_SECONDS = 90.0
 
 FILTERS = (
-    *("number", "whole", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "iso"),
+    *("number", "whole", "rate", "percent", "target_percent", "measured", "duration", "ago", "clock", "wall", "iso"),
     *("entity", "fault", "parameters", "check", "expectation", "evidence_numbers", "impact"),
 )
 _HEARD = {

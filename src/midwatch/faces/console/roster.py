@@ -7,6 +7,7 @@ some minutes.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from typing import Any, Final
 
 from msgspec import Struct
@@ -51,6 +52,7 @@ class Roster:
             "boards": [_board(state, schedule, now, colours, names) for schedule in people.schedules],
             "outlook": await self._outlook(state, now) if people.people else Outlook(),
             "names": names,
+            "zones": defaultdict(lambda: "UTC", {one.name: one.zone for one in people.schedules}),  # some may be gone
             "overrides": [one for one in state.overrides if one.end_at > now][-MAX_LISTED:],
             "swaps": [one for one in state.swaps if not one.answer and one.end_at > now][-MAX_LISTED:],
             "most_flaws": MAX_FLAWS,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from midwatch.model import faults
 from midwatch.model.actions import Action, Check, Expectation
@@ -165,6 +166,11 @@ def ago(at: float | None, now: float) -> str:
     if at > now + 1:
         return f"in {duration(at - now)}"
     return "just now" if now - at < 5 else f"{duration(now - at)} ago"
+
+
+def wall(at: float, zone: str) -> str:
+    """``Mon 07 Dec 09:00 CET``, on the clock of a schedule."""
+    return datetime.fromtimestamp(at, ZoneInfo(zone)).strftime("%a %d %b %H:%M %Z")
 
 
 def clock(at: float | None, now: float | None = None) -> str:
