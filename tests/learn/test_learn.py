@@ -12,7 +12,7 @@ from midwatch.core.decide.stage import decide
 from midwatch.core.learn.autonomy import earned
 from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.learn.stage import learn
-from midwatch.core.learn.timeline import sentence, timeline
+from midwatch.core.learn.timeline import change_words, sentence, timeline
 from midwatch.core.oncall.page import page
 from midwatch.core.oncall.updates import tell
 from midwatch.core.verify.closing import close
@@ -116,6 +116,13 @@ def test_the_timeline_reads_in_order() -> None:
     assert "resizing the pool" in postmortem(made.state, "INC-1", [Recorded(0, START, opening), *recorded])
 
 
+def test_a_change_whose_summary_says_what_it_became_says_it_once() -> None:
+    at, summary = (START, "config", "service:payment"), "settings of payment: pool_size=20"
+    same = Change("c", *at, summary, "pool_size=5", "pool_size=20")
+    assert change_words(same) == "config of payment: settings of payment: pool_size=20, before pool_size=5"
+    assert change_words(Change("c", *at, "smaller", "20", "5")) == "config of payment: smaller, 20 -> 5"
+
+
 @pytest.mark.parametrize("event", ONE_OF_EACH, ids=lambda one: type(one).__name__)
 def test_every_event_has_its_sentence(event: object) -> None:
     assert isinstance(sentence(event), str)
@@ -127,4 +134,5 @@ def test_nothing_known_is_said_so() -> None:
     state = broken(hypotheses=())
     state = replace(state, incidents={"INC-1": replace(state.incidents["INC-1"], impact=None)})
     text = postmortem(state, "INC-1")
+    assert "first signs (as found out afterwards)" in text and "users begin to feel it" not in text
     assert "Not known: there was no data" in text and "No hypothesis was formed." in text and "Cause: not found" in text

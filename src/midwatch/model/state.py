@@ -13,11 +13,21 @@ from typing import Any, TypeVar
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from midwatch.model import alert_steps, item_steps, people_steps, rating_steps, regroup_steps, room_steps, war_room
+from midwatch.model import (
+    alert_steps,
+    deed_steps,
+    item_steps,
+    people_steps,
+    rating_steps,
+    regroup_steps,
+    room_steps,
+    war_room,
+)
 from midwatch.model import events as e
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.adjustments import Adjustment, Crossing, SloEdit
 from midwatch.model.alerts import AlertNote, AlertRecord, Silence
+from midwatch.model.deed_steps import Deed, Kept
 from midwatch.model.findings import HARMFUL, Finding, Hindsight, Incident
 from midwatch.model.items import ItemRecord
 from midwatch.model.mailings import Mailing, mailing_ended, mailing_ordered
@@ -120,6 +130,7 @@ class State(Struct, frozen=True):
     war_rooms: dict[str, WarRoom] = field(default_factory=dict)  # the chat channel of each incident that has one
     heard: dict[str, float] = field(default_factory=dict)  # keys of what was done at other products, and when it came
     mailings: dict[str, Mailing] = field(default_factory=dict)  # the newest of each incident, by its id
+    deeds: dict[str, tuple[Deed, ...]] = field(default_factory=dict)  # of people, until the post-mortem tells them
 
     @property
     def open_incidents(self) -> tuple[Incident, ...]:
@@ -160,7 +171,20 @@ def fold(state: State, recorded: e.Recorded) -> State:
     """The state after one more event."""
     step = _STEPS.get(type(recorded.event))
     after = step(state, recorded.event, recorded.at) if step else state
+    if isinstance(recorded.event, Kept) and (ident := _about(state, recorded.event)):
+        after = replace(after, deeds=deed_steps.told(after.deeds, ident, recorded.event, recorded.at))
     return replace(after, seq=recorded.seq, at=max(state.at, recorded.at))
+
+
+def _about(state: State, event: Kept) -> str:
+    """The open incident that somebody did something about; "" when it is about none that state knows."""
+    ident = event.target if isinstance(event, e.CommandGiven) else getattr(event, "incident", "")
+    ident = ident or getattr(event, "action_id", "")
+    if ident in state.actions:
+        ident = state.actions[ident].action.incident
+    elif ident in state.pages:
+        ident = state.pages[ident].ordered.incident
+    return ident if ident in state.incidents and state.incidents[ident].phase != "resolved" else ""
 
 
 def fold_all(recorded: Iterable[e.Recorded], state: State | None = None) -> State:
@@ -318,6 +342,7 @@ def _without_oldest_resolved(state: State) -> State:
         rooms={k: v for k, v in state.rooms.items() if k not in gone},
         war_rooms={k: v for k, v in state.war_rooms.items() if k not in gone},
         mailings={k: v for k, v in state.mailings.items() if k not in gone},
+        deeds={k: v for k, v in state.deeds.items() if k not in gone},
     )
 
 
@@ -396,7 +421,10 @@ def _incident_merged(state: State, event: e.IncidentMerged, at: float) -> State:
     runs = people_steps.carried(state.escalations, absorbed.id, kept.id)
     rooms = room_steps.merged(state.rooms, absorbed.id, kept.id)
     incidents = {**state.incidents, **both}
-    return replace(state, incidents=incidents, actions=actions, alerts=alerts, escalations=runs, rooms=rooms)
+    told = deed_steps.merged(state.deeds, absorbed.id, kept.id)
+    return replace(
+        state, incidents=incidents, actions=actions, alerts=alerts, escalations=runs, rooms=rooms, deeds=told
+    )
 
 
 def _carried(record: ActionRecord, source: str, into: str) -> ActionRecord:
@@ -494,6 +522,11 @@ def _incident_acknowledged(state: State, event: e.IncidentAcknowledged, at: floa
 
 
 _JUDGED_STATUS = {"run": "approved", "rehearse": "rehearsed", "ask": "asked", "refuse": "refused"}
+
+
+@_on(e.PostmortemWritten)
+def _postmortem_written(state: State, event: e.PostmortemWritten, at: float) -> State:
+    return replace(state, deeds={k: v for k, v in state.deeds.items() if k != event.incident})
 
 
 @_on(e.ActionJudged)

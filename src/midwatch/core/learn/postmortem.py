@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from midwatch.core.decide.sight import place
+from midwatch.core.learn import paged
 from midwatch.core.learn.items import items_of, same_before, todo
-from midwatch.core.learn.timeline import TimelineRow, change_words, timeline
+from midwatch.core.learn.timeline import TimelineRow, change_words, sentence, timeline, who
 from midwatch.core.oncall.words import at_target, cause_words, clock, did, percent, plain, to_do
 from midwatch.model import rating_steps
-from midwatch.model.events import Recorded
+from midwatch.model.events import CommandGiven, IncidentResolved, Recorded
 from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.findings import Hypothesis, Incident
 from midwatch.model.state import ActionRecord, State
@@ -105,7 +106,7 @@ def _reason(incident: Incident) -> str:
 
 def _impact(incident: Incident) -> list[str]:
     widest, impact = rating_steps.widest(incident), incident.impact or incident.worst_impact
-    if impact is None or widest is None:
+    if impact is None or widest is None:  # as ``_measured`` asks
         return ["Not known: there was no data of what users felt."]
     impact = replace(impact, affected_ratio=widest.affected_ratio)  # as many as it hit at its worst
     ratio = "an unknown share" if math.isnan(impact.affected_ratio) else f"{percent(impact.affected_ratio)} %"
@@ -121,7 +122,8 @@ def _impact(incident: Incident) -> list[str]:
 def from_state(state: State, incident: Incident) -> list[TimelineRow]:
     """The timeline as far as state remembers it."""
     rows = [TimelineRow(c.at, c.by or c.source, change_words(c)) for c in _changes(state, incident)]
-    rows.append(TimelineRow(incident.onset_at, "midwatch", "users begin to feel it (as found out afterwards)"))
+    began = "users begin to feel it" if _measured(incident) else "first signs"
+    rows.append(TimelineRow(incident.onset_at, "midwatch", f"{began} (as found out afterwards)"))
     rows.append(TimelineRow(incident.opened_at, "midwatch", f"{incident.id} opened, SEV{incident.severity}"))
     for record in state.actions_of(incident.id):
         what = f"{to_do(record.action.verb)}{at_target(record.action.verb, record.action.target)}"
@@ -131,13 +133,29 @@ def from_state(state: State, incident: Incident) -> list[TimelineRow]:
             rows.append(
                 TimelineRow(record.ended_at, "midwatch", f"{record.action.id}: {status}, {record.outcome.result}")
             )
-    for page in state.pages_of(incident.id):
-        rows.append(TimelineRow(page.ordered_at, "midwatch", f"paged {page.ordered.channel}: {page.status}"))
-    if incident.acknowledged_at is not None:
-        rows.append(TimelineRow(incident.acknowledged_at, incident.acknowledged_by, "acknowledged"))
-    if incident.resolved_at is not None:
-        rows.append(TimelineRow(incident.resolved_at, "midwatch", "resolved"))
+    rows += _deeds(state, incident)
+    rows += paged.rows(state, incident)
     return sorted(rows, key=lambda row: row.at)
+
+
+def _deeds(state: State, incident: Incident) -> list[TimelineRow]:
+    """What people said and did. Who says that it is over is in the row of its end."""
+    rows, over_by = [], ""
+    actions = {record.action.id: record.action for record in state.actions_of(incident.id)}
+    for deed in state.deeds.get(incident.id, ()):
+        event = deed.event
+        if isinstance(event, CommandGiven) and event.verb == "resolve":
+            over_by = event.by
+        elif isinstance(event, IncidentResolved) and over_by and event.why.startswith(f"{over_by} said so"):
+            rows.append(TimelineRow(deed.at, over_by, "resolved" + event.why.removeprefix(f"{over_by} said so")))
+        else:
+            rows.append(TimelineRow(deed.at, who(event), sentence(event, actions)))
+    return rows
+
+
+def _measured(incident: Incident) -> bool:
+    """Whether anything is known of what users felt."""
+    return bool(incident.impact or incident.worst_impact) and rating_steps.widest(incident) is not None
 
 
 def _timeline(rows: list[TimelineRow]) -> list[str]:
@@ -226,9 +244,16 @@ def _badly(state: State, incident: Incident) -> list[str]:
     failed = sum(p.status == "failed" for p in state.pages_of(incident.id))
     if failed:
         lines.append(f"- {failed} pages could not be delivered.")
+    lines += [f"- {_unanswered(one)}" for one in paged.paged(state, incident) if one.waited]
     if incident.resolved_at is not None and incident.resolved_at - incident.onset_at > SLOW_TO_CALM_SECONDS:
-        lines.append(f"- Users felt it, or could have, for {_span(incident.resolved_at - incident.onset_at)}.")
+        felt = "Users felt it, or could have, for" if _measured(incident) else "It lasted"
+        lines.append(f"- {felt} {_span(incident.resolved_at - incident.onset_at)}.")
     return lines or ["- Nothing on record."]
+
+
+def _unanswered(one: paged.Told) -> str:
+    where = f"Level {one.level} ({one.who})" if one.level else one.who
+    return f"{where} was paged {one.times} {'time' if one.times == 1 else 'times'} without an answer."
 
 
 def _items(state: State, incident: Incident) -> list[str]:

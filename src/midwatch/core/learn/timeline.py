@@ -104,15 +104,17 @@ def _is_about(event: Any, ours: set[str], actions: dict[str, Action], pages: set
 def who(event: Any) -> str:
     """Whose doing it was."""
     by = getattr(event, "by", "") or ""
-    if isinstance(event, e.GroupingLearned):
+    if isinstance(event, e.GroupingLearned | e.AcknowledgementExpired):  # by whom it was made, not by whom it ended
         return "midwatch"
     return by if by and not by.startswith("ACT-") and by != "itself" else "midwatch"
 
 
 def change_words(change: Change) -> str:
-    """``deploy of payment: 1.4 -> 1.5``."""
+    """``deploy of payment: 1.4 -> 1.5``; a summary that says already what it became is told only what it was."""
     moved = f"{change.before} -> {change.after}" if change.before or change.after else ""
     told = ", ".join(part for part in (change.summary, moved) if part)
+    if change.after and change.summary.endswith(change.after):
+        told = f"{change.summary}, before {change.before}" if change.before else change.summary
     return f"{change.kind} of {place(change.entity)}" + (f": {told}" if told else "")
 
 
@@ -250,7 +252,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.PageOrdered: lambda v, a: _paged(v),
     e.PageEnded: lambda v, a: "" if v.status == "delivered" else f"page {v.page} {v.status}: {v.why}",
     e.IncidentAcknowledged: lambda v, a: f"acknowledged {v.incident}",
-    e.AcknowledgementExpired: lambda v, a: f"the acknowledgement expired: {v.why}",
+    e.AcknowledgementExpired: lambda v, a: f"the acknowledgement of {v.by or 'somebody'} holds no longer: {v.why}",
     e.EscalationStarted: lambda v, a: f"escalation {v.number} begins, policy {v.policy}: {v.why}",
     e.EscalationAdvanced: lambda v, a: f"level {v.level} is woken now: {v.why}",
     e.OverrideSet: lambda v, a: _override(v.override),
