@@ -260,21 +260,38 @@ def test_whatever_is_in_the_files_it_never_breaks(product: str, documents: list[
 
 
 def test_on_the_command_line(tmp_path: Path) -> None:
-    run, out = CliRunner(), tmp_path / "people.yaml"
+    run, out = CliRunner(), tmp_path / "people" / "imported.yaml"
     made = run.invoke(
         app, ["import", "pagerduty", str(SAMPLES / "pagerduty"), "--out", str(out), "--email-channel", "post"]
     )
-    assert made.exit_code == 1 and "4 people, 2 teams, 1 schedules, 2 escalations" in made.output
+    assert made.exit_code == 1 and "4 people, 2 teams, 1 schedule, 2 escalations" in made.output
+    assert out.parent.stat().st_mode & 0o777 == 0o700
     assert "Odd turns" in made.output and "  ana:" in out.read_text()
     again = run.invoke(app, ["import", "pagerduty", str(SAMPLES / "pagerduty"), "--out", str(out)])
     assert again.exit_code == 2 and "there already" in again.output
     nobody = run.invoke(app, ["import", "opsgenie", str(SAMPLES / "pagerduty")])
     assert nobody.exit_code == 2 and "no user" in nobody.output
+    below = run.invoke(app, ["import", "pagerduty", str(SAMPLES / "pagerduty"), "--out", str(out / "x.yaml")])
+    assert below.exit_code == 2 and "cannot be written" in below.output and "hint: --out" in below.output
     broken = tmp_path / "x.json"
     broken.write_text("{")
     assert run.invoke(app, ["import", "grafana-oncall", str(broken)]).exit_code == 2
     checked = run.invoke(app, ["check", str(out)])
     assert checked.exit_code == 0, checked.output
+
+
+@pytest.mark.parametrize("product", PRODUCTS)
+def test_a_team_of_which_the_export_names_nobody_has_whom_its_escalation_wakes(product: str) -> None:
+    bare = []
+    for path in sorted((SAMPLES / product).glob("*.json")):
+        key = '"teams"' if path.name.startswith("user") else '"members"'  # where each product says it
+        bare.append(json.loads(path.read_text("utf-8").replace(key, '"left_out"')))
+    made = import_module(f"midwatch.adapters.importers.{product}").read(bare, NOW)
+    for team in made.people.teams:
+        assert said(
+            made, f"team {team.name!r}", "those whom its escalation wakes" if team.members else "add its members"
+        )
+    assert any(team.members for team in made.people.teams), made.people.teams
 
 
 def test_two_of_one_name_stay_two() -> None:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from msgspec.structs import replace
+
 from midwatch.model.people import DAY_MINUTES, WEEK_MINUTES, Layer, People, Rotation, Schedule, Window
 
 DAY_SECONDS: Final = 86400
@@ -37,6 +39,30 @@ class Lost:
 class Imported:
     people: People
     lost: tuple[Lost, ...] = ()
+
+
+def with_members(people: People, lost: list[Lost]) -> People:
+    """A team of which the export names nobody has those as members whom its escalation wakes; what was done is ``lost``."""
+    teams = []
+    for team in people.teams:
+        if not team.members:
+            woken = _woken(people, team.escalation)
+            hint = "those whom its escalation wakes were taken" if woken else "add its members:"
+            lost.append(Lost(f"team {team.name!r}", "has no members in this export", hint))
+            team = replace(team, members=woken)
+        teams.append(team)
+    return replace(people, teams=tuple(teams))
+
+
+def _woken(people: People, escalation: str) -> tuple[str, ...]:
+    """Everybody whom the escalation names, or who is in one of its schedules."""
+    policy, found = people.escalation(escalation), dict[str, None]()
+    for target in (target for level in policy.levels for target in level.targets) if policy else ():
+        schedule = people.schedule(target.name) if target.kind == "schedule" else None
+        layers = schedule.layers if schedule else ()
+        named = [target.name] if target.kind == "person" else [p for layer in layers for p in layer.rotation.people]
+        found |= dict.fromkeys(filter(None, named))
+    return tuple(found)
 
 
 class Unread(ValueError):

@@ -29,6 +29,7 @@ from midwatch.adapters.importers.common import (
     wait_of,
     weekly,
     whole,
+    with_members,
 )
 from midwatch.model.people import (
     DAY_MINUTES,
@@ -99,7 +100,8 @@ class _Import:
             if (made := self._chain(ident, one)) is not None:
                 policies[ident] = made
         schedules = tuple(s for many in self.schedules.values() for s in many)
-        return Imported(People(people, self._teams(policies), schedules, tuple(policies.values())), tuple(self.lost))
+        everybody = People(people, self._teams(policies), schedules, tuple(policies.values()))
+        return Imported(with_members(everybody, self.lost), tuple(self.lost))
 
     def _person(self, ident: str, one: dict[str, Any]) -> Person:
         name = self.people[ident] = self._names["people"].of(text(one, "username") or text(one, "email"), ident.lower())

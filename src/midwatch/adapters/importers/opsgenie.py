@@ -32,6 +32,7 @@ from midwatch.adapters.importers.common import (
     wait_of,
     weekly,
     whole,
+    with_members,
     within,
 )
 from midwatch.model.people import (
@@ -110,7 +111,8 @@ class _Import:
                 of_team.setdefault(text(within(one, "ownerTeam") or {}, "id"), []).append(made.name)
         teams = tuple(self._team(one, of_team) for one in self._of("team"))
         schedules = {s.name: s for many in self.schedules.values() for s in many}
-        return Imported(People(people, teams, tuple(schedules.values()), tuple(policies)), tuple(self.lost))
+        everybody = with_members(People(people, teams, tuple(schedules.values()), tuple(policies)), self.lost)
+        return Imported(everybody, tuple(self.lost))
 
     def _of(self, kind: str) -> list[dict[str, Any]]:
         return list(self.found.get(kind, {}).values())
@@ -282,8 +284,6 @@ class _Import:
         if len(own) != 1:
             why = f"owns {len(own)} escalations there" + (f", {own[0]} was taken" if own else "")
             self.lost.append(Lost(what, why, "say under escalation: which one pages it"))
-        if "members" not in one:
-            self.lost.append(Lost(what, "has no members in this export", "export it by itself: GET /v2/teams/{id}"))
         return Team(self.teams[ident], tuple(members), tuple(services), own[0] if own else "")
 
 

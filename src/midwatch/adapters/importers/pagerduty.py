@@ -31,6 +31,7 @@ from midwatch.adapters.importers.common import (
     wait_of,
     weekly,
     whole,
+    with_members,
     within,
 )
 from midwatch.model.people import (
@@ -80,7 +81,8 @@ class _Import:
         policies = {i: self._policy(one) for i, one in self.found["escalation_policies"].items()}
         kept = {i: p for i, p in policies.items() if p is not None}
         teams = self._teams(kept)
-        return Imported(People(people, teams, schedules, tuple(kept.values())), tuple(self.lost))
+        made = with_members(People(people, teams, schedules, tuple(kept.values())), self.lost)
+        return Imported(made, tuple(self.lost))
 
     def _person(self, ident: str, one: dict[str, Any]) -> Person:
         email = text(one, "email")

@@ -18,6 +18,8 @@ from midwatch.model.errors import UsageError
 MAX_FILE_BYTES = 100_000_000
 AS_IT_IS = "save what the API answered, as it is"
 
+_ONE = {"people": "person", "teams": "team", "schedules": "schedule", "escalations": "escalation"}
+
 imports = typer.Typer(help="Bring people, schedules and escalations from another product.", no_args_is_help=True)
 
 Files = Annotated[list[Path], typer.Argument(help="Its API's answers as JSON files, or folders of them.")]
@@ -77,7 +79,7 @@ def _run(product: str, files: list[Path], to: Path | None, email_channel: str, a
         else:
             if to is None:
                 out.print(Text(people_text(people)), soft_wrap=True, end="")
-            err.print(", ".join(f"{number} {what}" for what, number in counts.items()))
+            err.print(", ".join(f"{number} {what if number != 1 else _ONE[what]}" for what, number in counts.items()))
             for one in made.lost:
                 err.print(Text(f"  ! {one}", style="yellow"), soft_wrap=True)
         if made.lost:
@@ -104,10 +106,13 @@ def _documents(files: list[Path]) -> list[Any]:
 
 def _write(to: Path, words: str) -> None:
     """Raises UsageError."""
+    if to.exists():
+        raise UsageError(f"{to} is there already", hint="name another file, or move it away")
     try:
+        to.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with to.open("x", encoding="utf-8") as file:
             file.write(words)
-    except FileExistsError as error:
-        raise UsageError(f"{to} is there already", hint="name another file, or move it away") from error
     except OSError as error:
-        raise UsageError(f"{to} cannot be written: {error.strerror}") from error
+        raise UsageError(
+            f"{to} cannot be written: {error.strerror}", hint="--out names a file in a folder that you may write to"
+        ) from error
