@@ -43,9 +43,26 @@ def _key(on: OnWatch, name: str) -> str:
     return next(r.alert.key for r in on.watch.state.alerts.values() if r.alert.name == name)
 
 
+COMPONENTS = ({"name": "Shop", "service": "orders"}, {"name": "Pay", "slo": "payment-latency"})
+
+
+async def tells_customers_by_a_persons_word(on: OnWatch) -> None:
+    """Alerts alone of INC-1 are nothing that customers are told, until somebody rates it."""
+
+    def told() -> list[str]:
+        return [one["title"] for one in json.loads(on.watch.status.files()["status.json"])["incidents"]]
+
+    assert told() == [] and on.watch.state.incidents["INC-1"].impact is None
+    draft = await midwatch(on, "tell", "INC-1", "--to", "customers")
+    assert "possible problem" in draft and "fail" not in draft and "sorry" not in draft
+    await midwatch(on, "severity", "INC-1", "2", "--by", "ana")
+    await until(lambda: told() == ["Possible problem of Shop"])
+    assert "no data of Pay: nobody keeps a promise called payment-latency" in await midwatch(on, "status", code=1)
+
+
 def test_where_each_alert_is_and_why(on_watch: Callable[..., OnWatch]) -> None:
     async def go() -> None:
-        async with on_watch() as on, httpx.AsyncClient() as client:
+        async with on_watch(status_page={"components": COMPONENTS}) as on, httpx.AsyncClient() as client:
             send = Sender(on, client)
             await send(say("Down", "orders"), say("Slow", "orders"), say("Backup", "archive", severity="info"))
             await until(lambda: all(r.place for r in on.watch.state.alerts.values()))
@@ -65,6 +82,7 @@ def test_where_each_alert_is_and_why(on_watch: Callable[..., OnWatch]) -> None:
             assert words.removeprefix("INC-2 ") in await midwatch(on, "alerts")
             assert words in await midwatch(on, "show", "INC-2") and words not in await midwatch(on, "show", "INC-1")
             assert len(on.channel.pages) == 1
+            await tells_customers_by_a_persons_word(on)
             await midwatch(on, "alerts", "show", "no-such-alert", code=2)
 
     run(go())

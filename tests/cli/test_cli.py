@@ -223,6 +223,14 @@ def test_check_names_file_line_key_and_hint(tmp_path: Path) -> None:
         "status_page.components.0.slo",
         "nobody keeps a promise called shop",
     ), "what the watch proposes by itself is in no file"
+    settings.write_text(
+        "status_page: {components: [{name: Mails, service: mailer}, {name: Pay, slo: payment-latency}]}\n"
+    )
+    (advice,) = said(midwatch("check", settings, "--json"))["advice"]
+    assert "no data of Pay" in advice and "payment-latency" in advice and "service:" in advice
+    settings.write_text("status_page: {components: [{name: Shop}]}\n")
+    (empty,) = said(midwatch("check", settings, "--json"), 2)["problems"]
+    assert "or its service" in empty["problem"]
     settings.write_text("channels: {phone: {type: webhook, url: 'http://127.0.0.1:1'}}\npolicy: [midwatch.yaml]\n")
     good.write_text("mode: suggest\n")
     (advice,) = said(midwatch("check", settings, "--json"))["advice"]

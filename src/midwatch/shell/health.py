@@ -70,7 +70,7 @@ def health_report(watch: Watch) -> dict[str, Any]:
     """What the health page and ``midwatch status`` show. ``degraded`` holds a sentence per part in trouble; ``silence``
     says that no telemetry comes in, or nothing."""
     vitals, settings = watch.vitals, watch.settings
-    degraded = [*filter(None, [watch.duty.words()]), *vitals.troubles.values()]
+    degraded = [*filter(None, [watch.duty.words(), watch.status.unkept()]), *vitals.troubles.values()]
     if waits := watch.effects.waits_out_seconds:
         degraded.append(f"no action begins for {waits:.0f} s: one of the leader before may not be over")
     if vitals.last_tick_at and watch.now() - vitals.last_tick_at > 4 * settings.tick_seconds:

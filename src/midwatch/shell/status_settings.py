@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
@@ -84,6 +85,10 @@ class StatusPageSettings(Part):
     def door(self) -> str:
         """Where customers reach the form; "" where none is served."""
         return (self.subscribers.url or "") if self.subscribers is not None else ""
+
+    def unkept(self, kept: Collection[str]) -> dict[int, ComponentSettings]:
+        """Components whose promise is none of ``kept``, by their number: customers see "no data" of them."""
+        return {n: one for n, one in enumerate(self.components) if one.slo and one.slo not in kept}
 
     def parts(self) -> tuple[Component, ...]:
         return tuple(Component(c.name, c.slo, c.about) for c in self.components)

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from midwatch.faces.cli.common import USAGE, AsJson, friendly, out, print_json
 from midwatch.model.errors import ConfigError
+from midwatch.model.policy import Policy
 from midwatch.shell import files
 from midwatch.shell.config import SETTINGS_FILE, Settings, read_settings
 from midwatch.shell.files import Problem
@@ -74,6 +75,13 @@ def _advice(path: Path) -> list[str]:
             "pages have no link, so nobody can answer them from a telephone: `console_url: https://...` in midwatch.yaml "
             "says where people reach the console"
         )
+    awaited = settings.status_page.unkept({slo.name for slo in policy.slos}).values()
+    said += [
+        f"customers see no data of {one.name} on the status page until requests were seen from which midwatch proposes the "
+        f"promise {one.slo}; where it sees none, `service:` instead of `slo:` will do"
+        for one in awaited
+        if _may_come(policy, one.slo)
+    ]
     return said + [f"{text}. {hint}" for text, hint in quiet_words(settings, policy.paging.page_severity).values()]
 
 
@@ -86,12 +94,20 @@ def _unkept(path: Path, settings: Settings) -> list[Problem]:
     except ConfigError:
         return []  # a file of its own, with problems of its own
     kept = {slo.name for slo in policy.slos}
-    hint = f"promises are kept beside {SETTINGS_FILE}: {', '.join(sorted(kept)[:5]) or 'there is none yet'}"
+    hint = (
+        f"promises are kept beside {SETTINGS_FILE}: {', '.join(sorted(kept)[:5]) or 'there is none yet'}; without one, "
+        "`service:` instead of `slo:` will do"
+    )
     return [
         Problem(str(path), 0, f"status_page.components.{number}.slo", f"nobody keeps a promise called {one.slo}", hint)
-        for number, one in enumerate(settings.status_page.components)
-        if one.slo not in kept and not (policy.discover_slos and one.slo.endswith(DISCOVERED))
+        for number, one in settings.status_page.unkept(kept).items()
+        if not _may_come(policy, one.slo)
     ]
+
+
+def _may_come(policy: Policy, slo: str) -> bool:
+    """Whether the watch may propose that promise by itself."""
+    return policy.discover_slos and slo.endswith(DISCOVERED)
 
 
 def _where_settings_go(problem: Problem) -> Problem:

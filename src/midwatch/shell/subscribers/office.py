@@ -55,6 +55,12 @@ class StatusOffice:
         """Name -> content."""
         return made(self.settings, self.page())
 
+    def unkept(self) -> str:
+        """Which components show no data because nobody keeps their promise (yet); "" when all is well."""
+        lost = self.settings.unkept({slo.name for slo in self._books.state.slos}).values()
+        names, promises = (", ".join(dict.fromkeys(told)) for told in ([c.name for c in lost], [c.slo for c in lost]))
+        return f"customers see no data of {names}: nobody keeps a promise called {promises} (yet)" if lost else ""
+
     async def open(self) -> None:
         """A book that cannot be read is said, and keeps nobody from standing watch. Raises ConfigError."""
         wanted = self.settings.subscribers
