@@ -13,7 +13,9 @@ import httpx
 import pytest
 from tests.cli.test_cli import midwatch, said
 from tests.cli.test_up import until
+from typer.testing import CliRunner
 
+from midwatch.faces.cli.app import app
 from midwatch.shell.files.people.ical import read_calendar
 from midwatch.shell.folder import read_running
 
@@ -173,5 +175,7 @@ def test_stand_ins_swaps_and_feeds_of_a_running_watch(running: tuple[Path, dict[
     assert {row["person"] for row in client.get("/api/v1/oncall/fairness").json()} == {"ana", "ben"}
     loads = said(midwatch("oncall", "fairness", "--folder", folder, "--json"))
     assert {row["person"] for row in loads} == {"ana", "ben"}
+    narrow = CliRunner().invoke(app, ["oncall", "fairness", "--folder", str(folder)], env={"COLUMNS": "80"}).stdout
+    assert "acknowledged" in narrow and narrow.count("weekend") == 2 and "…" not in narrow
     assert midwatch("escalate", "INC-9", "--folder", folder).exit_code == 2
     assert json.loads((folder / "running.json").read_text())["pid"]

@@ -43,6 +43,10 @@ def test_the_numbers_of_a_month(folder: Path) -> None:
     code, text = run("review", "--folder", str(folder))
     assert code == 0 and "7 incidents, 0 of them open" in text and "Action items: 1 open, 1 of them late." in text
     assert "6 of 7" in text and "6 x " in text
+    begin, end = (time.strftime("%Y-%m-%d", time.localtime(time.time() - days * DAY)) for days in (30, 0))
+    assert f"{begin} " in text and f" to {end} " in text.replace("\n", " ")
+    assert "Pages: 7 in 30 days; the median day had 0, the worst 1, none came in 23 of 30" in text.replace("\n", " ")
+    assert "Pages: 0 in 1 day." in run("review", "--folder", str(folder), "--from", "12h")[1]
     code, text = run("review", "--folder", str(folder), "--json")
     found = json.loads(text)
     assert found["times"]["acknowledge"]["0"]["median"] == 120.0 and found["actionable"]["part"] == 3

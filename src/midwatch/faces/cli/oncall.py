@@ -164,7 +164,7 @@ def fairness(days: Days = 90, folder: Folder = None, as_json: AsJson = False) ->
             print_json(rows)
             return
         table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("person")
+        table.add_column("person", overflow="fold")
         numbers = (
             "hours",
             "night_hours",
@@ -176,7 +176,7 @@ def fairness(days: Days = 90, folder: Folder = None, as_json: AsJson = False) ->
             "acknowledged",
         )
         for name in numbers:
-            table.add_column(name.replace("_", " "), justify="right")
+            table.add_column(name.replace("_", "\n"), justify="right", no_wrap=True)  # whole words in 80 columns
         for row in rows:
             table.add_row(queries.called(state.policy.people, row["person"]), *(f"{row[name]:.0f}" for name in numbers))
         out.print(table)

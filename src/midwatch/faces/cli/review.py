@@ -15,7 +15,6 @@ from midwatch.faces.cli.common import (
     BAD,
     AsJson,
     Folder,
-    clock_words,
     folder_of,
     friendly,
     length_words,
@@ -68,7 +67,7 @@ def _print(found: Any, repeated: list[tuple[str, int]]) -> None:
     days = (found.until_at - found.since_at) / DAY_SECONDS
     total = found.incidents[0]
     out.print(
-        f"{clock_words(found.since_at)} to {clock_words(found.until_at)} ({days:.0f} days): {total} incidents, "
+        f"{_moment(found.since_at)} to {_moment(found.until_at)} ({days:.0f} days): {total} incidents, "
         f"{found.still_open} of them open."
     )
     if total:
@@ -83,14 +82,23 @@ def _print(found: Any, repeated: list[tuple[str, int]]) -> None:
         out.print(table)
     load = found.load
     if load.count:
-        out.print(
-            f"Pages: {load.pages}; {load.median:g} in the middle {load.of} of {load.count}, {load.most} in the worst, "
-            f"none in {_share(load.quiet)}."
-        )
+        out.print(_pages(load))
     out.print(f"Something was done about {_share(found.actionable)} incidents that paged.")
     out.print(f"Came again within 90 days: {_share(found.repeats)} incidents with a known cause.")
     for cause, count in repeated[:10]:
         out.print(Text(f"  {count} x {cause}"), soft_wrap=True)
+
+
+def _pages(load: Any) -> str:
+    if load.count == 1:
+        return f"Pages: {load.pages} in 1 {load.of}."
+    spread = f"the median {load.of} had {load.median:g}, the worst {load.most}, none came in {_share(load.quiet)}"
+    return f"Pages: {load.pages} in {load.count} {load.of}s; {spread}."
+
+
+def _moment(at: float) -> str:
+    """Local time with its date, also of today."""
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def _words(one: Any) -> tuple[str, str, str]:
