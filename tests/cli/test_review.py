@@ -61,7 +61,7 @@ def test_items_are_listed(folder: Path) -> None:
     code, text = run("show", "INC-1", "--folder", str(folder))
     assert code == 0 and "AI-1 for payments, open, code 17: a larger pool" in text
     code, text = run("show", "INC-2", "--folder", str(folder))
-    assert "AI-1 of INC-1, the same cause, is still open" in text
+    assert "AI-1 of INC-1, the same again, is still open" in text
     code, text = run("items", "--folder", str(folder))
     assert code == 0 and "AI-1" in text and "late" in text
     assert run("items", "add", "INC-1", "x", "--owner", "a", "--due", "soon", "--folder", str(folder))[0] == 2

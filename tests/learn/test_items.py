@@ -121,4 +121,20 @@ def test_each_kind_of_thing_to_do_stands_once() -> None:
     journal = Journal()
     journal.incident(1, T, cause="")
     kinds = [one.kind for one in todo(journal.state, journal.state.incidents["INC-1"])]
-    assert kinds == ["cause", "no book", "notice"]
+    assert kinds == ["cause", "notice"], "a playbook for a cause that nobody knows cannot be written"
+
+
+def test_an_unknown_cause_at_the_same_place_joins_the_item_that_asks_for_it() -> None:
+    journal = Journal()
+    assert items(journal.incident(1, T, cause="")) == ["cause", "notice"]
+    after = journal.incident(2, T + 3600, cause="")
+    assert items(after) == [] and [ev.item for ev in after if isinstance(ev, e.ItemSeenAgain)] == ["AI-1"]
+    assert "Felt at the same place as INC-1, where AI-1 is still open" in postmortem(journal.state, "INC-2")
+    assert journal.incident(3, T + 7200, cause="", paged=False) == (), "what woke nobody is no news for the item"
+
+
+def test_a_sev4_that_woke_nobody_leaves_only_what_was_not_ended() -> None:
+    journal = Journal()
+    journal.say(T, e.IncidentOpened("INC-1", "payment fails", T - 90, 4, "barely", (), ("service:payment",)))
+    journal.say(T + 1, e.TaskSet("INC-1", 1, "buy a larger disk", "ana", "ana"))
+    assert items(journal.turn(T + 60, e.IncidentResolved("INC-1", "calm"))) == ["task INC-1 1"]

@@ -66,7 +66,7 @@ def test_it_is_filed_chased_and_closed() -> None:
         bench.said(ItemSeenAgain("AI-1", "INC-2"), ItemLate("AI-1"))
         await bench.until(lambda: len(fake.comments.get(1, [])) == 2)
         again, late = (c["body"] for c in fake.comments[1])
-        assert "INC-2 had the same cause" in again and "was due on 2026-09-21" in late and "INC-2" in late
+        assert "It happened again, in INC-2" in again and "was due on 2026-09-21" in late and "INC-2" in late
         await bench.tracking.look_once()
         assert len(bench.recorded) == 1
         fake.close(1)

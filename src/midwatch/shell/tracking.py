@@ -96,7 +96,7 @@ class Tracking:
             case ItemOpened():
                 await self._file(event.item.id)
             case ItemSeenAgain():
-                words = f"It happened again: {event.incident} had the same cause."
+                words = f"It happened again, in {event.incident}."
                 await self._say(event.item, f"{event.item}/again/{event.incident}", words)
             case ItemLate():
                 record = self._state().items.get(event.item)
@@ -104,7 +104,7 @@ class Tracking:
                     due = _day(record.item.due_at)
                     words = f"This was due on {due}, and {record.item.owner} has it. What stands in the way?"
                     again = ", ".join(record.seen_in)
-                    words += f"\n\nSince then the same cause came back in {again}." if again else ""
+                    words += f"\n\nSince then it came back in {again}." if again else ""
                     await self._say(event.item, f"{event.item}/late/{record.late_at:.0f}", words)
 
     async def _file(self, ident: str) -> None:

@@ -1,8 +1,8 @@
 """Action items: what an incident leaves to be done. Opened when it is over, linked to later incidents of the same cause
 instead of written twice, and chased when they are late.
 
-An incident that nobody was paged for and nothing was done about leaves none: a tracker full of issues that nobody asked for
-is read by nobody.
+An incident that nobody was paged for and nothing was done about leaves none, a SEV4 that woke nobody only what was begun and
+not ended, and an unknown cause one item and not two: a tracker full of issues that nobody asked for is read by nobody.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from midwatch.model.room import Room
 from midwatch.model.state import ActionRecord, State
 
 DUE_DAYS: Final = {1: 7, 2: 14, 3: 30, 4: 60}
+MILDEST: Final = 4
 DAY_SECONDS: Final = 86400.0
 REMIND_SECONDS: Final = 7 * DAY_SECONDS
 NOTICED_LATE_SECONDS: Final = 60.0
@@ -65,19 +66,20 @@ def todo(state: State, incident: Incident) -> list[Todo]:
     for record in records:
         if record.status in ("met", "done", "unknown", "in_doubt"):
             found += _after(incident, record, undone, owner)
-    if not incident.confirmed_cause:
+    slept = incident.worst >= MILDEST and not state.pages_of(incident.id)
+    if not incident.confirmed_cause and not slept:
         found.append(Todo("cause", f"find the cause, then `midwatch confirm-cause {incident.id}`", owner))
     for record in records:
         if record.status == "missed":
             book = record.action.playbook
             found.append(Todo(f"book {book}", f"why did the playbook {book} not help? Correct or retire it", owner))
-    if not any(r.status == "met" for r in records):
+    if cause_of(incident) and not slept and not any(r.status == "met" for r in records):
         found.append(Todo("no book", "write a playbook for this cause, or say why it needs a person", owner))
     room = state.rooms.get(incident.id, Room())
     found += [  # a task that was given and not done does not end with the incident
         Todo(f"task {incident.id} {t.number}", t.what, t.person or owner) for t in room.tasks if t.done_at is None
     ]
-    if incident.opened_at - incident.onset_at > NOTICED_LATE_SECONDS:
+    if incident.opened_at - incident.onset_at > NOTICED_LATE_SECONDS and not slept:
         found.append(Todo("notice", "notice it sooner: which SLO or signal would have shown it?", owner))
     return list({one.kind: one for one in reversed(found)}.values())[::-1]
 
@@ -112,12 +114,16 @@ def items_of(state: State, incident: str) -> list[ItemRecord]:
 
 
 def same_before(state: State, incident: Incident) -> list[ItemRecord]:
-    """Open items of earlier incidents with the same cause."""
-    cause = cause_of(incident)
+    """Open items of earlier incidents with the same cause; where it is unknown, those that ask for the cause of what was felt
+    at the same place."""
+    known, where = cause_of(incident), about(incident)
     return [
         r
         for r in state.items.values()
-        if cause and r.status == "open" and r.item.about == cause and r.item.incident != incident.id
+        if r.status == "open"
+        and r.item.about == where
+        and r.item.incident != incident.id
+        and (known or r.item.kind == "cause")
     ]
 
 
@@ -136,11 +142,10 @@ def follow_up(turn: Turn) -> Turn:
 
 def _opened(turn: Turn, incident: Incident) -> Turn:
     state = turn.state
-    before = same_before(state, incident)
-    for record in before:
-        turn = turn.emit(ItemSeenAgain(record.item.id, incident.id))
     acted = any(r.ordered_at is not None for r in state.actions_of(incident.id))
     mattered = acted or state.pages_of(incident.id) or state.rooms.get(incident.id, Room()).tasks
+    for record in same_before(state, incident) if mattered or cause_of(incident) else ():
+        turn = turn.emit(ItemSeenAgain(record.item.id, incident.id))
     if not mattered:
         return turn
     known = {(r.item.kind, r.item.about) for r in state.items.values() if r.status == "open"}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from midwatch.core.decide.sight import place
 from midwatch.core.learn import paged
-from midwatch.core.learn.items import items_of, same_before, todo
+from midwatch.core.learn.items import cause_of, items_of, same_before, todo
 from midwatch.core.learn.timeline import TimelineRow, change_words, sentence, timeline, who
 from midwatch.core.oncall.words import at_target, cause_words, clock, did, percent, plain, to_do
 from midwatch.model import rating_steps
@@ -258,7 +258,7 @@ def _unanswered(one: paged.Told) -> str:
 
 def _items(state: State, incident: Incident) -> list[str]:
     """What is left to do: as it was written down, else as it would be."""
-    records = items_of(state, incident.id)
+    records, before = items_of(state, incident.id), same_before(state, incident)
     if records:
         table = ["| item | what | owner | due |", "|---|---|---|---|"]
         for r in records:
@@ -267,10 +267,12 @@ def _items(state: State, incident: Incident) -> list[str]:
             row = f"{r.item.id}{where} | {_cell(r.item.what)}{done} | {_cell(r.item.owner)} | {_date(r.item.due_at)}"
             table.append(f"| {row} |")
     else:
-        table = ["| what | owner |", "|---|---|"]
-        table += [f"| {_cell(one.what)} | {_cell(one.owner)} |" for one in todo(state, incident)]
-    for r in same_before(state, incident):
-        table += ["", f"The same cause as in {r.item.incident}, where {r.item.id} is still open: {_cell(r.item.what)}."]
+        there = {r.item.kind for r in before}
+        left = [f"| {_cell(o.what)} | {_cell(o.owner)} |" for o in todo(state, incident) if o.kind not in there]
+        table = ["| what | owner |", "|---|---|", *left] if left else []
+    same = "The same cause as in" if cause_of(incident) else "Felt at the same place as"
+    for r in before:
+        table += ["", f"{same} {r.item.incident}, where {r.item.id} is still open: {_cell(r.item.what)}."]
     return table
 
 

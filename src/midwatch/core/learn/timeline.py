@@ -300,7 +300,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
     e.SubscribersTouched: lambda v, a: f"{v.what} {v.count} of the status page's subscribers",
     e.ItemOpened: lambda v, a: f"{v.item.id} for {v.item.owner}: {v.item.what}",
     e.ItemFiled: lambda v, a: f"{v.item} is {v.ref} in {v.tracker}",
-    e.ItemSeenAgain: lambda v, a: f"{v.item} is still open, and {v.incident} had its cause",
+    e.ItemSeenAgain: lambda v, a: f"{v.item} is still open, and {v.incident} is another case of it",
     e.ItemLate: lambda v, a: f"{v.item} is late",
     e.ItemClosed: lambda v, a: f"{v.item} closed: {v.why}",
 }

@@ -231,7 +231,7 @@ def _print_incident(found: dict[str, Any]) -> None:
         out.print(Text(f"{row['id']} for {row['owner']}, {row['status']}{where}: {row['what']}"), soft_wrap=True)
     for row in found["items_of_this_cause"]:
         out.print(
-            Text(f"{row['id']} of {row['incident']}, the same cause, is still open: {row['what']}"), soft_wrap=True
+            Text(f"{row['id']} of {row['incident']}, the same again, is still open: {row['what']}"), soft_wrap=True
         )
     for entry in found["timeline"]:
         whose = "" if entry["actor"] == "midwatch" else f"{entry['actor']}: "
