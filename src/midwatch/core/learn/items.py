@@ -114,8 +114,8 @@ def items_of(state: State, incident: str) -> list[ItemRecord]:
 
 
 def same_before(state: State, incident: Incident) -> list[ItemRecord]:
-    """Open items of earlier incidents with the same cause; where it is unknown, those that ask for the cause of what was felt
-    at the same place."""
+    """Open items of earlier incidents with the same cause; where it is unknown, those that ask for the cause of what was
+    felt at the same place."""
     known, where = cause_of(incident), about(incident)
     return [
         r
