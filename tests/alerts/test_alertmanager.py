@@ -63,7 +63,7 @@ def test_from_the_body_to_the_page_and_back(on_watch: Callable[..., OnWatch]) ->
             assert record.alert.name == "HighErrorRate"
             await until(lambda: on.channel.pages)
             page = on.channel.pages[0]
-            assert page.subject == "SEV2 INC-1: HighErrorRate at fleet"
+            assert page.subject == "SEV2 INC-1: HighErrorRate at fleet: High 5xx on 127.0.0.1:9104"
             assert "\nRunbook: https://runbooks/HighErrorRate\n" in page.text
             record = on.watch.state.alerts["alertmanager:ffa3a426d5da8dc7"]
             assert (record.place, record.incident) == ("grouped", "INC-1")

@@ -56,6 +56,7 @@ def test_a_problem_and_its_recovery_are_one_alert(
     began, ended = read(problem).alerts[0], read(recovery).alerts[0]
     assert (began.key, began.state, began.entity, began.severity) == (key, "firing", entity, severity)
     assert (ended.key, ended.state) == (key, "resolved")
+    assert began.summary.startswith("CRITICAL - no answer\n"), "what was measured comes first"
 
 
 def test_zabbix_tells_the_host_in_its_text() -> None:
@@ -63,6 +64,7 @@ def test_zabbix_tells_the_host_in_its_text() -> None:
     began = read(f"Problem: {name}", ZABBIX_PROBLEM).alerts[0]
     assert (began.key, began.state, began.severity) == (f"mail:web-1/{name.lower()}", "firing", 1)
     assert (began.name, began.entity) == (name, "host:web-1")
+    assert began.summary.startswith("Current utilization: 97 %\nProblem started")
     for subject in (f"Resolved: {name}", f"Resolved in 5m: {name}", f"Resolved in 1h 5m 3s: {name}"):
         ended = read(subject, ZABBIX_RESOLVED).alerts[0]
         assert (ended.key, ended.state) == (began.key, "resolved")

@@ -60,11 +60,14 @@ def test_the_pagerduty_sdk(on_watch: Callable[..., OnWatch], tmp_path: Path) -> 
             key = await call(
                 client.trigger, "disk of db-1 is full", "db-1", severity="error", custom_details={"service": "orders"},
                 links=[{"href": "https://runbooks/disk", "text": "runbook"}],
+                images=[{"src": "https://graphs/disk.png"}],
             )  # fmt: skip
             await until(lambda: on.channel.pages)
             record = on.watch.state.alerts[f"pagerduty:{key}"]
             assert (record.alert.entity, record.alert.severity) == ("service:orders", 3)
-            assert record.alert.links == ("https://runbooks/disk",)
+            assert record.alert.links == ("https://runbooks/disk", "https://graphs/disk.png")
+            given = ("runbook: https://runbooks/disk", "Image: https://graphs/disk.png")
+            assert "\n".join(("", *given, "service: orders", "")) in on.channel.pages[0].text
             again = await call(client.trigger, "it is fuller", "db-1", dedup_key=key, severity="critical")
             assert again == key
             assert on.watch.state.alerts[f"pagerduty:{key}"].alert.severity == 2
@@ -103,7 +106,7 @@ def test_the_opsgenie_sdk(on_watch: Callable[..., OnWatch]) -> None:
             status = await call(api.get_request_status, created.request_id)
             assert status.data.is_success and status.data.alias == "queue/1"
             await until(lambda: on.channel.pages)
-            assert on.channel.pages[0].subject == "SEV2 INC-1: queue is stuck at shipping"
+            assert on.channel.pages[0].subject == "SEV2 INC-1: queue is stuck at shipping: nobody takes messages"
             await call(
                 api.add_note,
                 "queue/1",
@@ -164,7 +167,7 @@ def test_the_cloudevents_sdk(on_watch: Callable[..., OnWatch]) -> None:
             answer = await client.post("/in/cloudevents", content=message.body, headers={**message.headers, **key})
             assert answer.status_code == 202 and answer.json()["accepted"] == 1
             await until(lambda: on.channel.pages)
-            assert on.channel.pages[0].subject == "SEV2 INC-1: lag at orders"
+            assert on.channel.pages[0].subject == "SEV2 INC-1: lag at orders: replication \u00fc lags"
             record = on.watch.state.alerts["cloudevents:https://watcher/eu|orders/db-1"]
             assert record.alert.summary == "replication \u00fc lags"
             message = ce.to_structured_event(_event("2", "com.example.lag.resolved", said))
@@ -206,7 +209,7 @@ def test_mail_through_a_real_smtp_server(on_watch: Callable[..., OnWatch]) -> No
                 port = server.server.sockets[0].getsockname()[1]
                 await asyncio.to_thread(_mail, port, "** PROBLEM ** Critical: cron of billing failed", "exit code 3")
                 await until(lambda: on.channel.pages)
-                assert on.channel.pages[0].subject == "SEV2 INC-1: cron of billing failed at billing"
+                assert on.channel.pages[0].subject == "SEV2 INC-1: cron of billing failed at billing: exit code 3"
                 await asyncio.to_thread(_mail, port, "Re: [RESOLVED] cron of billing failed", "fine again")
                 await until(lambda: on.watch.state.incidents["INC-1"].phase == "resolved")
             finally:

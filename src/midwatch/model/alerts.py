@@ -49,6 +49,7 @@ class Alert(Struct, frozen=True, omit_defaults=True, gc=False):
     links: tuple[str, ...] = ()
     by: str = ""  # who acknowledged or closed it, in the sender's words
     runbook: str = ""  # the link that says what to do about it; one of ``links``
+    page_lines: tuple[str, ...] = ()  # what a page shows beside its words: links, a few details; short, without secrets
 
 
 class AlertNote(Struct, frozen=True):

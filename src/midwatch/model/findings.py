@@ -60,6 +60,7 @@ class Finding(Struct, frozen=True):
     pages: bool = False
     severity: int = 0  # as its sender rates it, 1 to 4; 0: by what users feel
     runbook: str = ""  # a link that says what to do about it
+    page_lines: tuple[str, ...] = ()  # what its sender gave for the page: links, a few details
 
 
 class Evidence(Struct, frozen=True):

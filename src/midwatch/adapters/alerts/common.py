@@ -155,6 +155,7 @@ def alert(
     links: Iterable[str] = (),
     by: str = "",
     runbook: str = "",
+    page_lines: tuple[str, ...] = (),
 ) -> Alert:
     """An Alert within its bounds: what is too long is cut. ``entity`` "" is looked for among the labels."""
     kept = {clip(name, MAX_NAME): clip(text_of(value), MAX_LABEL_CHARS) for name, value in _first(labels or {}) if name}
@@ -173,6 +174,7 @@ def alert(
         links=tuple(one[:MAX_LINK_CHARS] for one in links if safe_link(one))[:MAX_LINKS],
         by=clip(by, MAX_NAME),
         runbook=runbook if safe_link(runbook) and len(runbook) <= MAX_LINK_CHARS else "",
+        page_lines=page_lines,
     )
 
 

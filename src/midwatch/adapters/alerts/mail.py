@@ -31,7 +31,7 @@ from midwatch.adapters.alerts.common import (
     plain_refused,
 )
 from midwatch.adapters.alerts.generic import STATES, state_of
-from midwatch.adapters.alerts.mail_subjects import Told, told
+from midwatch.adapters.alerts.mail_subjects import Told, gist, told
 from midwatch.model.alerts import MAX_KEY, MAX_NAME, MAX_SUMMARY
 from midwatch.model.errors import IngestError
 
@@ -102,7 +102,7 @@ def _monitored(
         at,
         severity=said["severity"] or found.severity,
         name=f"{name} on {found.host}" if service and found.host else name,
-        summary=text.strip(),
+        summary=f"{gist(text)}\n{text.strip()}".strip(),
         entity=entity_key("service", said["service"]) if said["service"] else "",
         labels={"host": found.host, "check": found.check, "from": sender, "subject": subject},
         by=sender if found.state != "firing" else "",

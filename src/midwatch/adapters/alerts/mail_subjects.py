@@ -27,6 +27,7 @@ _ICINGA_SERVICE: Final = re.compile(r"^\[([A-Z]+)\]\s*(\S.*)\s+on\s+(\S.*?)\s+is
 _ZABBIX: Final = re.compile(r"^(Problem|Resolved|Updated problem)(?:\s+in\s+[0-9smhdwMy ]{1,30})?:\s*(\S.*)$")
 _ZABBIX_LINE: Final = re.compile(r"^(Host|Severity):[ \t]*(\S.*?)[ \t\r]*$", re.MULTILINE)
 _ZABBIX_BODY: Final = re.compile(r"^Problem name:|^Original problem ID:|Current problem status is", re.MULTILINE)
+_GIST: Final = re.compile(r"^(?:Additional Info|Info|Operational data):\s*(\S.*)$", re.MULTILINE)
 _ACKNOWLEDGED: Final = re.compile(r"acknowledged: Yes\b", re.IGNORECASE)
 
 _STATES: Final[Mapping[str, str]] = {
@@ -75,6 +76,12 @@ def told(subject: str, text: str) -> Told | None:
     if (found := _ZABBIX.match(subject)) and _ZABBIX_BODY.search(text):
         return _zabbix(found[1], found[2], text)
     return None
+
+
+def gist(text: str) -> str:
+    """The line of such a message that says what was measured ("HTTP CRITICAL - Socket timeout"); "" for none."""
+    found = _GIST.search(text[:4000])
+    return found[1].strip() if found else ""
 
 
 def _monitored(kind: str, host: str, check: str, state: str) -> Told | None:

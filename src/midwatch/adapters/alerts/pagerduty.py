@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from midwatch.adapters.alerts.beside import lines
 from midwatch.adapters.alerts.common import (
     RETRY_SECONDS,
     Answer,
@@ -44,6 +45,12 @@ class _Link(msgspec.Struct):
     text: str = ""
 
 
+class _Image(msgspec.Struct):
+    src: str = ""
+    href: str = ""
+    alt: str = ""
+
+
 class _Payload(msgspec.Struct):
     summary: str = ""
     source: str = ""
@@ -60,6 +67,7 @@ class _Event(msgspec.Struct):
     dedup_key: str | None = None
     payload: _Payload | None = None
     links: list[_Link] | None = None
+    images: list[_Image] | None = None
     client: str | None = None
     client_url: str | None = None
 
@@ -101,6 +109,8 @@ def _triggered(event: _Event, payload: _Payload, key: str, rules: Rules, now: fl
     }
     labels = {name: value for name, value in given.items() if value} | labels_of(payload.custom_details)
     at = moment(payload.timestamp or "")
+    links = [(link.text, link.href) for link in event.links or ()]
+    links += [(image.alt or "Image", image.href or image.src) for image in event.images or ()]
     return alert(
         rules,
         key,
@@ -111,7 +121,8 @@ def _triggered(event: _Event, payload: _Payload, key: str, rules: Rules, now: fl
         summary=payload.summary,
         entity=entity_of(labels, rules.service) or entity_key("host", payload.source),
         labels=labels,
-        links=(*(link.href for link in event.links or ()), event.client_url or ""),
+        links=(*(address for _, address in links), event.client_url or ""),
+        page_lines=lines(links, (event.client or "", event.client_url or ""), payload.custom_details),
     )
 
 

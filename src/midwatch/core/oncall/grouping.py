@@ -89,8 +89,19 @@ def finding_for(ident: str, alert: Alert, old: Finding | None = None) -> Finding
     since = min(alert.since_at, old.since_at) if old else alert.since_at
     said = f"{alert.name}: {alert.summary}" if alert.name and alert.summary not in ("", alert.name) else what
     runbook = alert.runbook or (old.runbook if old else "")
+    lines = alert.page_lines or (old.page_lines if old else ())
     return Finding(
-        ident, ALERT, entity, since, 1.0, 0.0, "alerts", detail=said, severity=alert.severity, runbook=runbook
+        ident,
+        ALERT,
+        entity,
+        since,
+        1.0,
+        0.0,
+        "alerts",
+        detail=said,
+        severity=alert.severity,
+        runbook=runbook,
+        page_lines=lines,
     )
 
 

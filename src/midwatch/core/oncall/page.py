@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from midwatch.core.decide.sight import place
 from midwatch.core.oncall.owners import by_people
+from midwatch.core.oncall.said import headline
 from midwatch.core.oncall.words import at_target, did, phone, to_do
 from midwatch.core.turn import Turn
 from midwatch.model.events import PageOrdered
@@ -185,16 +186,14 @@ def _order(
     reasons: dict[str, str],
 ) -> PageOrdered:
     repeat = max((p.ordered.repeat for p in sent), default=-1) + 1
-    where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     said = f"Merged into {incident.merged_into}:" if incident.merged_into else "Resolved"
     head = f"{said if about == (RESOLVED,) else f'SEV{incident.severity}'} {incident.id}"
-    subject = f"{head}: {incident.title or where or 'incident'}"
     return PageOrdered(
         page=f"PAGE-{state.next_page}",
         incident=incident.id,
         key=f"{incident.id}/{channel}/{repeat}",
         channel=channel,
-        subject=subject,
+        subject=f"{head}: {headline(state, incident)}",
         text=phone(state, incident, tuple(reasons[t] for t in about)),
         severity=incident.severity,
         repeat=repeat,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from midwatch.core.decide.sight import place
+from midwatch.core.oncall.said import headline, page_lines
 from midwatch.core.oncall.words import at_console, at_target, runbooks, to_do, update
 from midwatch.model.actions import Action
 from midwatch.model.events import (
@@ -28,12 +28,11 @@ from midwatch.model.standing import Asked, Standing
 from midwatch.model.state import State
 
 
-def subject(incident: Incident) -> str:
+def subject(state: State, incident: Incident) -> str:
     """``SEV2 INC-7: payment fails``."""
-    where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     over = f"Part of {incident.merged_into}:" if incident.merged_into else "Resolved"
     head = f"{over if incident.phase == 'resolved' else f'SEV{incident.severity}'} {incident.id}"
-    return f"{head}: {incident.title or where or 'incident'}"
+    return f"{head}: {headline(state, incident)}"
 
 
 def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -> Standing:
@@ -47,7 +46,7 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
     return Standing(
         incident.id,
         incident.severity,
-        subject(incident),
+        subject(state, incident),
         _text(state, incident),
         incident.phase,
         incident.acknowledged_by,
@@ -61,11 +60,11 @@ def standing(state: State, incident: Incident, happened: tuple[str, ...] = ()) -
 
 
 def _text(state: State, incident: Incident) -> str:
-    """The update and, while it is open, why it is as bad as that."""
-    text = update(state, incident).text
-    if incident.phase == "resolved" or not incident.severity_reason:
-        return text
-    return f"{text}\nSEV{incident.severity}: {incident.severity_reason}."
+    """The update and, while it is open, why it is as bad as that, and what its senders gave for the page."""
+    lines = [update(state, incident).text]
+    if incident.phase != "resolved" and incident.severity_reason:
+        lines.append(f"SEV{incident.severity}: {incident.severity_reason}.")
+    return "\n".join([*lines, *page_lines(state, incident)])
 
 
 def _links(state: State, incident: Incident) -> Iterator[tuple[str, str]]:
@@ -99,7 +98,7 @@ def _told(state: State, event: Event) -> tuple[str, str]:
         case IncidentAcknowledged():
             return event.incident, f"{event.by} acknowledged it."
         case AcknowledgementExpired():
-            return event.incident, f"The acknowledgement of {event.by} expired: {event.why}."
+            return event.incident, f"The acknowledgement of {event.by} holds no longer: {event.why}."
         case EscalationAdvanced():
             return event.incident, f"Level {event.level} is woken: {event.why}."
         case PageOrdered() if (person := _woken(state, event)) is not None:

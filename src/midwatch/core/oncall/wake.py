@@ -12,13 +12,13 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from midwatch.core.decide.sight import place
 from midwatch.core.oncall import escalation
 from midwatch.core.oncall.escalation import NAMED, Due, Woken
 from midwatch.core.oncall.handoff import handed_on
 from midwatch.core.oncall.holidays import entry_at
 from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
 from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, ending, topics
+from midwatch.core.oncall.said import headline
 from midwatch.core.oncall.words import phone
 from midwatch.core.turn import Turn
 from midwatch.model.events import AcknowledgementExpired, EscalationAdvanced, EscalationStarted, PageOrdered
@@ -151,13 +151,12 @@ def _order(
     reasons: dict[str, str],
 ) -> PageOrdered:
     why_you = _why_you(state, run, policy, due.woken)
-    where = place(incident.impact.entry) if incident.impact and incident.impact.entry else ""
     return PageOrdered(
         page="",
         incident=incident.id,
         key=f"{incident.id}/{run.number}/{due.woken.person.ident}/{due.contact.channel}/{due.repeat}",
         channel=due.contact.channel,
-        subject=f"SEV{incident.severity} {incident.id}: {incident.title or where or 'incident'}",
+        subject=f"SEV{incident.severity} {incident.id}: {headline(state, incident)}",
         text=phone(state, incident, (*(reasons[t] for t in about), why_you)),
         severity=incident.severity,
         repeat=due.repeat,

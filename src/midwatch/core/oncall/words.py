@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from midwatch.core.decide.sight import place, under_way
+from midwatch.core.oncall.said import page_lines
 from midwatch.model.actions import Action, Scalar
 from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.findings import OF_BUDGETS, Hypothesis, Incident
@@ -83,23 +84,34 @@ def percent(ratio: float) -> str:
     return f"{value:.0f}" if value >= 2 else f"{value:.1g}" if value > 0 else "0"
 
 
-_SHOWS: Final = {"error_shift": "errors", "latency_shift": "slow", "traffic_drop": "missing"}
-"""What a finding shows of requests. Those of budgets show errors; alerts, dying processes and waiting messages nothing."""
+_SHOWS: Final = {
+    "error_shift": "errors",
+    "latency_shift": "slow",
+    "traffic_drop": "missing",
+    **dict.fromkeys(sorted(OF_BUDGETS), "unkept"),
+}
+"""What a finding shows of requests, what says most first: a budget that burns says only that they are not as was promised.
+Alerts, dying processes and waiting messages show nothing."""
 _HAPPENS: Final = {
     "": ("", ""),
     "slow": ("are answered slowly", "were answered slowly"),
     "missing": ("do not reach us", "did not reach us"),
+    "unkept": ("are not served as promised", "were not served as promised"),
+}
+_TROUBLES: Final = {
+    "slow": "elevated response times",
+    "missing": "missing traffic",
+    "unkept": "a promise that is not kept",
 }
 
 
 def harm(incident: Incident) -> str:
-    """What was measured of users' requests: ``errors``, ``slow``, ``missing``; "" where nothing was, and nothing may be
-    said."""
+    """What was measured of users' requests: ``errors``, ``slow``, ``missing``, ``unkept`` (less well than promised); ""
+    where nothing was, and nothing may be said."""
     if incident.impact is not None:
-        return incident.impact.what if incident.impact.what in _HAPPENS else "errors"
-    kinds = [ident.partition("|")[0] for ident in incident.findings]
-    shown = {"errors" if kind in OF_BUDGETS else _SHOWS.get(kind, "") for kind in kinds}
-    return next((what for what in _SHOWS.values() if what in shown), "")
+        return incident.impact.what if incident.impact.what in _TROUBLES else "errors"
+    kinds = {ident.partition("|")[0] for ident in incident.findings}
+    return next((what for kind, what in _SHOWS.items() if kind in kinds), "")
 
 
 def happens(incident: Incident, over: bool) -> str:
@@ -207,7 +219,7 @@ def _trouble(incident: Incident, facts: dict[str, Scalar]) -> str:
     if blamed and blamed.probability >= PROBABLE:
         where = place(blamed.entity)
     where = where or (place(incident.symptoms[0]) if incident.symptoms else "")
-    what = {"slow": "elevated response times", "missing": "missing traffic"}.get(harm(incident), "elevated error rates")
+    what = _TROUBLES.get(harm(incident), "elevated error rates")
     facts["where"] = where or incident.title
     return f"{what} in {where}" if where else incident.title or what
 
@@ -323,6 +335,7 @@ def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> st
             done = f"midwatch {did(action.verb)}{at_target(action.verb, action.target)}"
             lines.append(f"{done}. Take it back: midwatch undo {action.id}.")
     lines += [f"Runbook: {link}" for link in runbooks(state, incident)]
+    lines += page_lines(state, incident)
     if not incident.acknowledged_by and incident.phase != "resolved":
         lines.append(f"Acknowledge: midwatch ack {incident.id}.")
     if link := at_console(state, incident):

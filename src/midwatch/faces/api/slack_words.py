@@ -94,7 +94,7 @@ def _status(state: State, said: Said, room: str) -> str:
     if said.incident or room:
         return _one(state, find_incident(state, said.incident or room))
     running = [i for i in newest_first(state) if i.phase != "resolved"]
-    lines = [f"{subject(i)} ({i.phase}{_has(i)})" for i in running[:MAX_SHOWN]]
+    lines = [f"{subject(state, i)} ({i.phase}{_has(i)})" for i in running[:MAX_SHOWN]]
     more = len(running) - len(lines)
     return "\n".join([*lines, f"and {more} more"] if more > 0 else lines) or "No incident is open."
 
@@ -106,7 +106,7 @@ def _has(incident: Incident) -> str:
 def _one(state: State, incident: Incident) -> str:
     room = state.rooms.get(incident.id, Room())
     lines = [
-        f"{subject(incident)} ({incident.phase}{_has(incident)})",
+        f"{subject(state, incident)} ({incident.phase}{_has(incident)})",
         f"Rated so: {incident.severity_reason or 'not said'}",
     ]
     lines += [f"{role}: {who}" for role, who in room.roles.items()]
