@@ -97,3 +97,11 @@ def test_what_was_not_delivered_or_not_answered_is_said() -> None:
         row.startswith("midwatch | paged ana (level 1)") and row.endswith("not delivered")
         for row in rows(written(made))
     )
+
+
+def test_a_channel_that_nobody_is_known_behind_is_told_with_who_answered() -> None:
+    made = Scene(ALL, broken(using=policy(playbooks=(), paging=PagePolicy(("siren",)))))
+    ran(made, 5, 10)
+    ran(made.say("ack", "INC-1", by="root"), 15)
+    ran(made.say("resolve", "INC-1", by="root"), 20)
+    assert "midwatch | paged siren, answered by root after 10 s" in rows(written(made))
