@@ -115,6 +115,7 @@ def test_measured_harm_is_told_by_itself_as_what_it_is() -> None:
         ("error_shift", "Errors of Shop", "fail"),
         ("latency_shift", "Slow responses of Shop", "are answered slowly"),
         ("traffic_drop", "Missing requests of Shop", "do not reach us"),
+        ("burn_rate", "Trouble of Shop", "are not served as promised"),
     ):
         [told] = page(with_fields(silent, findings=(*silent.findings, f"{kind}|service:gateway|x"))).incidents
         assert told.title == title

@@ -33,6 +33,7 @@ TITLES: Final = {
     "": "Possible problem of",
     "slow": "Slow responses of",
     "missing": "Missing requests of",
+    "unkept": "Trouble of",
 }
 
 Standing = Literal["operational", "degraded", "outage", "no data"]
