@@ -137,6 +137,25 @@ def test_what_can_be_touched_is_large_enough(chromium: Any, incident: Served) ->
     page.context.close()
 
 
+def test_a_telephone_begins_with_what_is_needed_first(chromium: Any, incident: Served) -> None:
+    page, _ = page_of(chromium, 390)
+    where = "n => n.getBoundingClientRect().bottom"
+    for path in ("/", "/incidents/INC-7"):
+        page.goto(incident.url + path)
+        until(page, LIVE)
+        tabs = page.locator(".tabs").bounding_box()["y"]
+        assert page.locator("#do-ack-INC-7 button").evaluate(where) < tabs, path
+    folds = "[...document.querySelectorAll('details.fold')].map(n => n.open)"
+    assert page.evaluate(folds) == [False] * 5, "the runner-up, whom to tell, how far to trust it, what belongs to it, before"
+    page.goto(incident.url)
+    assert page.locator("#do-ack-INC-7 button").evaluate(where) < page.locator("[id^=do-undo] button").evaluate(where)
+    assert page.locator(".tabs a[href='/oncall']").is_visible()
+    page.set_viewport_size({"width": 1280, "height": 780})
+    page.goto(incident.url + "/incidents/INC-7")
+    assert page.evaluate(folds) == [True] * 5
+    page.context.close()
+
+
 def test_an_update_arrives_by_itself_and_spoils_nothing(chromium: Any) -> None:
     with Served("incident") as served:
         page, troubles = page_of(chromium, 390)
@@ -159,6 +178,7 @@ def test_a_part_is_split_off_and_a_tick_outlives_an_update(chromium: Any) -> Non
         page, troubles = page_of(chromium, 390)
         page.goto(served.url + "/incidents/INC-7")
         until(page, LIVE)
+        page.locator("#group-fold > summary").click()
         page.locator("#regroup input[value='service:checkout']").focus()
         page.keyboard.press("Space")
         page.locator("#merge-with").select_option("INC-8")

@@ -27,6 +27,9 @@
   document.addEventListener("pointerdown", hold, true);
   for (const up of ["pointerup", "pointercancel"]) document.addEventListener(up, let_go, true);
   document.addEventListener("htmx:sse:before:message", event => { if (down) event.detail.waitUntil(down); });
+  // A telephone begins with what is needed first; without this script all of it stands open.
+  if (matchMedia("(max-width: 759px)").matches) for (const fold of document.querySelectorAll("details.fold")) fold.open = false;
+
   // A page left open is not taken for fresh: relative times go on.
   const span = s => s < 5 ? "just now" : s < 90 ? `${Math.round(s)} s ago` : s < 5400 ? `${Math.round(s / 60)} min ago` : null;
   setInterval(() => {
