@@ -146,7 +146,7 @@ def test_a_telephone_begins_with_what_is_needed_first(chromium: Any, incident: S
         tabs = page.locator(".tabs").bounding_box()["y"]
         assert page.locator("#do-ack-INC-7 button").evaluate(where) < tabs, path
     folds = "[...document.querySelectorAll('details.fold')].map(n => n.open)"
-    assert page.evaluate(folds) == [False] * 5, "the runner-up, whom to tell, how far to trust it, what belongs to it, before"
+    assert page.evaluate(folds) == [False] * 5, "the runner-up, whom to tell, how far to trust it, its parts, before"
     page.goto(incident.url)
     assert page.locator("#do-ack-INC-7 button").evaluate(where) < page.locator("[id^=do-undo] button").evaluate(where)
     assert page.locator(".tabs a[href='/oncall']").is_visible()
