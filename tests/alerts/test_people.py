@@ -81,6 +81,7 @@ def test_where_each_alert_is_and_why(on_watch: Callable[..., OnWatch]) -> None:
             assert words in await midwatch(on, "alerts", "show", _key(on, "Disk"))
             assert words.removeprefix("INC-2 ") in await midwatch(on, "alerts")
             assert words in await midwatch(on, "show", "INC-2") and words not in await midwatch(on, "show", "INC-1")
+            assert "wakes nobody: SEV4" in " ".join((await midwatch(on, "incidents")).split())
             assert len(on.channel.pages) == 1
             await tells_customers_by_a_persons_word(on)
             await midwatch(on, "alerts", "show", "no-such-alert", code=2)

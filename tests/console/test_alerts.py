@@ -43,6 +43,7 @@ def test_an_incident_that_wakes_nobody_says_so_there_and_at_its_alert() -> None:
     said = "wakes nobody: SEV4, and page_severity is 3"
     assert f"INC-90 {said}." in text_of(get(watch, "/incidents/INC-90").text)
     assert said in text_of(get(watch, "/alerts?q=Disk").text)
+    assert said in text_of(get(watch, "/incidents").text) and said in text_of(get(watch, "/").text)
     assert said not in get(watch, "/incidents/INC-1").text
 
 

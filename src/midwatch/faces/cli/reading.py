@@ -159,7 +159,7 @@ def _incident_table(rows: list[dict[str, Any]]) -> Table:
             row["id"],
             severity_text(row["severity"]),
             row["phase"],
-            Text(_whose(row) or "nobody"),
+            Text(_whose(row) or row["wakes_nobody"] or "nobody"),
             clock_words(row["opened_at"]),
             lasted,
             Text(row["title"]),

@@ -9,6 +9,7 @@ from typing import Any
 
 from msgspec import Struct
 
+from midwatch.core.oncall.page import wakes_nobody
 from midwatch.faces.console import budgets, causal, words
 from midwatch.faces.console.fleetmap import FleetMap, draw
 from midwatch.faces.console.projection import JournalProjection
@@ -172,7 +173,7 @@ def watch_page(view: View, watch: WatchView, projection: JournalProjection) -> d
     return {
         "deeds": just_did(view),
         "last_touch": last,
-        "incidents": [brief(i, projection) for i in by_urgency(view.state)],
+        "incidents": [brief(view, i, projection) for i in by_urgency(view.state)],
         "last_resolved": max(resolved, key=lambda i: i.resolved_at or 0.0, default=None),
         "map": fleet_map,
         "budgets": budgets.cards(found[:SHOWN_BUDGETS], watch.memory, view.now),
@@ -185,9 +186,10 @@ class Brief(Struct, frozen=True):
     incident: Incident
     text: str
     cause: str
+    wakes_nobody: str  # that it is too mild for a page, "" when it is not
 
 
-def brief(incident: Incident, projection: JournalProjection) -> Brief:
+def brief(view: View, incident: Incident, projection: JournalProjection) -> Brief:
     update = projection.story(incident.id).update
     cause = ""
     if incident.confirmed_cause:
@@ -196,14 +198,15 @@ def brief(incident: Incident, projection: JournalProjection) -> Brief:
     elif incident.hypotheses:
         first = incident.hypotheses[0]
         cause = f"{words.entity(first.entity)}: {words.fault(first.kind)} ({words.percent(first.probability)})"
-    return Brief(incident, update[1].text if update else incident.title, cause)
+    quiet = wakes_nobody(view.state, incident, view.now)
+    return Brief(incident, update[1].text if update else incident.title, cause, quiet)
 
 
 def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
     closed = sorted((i for i in view.state.incidents.values() if i.phase == "resolved"), key=lambda i: -i.opened_at)
     return {
-        "open": [brief(i, projection) for i in by_urgency(view.state)],
-        "closed": [brief(i, projection) for i in closed],
+        "open": [brief(view, i, projection) for i in by_urgency(view.state)],
+        "closed": [brief(view, i, projection) for i in closed],
         "postmortems": {i.id for i in closed if not i.merged_into},  # written in the turn that resolves an incident
     }
 
