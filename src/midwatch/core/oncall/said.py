@@ -8,6 +8,7 @@ from midwatch.core.decide.sight import place
 from midwatch.model.findings import Incident
 from midwatch.model.state import State
 
+MAX_RUNBOOKS: Final = 2
 MAX_PAGE_LINES: Final = 4
 MAX_HEADLINE: Final = 110
 """Characters, so that a telephone shows it whole."""
@@ -38,3 +39,11 @@ def page_lines(state: State, incident: Incident) -> tuple[str, ...]:
         return ()
     findings = (state.findings[ident] for ident in incident.findings if ident in state.findings)
     return tuple(dict.fromkeys(line for finding in findings for line in finding.page_lines))[:MAX_PAGE_LINES]
+
+
+def runbooks(state: State, incident: Incident) -> tuple[str, ...]:
+    """The links that the senders of its alerts gave for it, those of the first alerts first."""
+    if incident.phase == "resolved":
+        return ()
+    findings = (state.findings[ident] for ident in incident.findings if ident in state.findings)
+    return tuple(dict.fromkeys(f.runbook for f in findings if f.runbook))[:MAX_RUNBOOKS]

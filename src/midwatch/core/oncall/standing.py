@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from midwatch.core.oncall.said import headline, page_lines
-from midwatch.core.oncall.words import at_console, at_target, runbooks, to_do, update
+from midwatch.core.oncall.said import headline, page_lines, runbooks
+from midwatch.core.oncall.words import at_console, at_target, to_do, update
 from midwatch.model.actions import Action
 from midwatch.model.events import (
     AcknowledgementExpired,

@@ -12,14 +12,13 @@ from datetime import UTC, datetime
 from typing import Final
 
 from midwatch.core.decide.sight import place, under_way
-from midwatch.core.oncall.said import page_lines
+from midwatch.core.oncall.said import page_lines, runbooks
 from midwatch.model.actions import Action, Scalar
 from midwatch.model.faults import DESCRIPTIONS
 from midwatch.model.findings import OF_BUDGETS, Hypothesis, Incident
 from midwatch.model.state import ActionRecord, State
 
 PROBABLE: Final = 0.4  # less probable causes are not named in an update
-MAX_RUNBOOKS: Final = 2
 NO_FIX: Final = "midwatch has no fix for it"
 
 _DOING: Final[dict[str, tuple[str, str, str]]] = {
@@ -346,11 +345,3 @@ def phone(state: State, incident: Incident, reasons: tuple[str, ...] = ()) -> st
 def at_console(state: State, incident: Incident) -> str:
     """The address of the incident's page, where it is acknowledged; "" when no file says where people reach the console."""
     return f"{state.policy.console}/incidents/{incident.id}" if state.policy.console else ""
-
-
-def runbooks(state: State, incident: Incident) -> tuple[str, ...]:
-    """The links that the senders of its alerts gave for it, those of the first alerts first."""
-    if incident.phase == "resolved":
-        return ()
-    findings = (state.findings[ident] for ident in incident.findings if ident in state.findings)
-    return tuple(dict.fromkeys(f.runbook for f in findings if f.runbook))[:MAX_RUNBOOKS]
