@@ -26,7 +26,9 @@ def test_no_shipped_verb_is_too_slow_for_the_lease(tmp_path: Path) -> None:
     async def go() -> None:
         watch = watch_of(make_settings(tmp_path), actuators=[Patient()])
         longest = max(spec.timeout_seconds for spec in watch.hands.verbs.values()) + Limits().lease_margin_seconds
-        assert 2 / 3 * watch.handover.lease_seconds() > longest, "not yet due for renewal means: covers the longest effect"
+        assert 2 / 3 * watch.handover.lease_seconds() > longest, (
+            "not yet due for renewal means: covers the longest effect"
+        )
         await watch.start()
         assert watch.books.held(longest)
         await watch.stop()
