@@ -22,7 +22,8 @@ ALL = (obey, rota, hand_off, wake, page)
 
 
 def scene(severity: int = 2, **changes: object) -> Scene:
-    using = policy(playbooks=(), paging=PagePolicy(("siren",)), people=people(**changes))
+    where = "https://midwatch.example"
+    using = policy(playbooks=(), paging=PagePolicy(("siren",)), people=people(**changes), console_url=where)
     return Scene(ALL, broken(severity=severity, using=using))
 
 
@@ -108,7 +109,7 @@ def test_a_swap_is_asked_for_accepted_by_who_was_asked_and_both_shifts_move() ->
     made.say("swap", "shop", by="ana", value=f"ben {span} {back}").run(until=10)
     (asked,) = [p for _, p in made.pages()]
     assert (asked.person, asked.channel, asked.incident) == ("ben", "phone", "")
-    assert "midwatch oncall accept SWP-1" in asked.text
+    assert "midwatch oncall accept SWP-1" in asked.text and asked.text.endswith("\nhttps://midwatch.example/oncall")
     made.say("swap_answer", "SWP-1", by="cleo", value="accept").run(until=15)
     assert refusals(made) == ["ben is asked, not cleo"]
     made.say("swap_answer", "SWP-1", by="ben", value="accept").run(until=20)

@@ -21,7 +21,8 @@ OLD_NEWS_SECONDS: Final = 3600.0  # a notice that reached nobody by then is left
 
 
 def notice(state: State, person: Person | None, key: str, subject: str, text: str) -> tuple[PageOrdered, ...]:
-    """Over the person's first contact; nothing for whom no people file knows, or who has none."""
+    """Over the person's first contact; nothing for whom no people file knows, or who has none. It ends with the address of
+    the page of who is on call, where swaps are answered."""
     contact = next(iter(contacts_of(state, person)), None) if person else None
     if person is None or contact is None:
         return ()
@@ -31,7 +32,7 @@ def notice(state: State, person: Person | None, key: str, subject: str, text: st
         key=f"{NOTICE}/{key}/{person.ident}",
         channel=contact.channel,
         subject=subject,
-        text=text,
+        text=f"{text}\n{state.policy.console}/oncall" if state.policy.console else text,
         severity=4,
         topics=(NOTICE,),
         person=person.ident,

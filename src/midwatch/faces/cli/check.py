@@ -70,7 +70,7 @@ def _advice(path: Path) -> list[str]:
     if settings is None or policy is None:
         return []
     said = []
-    if settings.channels and not policy.console:
+    if any(one.type != "console" for one in settings.channels.values()) and not policy.console:
         said.append(
             "pages have no link, so nobody can answer them from a telephone: `console_url: https://...` in midwatch.yaml "
             "says where people reach the console"
