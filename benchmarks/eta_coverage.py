@@ -27,7 +27,7 @@ from midwatch.core.oncall import eta
 from midwatch.core.oncall.eta import COVERAGE, Eta, depth, depths_of, estimate
 from midwatch.gym.score.stats import median, wilson
 from midwatch.model.findings import Hypothesis, Incident
-from midwatch.model.state import MAX_CLOSED_INCIDENTS
+from midwatch.model.fold.incidents import MAX_CLOSED_INCIDENTS
 
 BEGIN = 1_764_000_000.0
 DETECT_SECONDS = 30.0

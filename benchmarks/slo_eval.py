@@ -35,9 +35,10 @@ from midwatch.model import signals as sig
 from midwatch.model.adjustments import BudgetRule
 from midwatch.model.entity import Entity
 from midwatch.model.events import PolicyLoaded, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import LatencySet, LogSet, SeriesIndex, SeriesSet, World
 from midwatch.shell.store import slo_counts
 from midwatch.shell.store.store import Store

@@ -29,9 +29,10 @@ from midwatch.core.memory import Memory
 from midwatch.model import signals as sig
 from midwatch.model.entity import Edge, Entity
 from midwatch.model.events import Event, PolicyLoaded, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import LatencySet, LogSet, SeriesIndex, SeriesSet, World
 
 SIGNALS = (sig.REQUESTS, sig.ERRORS, sig.TIME_MS, sig.SELF_MS, sig.ORIGIN_ERRORS, sig.CPU_RATIO)

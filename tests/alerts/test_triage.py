@@ -20,8 +20,9 @@ from midwatch.model import alert_steps
 from midwatch.model import events as e
 from midwatch.model.alerts import Alert, Inhibition, Silence, fits, parse_matchers
 from midwatch.model.events import Recorded
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import empty_world
 
 NOW = 1_790_000_000.0

@@ -22,7 +22,8 @@ from midwatch.model.events import (
     PageOrdered,
     Recorded,
 )
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 
 RESOLVED = "resolved"
 MAX_WRONG = 20

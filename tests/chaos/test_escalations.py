@@ -32,8 +32,9 @@ from midwatch.model.events import (
     PolicyLoaded,
     Recorded,
 )
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import empty_world
 from midwatch.shell import files
 

@@ -28,9 +28,10 @@ from midwatch.model.events import (
     TaskGiven,
     TaskSet,
 )
+from midwatch.model.fold.incidents import MAX_CLOSED_INCIDENTS
 from midwatch.model.room import CHECKLISTS, Decision, Room, Task
 from midwatch.model.room_steps import MAX_DECISIONS, MAX_TASKS, MAX_TICKED
-from midwatch.model.state import MAX_CLOSED_INCIDENTS, State
+from midwatch.model.state import State
 
 
 def say(state: State, verb: str, target: str, value: str = "", note: str = "") -> tuple[Event, ...]:

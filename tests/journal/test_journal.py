@@ -17,7 +17,8 @@ from tests.journal.samples import ONE_OF_EACH, same
 from midwatch.model import events as e
 from midwatch.model.errors import Deposed, JournalError
 from midwatch.model.events import Recorded
-from midwatch.model.state import State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import State
 from midwatch.shell import journal as package
 from midwatch.shell.journal import Head, Journal
 from midwatch.shell.journal.memory import MemoryJournal

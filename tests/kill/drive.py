@@ -22,7 +22,7 @@ from tests.kill.launch import CLOCK_VARIABLE, SharedClock
 
 from midwatch.model.errors import MidwatchError
 from midwatch.model.events import Recorded
-from midwatch.model.state import fold_all
+from midwatch.model.fold import fold_all
 from midwatch.shell.crash import CRASH_VARIABLE
 from midwatch.shell.folder import read_running
 from midwatch.shell.journal.sqlite import open_readonly

@@ -26,7 +26,7 @@ from midwatch.model.events import (
     PageOrdered,
     WatchStarted,
 )
-from midwatch.model.state import fold_all
+from midwatch.model.fold import fold_all
 from midwatch.shell.journal.sqlite import open_readonly
 
 AT_ONCE = 4

@@ -14,7 +14,7 @@ from tests.kill.drive import Driver, told_as_text
 from tests.kill.test_kill import check
 
 from midwatch.model.events import IncidentOpened, IncidentResolved, PageOrdered, WatchStarted
-from midwatch.model.state import fold_all
+from midwatch.model.fold import fold_all
 from midwatch.shell.store.store import Store
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]

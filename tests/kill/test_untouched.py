@@ -12,7 +12,8 @@ from midwatch.core.decide.propose import not_tried
 from midwatch.model.actions import Action, Outcome, Verdict
 from midwatch.model.errors import InDoubt
 from midwatch.model.events import ActionJudged, ActionOrdered, Event, Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.shell.effects import Effects, Limits
 
 ACTION = Action("ACT-1", "key-1", "INC-1", "book", "restart", "service:payment")

@@ -10,7 +10,8 @@ from midwatch.core.decide.stage import decide
 from midwatch.core.learn.hindsight import bands, sentence, similar, wilson
 from midwatch.model.events import CauseConfirmed, CauseRanked
 from midwatch.model.findings import Hindsight, Hypothesis
-from midwatch.model.state import MAX_HINDSIGHT, State
+from midwatch.model.fold.incidents import MAX_HINDSIGHT
+from midwatch.model.state import State
 
 
 def told(*answers: tuple[float, bool]) -> tuple[Hindsight, ...]:

@@ -8,7 +8,8 @@ from midwatch.core.learn.postmortem import postmortem
 from midwatch.core.memory import Memory
 from midwatch.core.turn import Turn
 from midwatch.model import events as e
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.model.world import empty_world
 
 T = 1_790_000_000.0

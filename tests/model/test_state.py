@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from midwatch.model.actions import AutonomyLevel, Playbook
 from midwatch.model.events import AutonomyChanged, Event, PolicyLoaded, Recorded
+from midwatch.model.fold import fold_all
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold_all
+from midwatch.model.state import State
 
 
 def folded(*events: Event) -> State:

@@ -11,7 +11,7 @@ from midwatch.core.oncall.mailings import MAX_MAILINGS, owed
 from midwatch.core.oncall.status_page import status_page
 from midwatch.model.events import MailingEnded, MailingOrdered, Recorded
 from midwatch.model.findings import Incident
-from midwatch.model.state import fold
+from midwatch.model.fold import fold
 
 FRESH = {"hypotheses": (), "diagnosed_at": None}
 

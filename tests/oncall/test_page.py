@@ -27,8 +27,9 @@ from midwatch.model.events import (
     Recorded,
     UpdateWritten,
 )
+from midwatch.model.fold import fold
 from midwatch.model.policy import PagePolicy, Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.war_room import WarRoomPolicy
 from midwatch.model.world import empty_world
 

@@ -14,9 +14,10 @@ import midwatch
 from midwatch.model import events as e
 from midwatch.model.errors import ConfigError, Forbidden
 from midwatch.model.findings import Impact
+from midwatch.model.fold import fold
 from midwatch.model.people import People, Team
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.shell import secret_command
 from midwatch.shell.access import NEEDS, Access
 from midwatch.shell.access_settings import AccessSettings

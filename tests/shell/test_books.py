@@ -22,7 +22,7 @@ from midwatch.model.events import (
     Recorded,
     WarRoomEnded,
 )
-from midwatch.model.state import fold_all
+from midwatch.model.fold import fold_all
 from midwatch.shell.books import NOT_OF_A_TURN, Books
 from midwatch.shell.health import Health
 from midwatch.shell.journal import Head

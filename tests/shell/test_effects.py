@@ -21,7 +21,8 @@ from midwatch.model.events import (
     PageOrdered,
     Recorded,
 )
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.shell.effects import Effects, Hands, Limits
 
 QUICK = Limits(

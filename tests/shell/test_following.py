@@ -17,8 +17,9 @@ from midwatch.model.events import (
     Recorded,
     UpdateWritten,
 )
+from midwatch.model.fold import fold
 from midwatch.model.standing import Standing
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.shell import following as module
 from midwatch.shell.following import Following, place_of
 

@@ -13,7 +13,8 @@ from midwatch.adapters.channels.slack.channel import SlackChannel
 from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.model.events import Event, IncidentAcknowledged, IncidentOpened, PageOrdered, Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.shell.effects import Effects, Hands
 
 PAGES = 50

@@ -18,7 +18,8 @@ from midwatch.core.turn import Turn
 from midwatch.faces.api.app import api_app
 from midwatch.faces.cli.app import app
 from midwatch.model.events import Event, FindingOpened, IncidentGrew, IncidentOpened
-from midwatch.model.state import State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import State
 from midwatch.model.world import World
 from midwatch.shell.config import Settings
 

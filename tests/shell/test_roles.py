@@ -25,11 +25,12 @@ from midwatch.model.adjustments import Adjustment
 from midwatch.model.alerts import Alert
 from midwatch.model.errors import Forbidden
 from midwatch.model.findings import Impact
+from midwatch.model.fold import fold_all
 from midwatch.model.items import ActionItem
 from midwatch.model.people import EscalationPolicy, Level, Override, People, Person, Schedule, Swap, Target, Team
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold_all
+from midwatch.model.state import State
 from midwatch.shell.access import NEEDS, ROLES, Access
 from midwatch.shell.run import Watch
 

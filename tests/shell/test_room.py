@@ -13,8 +13,8 @@ from typer.testing import CliRunner, Result
 
 from midwatch.faces.api.app import api_app
 from midwatch.faces.cli.app import app
+from midwatch.model.fold import fold_all
 from midwatch.model.room import CHECKLISTS
-from midwatch.model.state import fold_all
 from midwatch.shell.config import Settings
 
 

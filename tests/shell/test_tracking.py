@@ -11,9 +11,10 @@ from midwatch.adapters.fakes.server import Answer
 from midwatch.adapters.fakes.trackers import FakeGitHub, FakeGitLab
 from midwatch.adapters.trackers.github import GitHubTracker
 from midwatch.model.events import Event, ItemClosed, ItemFiled, ItemLate, ItemOpened, ItemSeenAgain, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.items import ActionItem
 from midwatch.model.ports import Tracker
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.shell import tracking as module
 from midwatch.shell.config import Settings
 from midwatch.shell.tracking import Tracking, build_trackers

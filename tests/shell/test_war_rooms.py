@@ -22,7 +22,8 @@ from midwatch.adapters.fakes.slack import FakeSlack
 from midwatch.adapters.fakes.slack_rooms import EVERYTHING
 from midwatch.faces.api import slack_words
 from midwatch.model import events as e
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.model.war_room import WarRoomPolicy
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.channel_settings import SlackSettings

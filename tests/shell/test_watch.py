@@ -34,8 +34,9 @@ from midwatch.model.events import (
     Recorded,
     WatchStarted,
 )
+from midwatch.model.fold import fold_all
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold_all
+from midwatch.model.state import State
 from midwatch.model.world import Change, World
 from midwatch.shell.config import Settings
 from midwatch.shell.effects import Limits

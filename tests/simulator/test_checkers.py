@@ -21,7 +21,8 @@ from midwatch.model import events as e
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.events import Event, Recorded
 from midwatch.model.findings import Finding
-from midwatch.model.state import State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import State
 from midwatch.model.world import World
 
 SEED = 2  # bad_deploy, no misfortunes of its own

@@ -33,7 +33,8 @@ from midwatch.model.events import (
     PolicyLoaded,
     Recorded,
 )
-from midwatch.model.state import State, fold, fold_all
+from midwatch.model.fold import fold, fold_all
+from midwatch.model.state import State
 from midwatch.model.world import World, empty_world
 
 SIMULATIONS = int(os.environ.get("MIDWATCH_SIMULATIONS", "300"))

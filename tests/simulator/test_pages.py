@@ -22,9 +22,10 @@ from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
 from midwatch.model.events import Recorded
 from midwatch.model.findings import Incident
+from midwatch.model.fold import fold_all
 from midwatch.model.people import Escalation
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold_all
+from midwatch.model.state import State
 
 SEED = 4
 OF_PAGES = {

@@ -21,9 +21,9 @@ from midwatch.core.slo.adjust import left_of
 from midwatch.core.slo.budget import Counts, blind_why, budget, budgets, reckon
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import GapOpened, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.indicators import Calendar
 from midwatch.model.slo import Slo
-from midwatch.model.state import fold
 
 NOW = datetime.fromisoformat("2026-11-25T10:00:00+00:00").timestamp()
 ROLLING = Slo("pay", GATEWAY, "ratio", 0.99, period_seconds=30 * DAY)

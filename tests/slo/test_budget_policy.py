@@ -33,10 +33,11 @@ from midwatch.model.events import (
     PolicyLoaded,
     Recorded,
 )
+from midwatch.model.fold import fold
 from midwatch.model.indicators import Calendar
 from midwatch.model.policy import PagePolicy, Policy
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 
 HOUR = 3600.0
 PAY = Slo("pay", GATEWAY, "ratio", 0.9, period_seconds=HOUR)

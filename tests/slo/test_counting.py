@@ -20,9 +20,10 @@ from midwatch.core.turn import Turn
 from midwatch.gym.simulator.checkers import good_and_total
 from midwatch.model import signals
 from midwatch.model.events import GapClosed, GapOpened, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.indicators import Composite, EventRatio, Part, Slices
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import Gap
 
 OK = Slo("ok", GATEWAY, "ratio", 0.99)

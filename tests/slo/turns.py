@@ -11,9 +11,10 @@ from midwatch.core.memory import Memory
 from midwatch.core.turn import Turn
 from midwatch.model import signals
 from midwatch.model.events import PolicyLoaded, Recorded
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import SliCounts, World
 
 GATEWAY = "service:gateway"

@@ -12,7 +12,8 @@ from typing import Any
 
 from midwatch.core.memory import Memory
 from midwatch.model.events import Event, Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.model.world import World
 
 

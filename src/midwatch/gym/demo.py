@@ -29,7 +29,8 @@ from midwatch.gym.watched import WatchError, WatchProcess, free_port
 from midwatch.model import events as e
 from midwatch.model.errors import MidwatchError
 from midwatch.model.faults import DESCRIPTIONS
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 
 NORMAL_SECONDS = 50.0
 DETECT_SECONDS = 30.0

@@ -38,7 +38,8 @@ from midwatch.model.events import (
     WatchStarted,
 )
 from midwatch.model.findings import Incident
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.shell.health import Health
 from midwatch.shell.journal import Head, Journal, Replicated
 from midwatch.shell.recall import entries_of

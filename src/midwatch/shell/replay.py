@@ -21,8 +21,9 @@ from midwatch.model.entity import is_edge, kind_of, name_of, split_edge
 from midwatch.model.errors import UsageError
 from midwatch.model.events import ChangeSeen, PolicyLoaded, Recorded, WatchStarted
 from midwatch.model.findings import Hypothesis, Incident
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
-from midwatch.model.state import ActionRecord, State, fold
+from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import Change, World, empty_world
 from midwatch.shell.config import Settings
 from midwatch.shell.run import SETTLE_SECONDS

@@ -28,7 +28,8 @@ from midwatch.model import signals as s
 from midwatch.model.entity import Edge, Entity
 from midwatch.model.errors import UsageError
 from midwatch.model.events import Event, Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.model.world import Floats, Gap, LatencySet, LogPattern, LogSet, SeriesIndex, SeriesSet, World, empty_world
 from midwatch.shell import alert_views
 from midwatch.shell.access_settings import AccessSettings

@@ -11,7 +11,8 @@ from midwatch.gym.score.users import Request, bad_share, first_harm, recovered_a
 from midwatch.model import events as e
 from midwatch.model.actions import Scalar
 from midwatch.model.findings import Hypothesis, Incident
-from midwatch.model.state import ActionRecord, State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import ActionRecord, State
 
 WORSE_WINDOW_SECONDS = 20.0
 WORSE_BY = 0.10  # an action made it worse when the bad share rose by so much in the window after it

@@ -8,7 +8,8 @@ from typing import Final, TypeVar
 
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model.events import Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 
 LAST_WORDS_SECONDS: Final = 120.0
 """What was ordered so shortly before the end of a run need not have ended."""

@@ -8,7 +8,7 @@ from midwatch.gym.simulator.checked import LAST_WORDS_SECONDS, Checked, of, stat
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
 from midwatch.model.events import Recorded
-from midwatch.model.state import fold
+from midwatch.model.fold import fold
 
 ANSWER_SECONDS: Final = 60.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from midwatch.gym.simulator.checked import Checked, states
 from midwatch.gym.simulator.trace import Trace
 from midwatch.model import events as e
-from midwatch.model.state import fold
+from midwatch.model.fold import fold
 
 
 def nothing_is_milder_too_soon(trace: Trace, c: Checked) -> None:

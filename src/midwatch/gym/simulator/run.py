@@ -19,7 +19,8 @@ from midwatch.gym.simulator.telemetry import Telemetry
 from midwatch.gym.simulator.trace import Amnesia, Ticked, Trace
 from midwatch.gym.simulator.watch import Crashed, JournalDisk, SimulatedWatch, Switch, Tick
 from midwatch.model.events import ChangeSeen, CommandGiven
-from midwatch.model.state import State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import State
 from midwatch.model.world import Change, Gap, World, empty_world
 
 LATE_SECONDS: Final = 0.3

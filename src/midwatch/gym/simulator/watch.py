@@ -26,8 +26,9 @@ from midwatch.model.events import (
     Recorded,
     WatchStarted,
 )
+from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
-from midwatch.model.state import State, fold
+from midwatch.model.state import State
 from midwatch.model.world import World
 from midwatch.shell.effects import Effects
 from midwatch.shell.journal.memory import MemoryJournal

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from midwatch.model.errors import JournalError
 from midwatch.model.events import Event, Recorded
-from midwatch.model.state import State, fold_all
+from midwatch.model.fold import fold_all
+from midwatch.model.state import State
 from midwatch.shell.journal import SNAPSHOT_EVERY, Head, Verification, codec
 from midwatch.shell.journal.chain import GENESIS, NO_TEXT, link, new_salt, texts_digest
 

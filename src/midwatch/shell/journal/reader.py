@@ -14,7 +14,8 @@ from sqlalchemy.engine import Row
 
 from midwatch.model.errors import JournalError
 from midwatch.model.events import Recorded
-from midwatch.model.state import State, fold
+from midwatch.model.fold import fold
+from midwatch.model.state import State
 from midwatch.shell.journal import Head, Verification, codec
 from midwatch.shell.journal.chain import GENESIS, link, texts_digest
 from midwatch.shell.journal.tables import chain, snapshots, texts
