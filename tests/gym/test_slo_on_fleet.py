@@ -76,6 +76,7 @@ spec:
     total: {{metricSource: {{spec: {{signal: requests, entity: "service:catalog"}}}}}}
 """
 NORMAL_SECONDS, BROKEN_SECONDS, DAY = 35.0, 30.0, 86400.0
+LATE_SECONDS = 12.0  # what a gateway has counted and not exported yet, on a busy machine
 
 # burns that page: five times the budget in a minute
 WINDOWS = """apiVersion: sloth.slok.dev/v1
@@ -183,8 +184,10 @@ def test_budgets_say_what_the_users_saw(runner: asyncio.Runner, shop: Shop) -> N
     bad = sum(not request.ok for request in seen)
     assert len(seen) > 1000 and bad > 50, "users were hurt, or this shows nothing"
     answers = rows["shop-answers"]
-    # the proxy's own refusals and the seconds at either end are all that may differ
-    assert answers["total"] == pytest.approx(len(seen), rel=0.06)
+    # the proxy's own refusals and the seconds at either end are all that may differ: load goes on, and exports come later
+    heard = answers["last_seen_at"]
+    surely, at_most = (sum(request.at < heard + seconds for request in seen) for seconds in (-LATE_SECONDS, 2.0))
+    assert 0.97 * surely <= answers["total"] <= 1.03 * at_most
     assert answers["bad"] == pytest.approx(bad, rel=0.1)
     expected = answers["total"] / answers["covered_seconds"] * 28 * DAY
     assert answers["spent"] == pytest.approx(answers["bad"] / (0.01 * expected), rel=0.1)
