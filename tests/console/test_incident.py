@@ -357,6 +357,11 @@ def test_the_war_room_is_a_link_or_a_reason() -> None:
     assert "bo could not be called in: nobody says who bo is." in text_of(shown)
 
 
+def test_it_says_that_customers_hear_nothing_of_what_nobody_measured() -> None:
+    words = "Customers are not told by themselves"
+    assert words in page(watch_in("alerts"), "INC-1") and words not in page(watch_in("incident"))
+
+
 def test_every_section_has_its_place_on_a_phone() -> None:
     """There the two columns become one list in the stylesheet's order, and a section without a place would come first."""
     folder = Path(charts.__file__).parent
