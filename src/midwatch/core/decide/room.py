@@ -31,14 +31,20 @@ MAX_NAME: Final = 80
 
 def why_not(state: State, said: CommandGiven) -> str:
     """Why a word about who does what would come to nothing; "" when it may be obeyed."""
-    incident = state.incidents.get(said.target)
+    if why := why_not_about(state, said.target):
+        return why
+    incident = state.incidents[said.target]
+    return _WHY_NOT[said.verb](state, incident, state.rooms.get(incident.id, Room()), said)
+
+
+def why_not_about(state: State, ident: str) -> str:
+    """Why nothing can be said about an incident any more; "" while it is open and stands for itself."""
+    incident = state.incidents.get(ident)
     if incident is None:
-        return f"no incident is called {said.target!r}"
+        return f"no incident is called {ident!r}"
     if incident.merged_into:
         return f"{incident.id} is part of {incident.merged_into}: say it there"
-    if incident.phase == "resolved":
-        return f"{incident.id} is resolved"
-    return _WHY_NOT[said.verb](state, incident, state.rooms.get(incident.id, Room()), said)
+    return f"{incident.id} is resolved" if incident.phase == "resolved" else ""
 
 
 def _no_role(state: State, incident: Incident, room: Room, said: CommandGiven) -> str:

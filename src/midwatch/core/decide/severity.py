@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from midwatch.core.decide.correct import MAX_NOTE
+from midwatch.core.decide.room import why_not_about
 from midwatch.core.detect.incidents import facts_of
 from midwatch.core.turn import Turn
 from midwatch.model.events import CommandGiven, CommandRefused, IncidentRated
@@ -15,14 +16,9 @@ FACTS: Final = "-"
 
 def why_not(state: State, said: CommandGiven) -> str:
     """Why a rating would come to nothing; "" when it may be obeyed."""
-    incident = state.incidents.get(said.target)
-    if incident is None:
-        return f"no incident is called {said.target!r}"
-    if incident.merged_into:
-        return f"{incident.id} is part of {incident.merged_into}: say it there"
-    if incident.phase == "resolved":
-        return f"{incident.id} is resolved"
-    given = _given(said)
+    if why := why_not_about(state, said.target):
+        return why
+    incident, given = state.incidents[said.target], _given(said)
     if given == FACTS:
         return "" if incident.said_severity else f"nobody rated {incident.id}: the facts do"
     if given not in ("1", "2", "3", "4"):
