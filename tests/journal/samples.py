@@ -38,7 +38,7 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.GapClosed("service:fraud"),
     e.CommandGiven("note", "Zoë", "inc-1", note="pa\u0142\u0105c \N{FIRE}"),
     e.ChangeSeen(Change("c1", 950.0, "deploy", "service:payment", "2.3.1", "2.3.0", "2.3.1", "ann")),
-    e.FindingOpened(Finding("f|a", "burn_rate", "service:payment", 990.0, 0.15, 0.001, "ratio", float("inf"))),
+    e.FindingOpened(Finding("f|a", "burn_rate", "service:payment", 990.0, 0.15, 0.001, "ratio", float("inf"), "15 % fail")),
     e.IncidentOpened("inc-1", "payment fails", 990.0, 2, "15 %", ("f|a",), ("service:payment",), IMPACT),
     e.IncidentGrew("inc-1", ("f|b",), ("service:checkout",), "topology"),
     e.IncidentRated("inc-1", 1, "worse", IMPACT, "payment and checkout fail"),

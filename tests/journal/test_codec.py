@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,8 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.journal.samples import ONE_OF_EACH, plain, same
 
+from midwatch import model
 from midwatch.model import events as e
+from midwatch.model.adjustments import Adjustment
+from midwatch.model.alerts import Alert
 from midwatch.model.errors import JournalError
+from midwatch.model.findings import Finding
 from midwatch.shell.journal import codec
 
 FIXTURE = Path(__file__).parent / "entries_v1.json"
@@ -46,6 +51,45 @@ def test_erasable_paths_exist() -> None:
         kind = event.__struct_config__.tag
         if kind in codec.ERASABLE:
             assert codec.encode(event).texts, kind
+
+
+def test_what_people_and_senders_wrote_is_in_no_facts() -> None:
+    finding = Finding(
+        "f|a", "alert", "service:a", 1.0, 1.0, 0.0, "", 0.0, "disk of Zoe full", page_lines=("Host: zoe",)
+    )
+    said = [
+        e.AlertsReceived((Alert("a", "grafana", "firing", 1.0, 1.0, summary="for Zoe", page_lines=("Host: zoe",)),)),
+        e.FindingOpened(finding),
+        e.ActionDropped("act-1", "Zoe is on it", "ann"),
+        e.AutonomyChanged("widen-pool", "ask", "Zoe wants it", "ann"),
+        e.BudgetAdjusted(Adjustment("ADJ-1", "exclude", "", 1.0, 2.0, "ann", "the upgrade of Zoe")),
+        e.AdjustmentWithdrawn("ADJ-1", "ann", "Zoe says otherwise"),
+    ]
+    for event in said:
+        encoded = codec.encode(event)
+        assert b"zoe" not in encoded.facts.lower(), event
+        assert codec.decode(encoded.kind, encoded.version, encoded.facts, encoded.texts) == event
+        assert b"zoe" not in msgspec.msgpack.encode(codec.decode(encoded.kind, 1, encoded.facts, None)).lower()
+
+
+def test_a_text_that_could_not_be_erased_yet_is_said_all_the_same() -> None:
+    """Entries from before ``page_lines`` was a path hold it in their facts."""
+    alert = Alert("a", "grafana", "firing", 1.0, 1.0, summary="for Zoe", page_lines=("Host: zoe",))
+    facts = msgspec.msgpack.encode(e.AlertsReceived((msgspec.structs.replace(alert, summary=""),)))
+    texts = msgspec.msgpack.encode(["for Zoe"])
+    assert codec.decode("alerts_received", 1, facts, texts) == e.AlertsReceived((alert,))
+
+
+def test_a_snapshot_is_of_the_code_that_folds_wherever_it_lies(tmp_path: Path) -> None:
+    copy = shutil.copytree(
+        Path(model.__file__).parent, tmp_path / "model", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    assert codec.fingerprint(copy) == codec.fold_fingerprint()
+    for part in ("state.py", "fold/incidents.py"):
+        before = codec.fingerprint(copy)
+        with (copy / part).open("a") as file:
+            file.write("# another one\n")
+        assert codec.fingerprint(copy) != before
 
 
 @given(note=st.text(), target=st.text(), value=st.text())

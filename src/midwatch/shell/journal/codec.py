@@ -16,12 +16,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
-from importlib import resources
+from pathlib import Path
 from typing import Any, get_args
 
 import msgspec
 from msgspec.structs import replace
 
+from midwatch import model
 from midwatch.model.errors import JournalError
 from midwatch.model.events import Event
 from midwatch.model.state import State
@@ -29,7 +30,8 @@ from midwatch.model.state import State
 KINDS: dict[str, Any] = {str(kind.__struct_config__.tag): kind for kind in get_args(Event)}
 VERSIONS: dict[str, int] = {tag: int(kind.__struct_defaults__[-1]) for tag, kind in KINDS.items()}
 
-# Free text that a person wrote, or that quotes a log line: paths into the event ("*" walks a tuple).
+# Free text that a person wrote, or that quotes a log line or a sender: paths into the event ("*" walks a tuple). A path may
+# be added, last among those of its kind: entries from before have that text in their facts, and say it all the same.
 ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "command_given": (("note",),),
     "change_seen": (("change", "summary"),),
@@ -46,12 +48,17 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "incident_split": (("why",),),
     "decision_made": (("text",),),
     "task_set": (("what",),),
-    "alerts_received": (("alerts", "*", "summary"),),
+    "alerts_received": (("alerts", "*", "summary"), ("alerts", "*", "page_lines", "*")),
+    "finding_opened": (("finding", "detail"), ("finding", "page_lines", "*")),
     "alert_noted": (("text",),),
     "silence_set": (("silence", "reason"),),
     "item_opened": (("item", "what"),),
     "item_closed": (("why",),),
     "override_set": (("override", "reason"),),
+    "action_dropped": (("why",),),
+    "autonomy_changed": (("why",),),
+    "budget_adjusted": (("adjustment", "reason"),),
+    "adjustment_withdrawn": (("reason",),),
 }
 ERASED = "[erased]"
 
@@ -109,7 +116,7 @@ def decode(kind: str, version: int, facts: bytes, texts: bytes | None) -> Event:
         if texts != b"":
             strings = iter(_texts.decode(texts)) if texts is not None else _for_ever(ERASED)
             for path in ERASABLE.get(kind, ()):
-                event = _walk(event, path, lambda _: next(strings, ""))
+                event = _walk(event, path, lambda kept: next(strings, kept))
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise JournalError(f"cannot read a {kind}: {error}", hint="run `midwatch journal verify`") from error
     return event  # type: ignore[no-any-return]
@@ -153,8 +160,12 @@ def decode_state(blob: bytes) -> State:
 @lru_cache(maxsize=1)
 def fold_fingerprint() -> str:
     """Names the code that folds. A snapshot is a cache made by one such code; another one folds from the start."""
+    return fingerprint(Path(model.__file__).parent)
+
+
+def fingerprint(folder: Path) -> str:
+    """Names the Python code in ``folder``, that of its subfolders included."""
     digest = sha256()
-    for source in sorted(resources.files("midwatch.model").iterdir(), key=lambda entry: entry.name):
-        if source.name.endswith(".py"):
-            digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode() + b"\0" + source.read_bytes())
     return digest.hexdigest()
