@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from email.message import EmailMessage
 
 import pytest
@@ -32,6 +33,19 @@ def read(subject: str, text: str = "Additional Info:\nCRITICAL - no answer", rul
     message["Subject"], message["From"] = subject, "nagios@mon.example"
     message.set_content(text)
     return mail.decode(message.as_bytes(), {}, rules or Rules("mail"), NOW)
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/St_Johns", "UTC"])
+def test_when_it_was_sent_is_no_matter_of_this_machines_zone(zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as here:
+        here.setenv("TZ", zone)
+        time.tzset()
+        for date in ("Mon, 23 Nov 2026 08:00:00 -0000", "Mon, 23 Nov 2026 08:00:00 +0000", "23 Nov 2026 13:30 +0530"):
+            message = EmailMessage()
+            message["Subject"], message["From"], message["Date"] = "disk full", "cron@web-1.example", date
+            (alert,) = mail.decode(message.as_bytes(), {}, Rules("mail"), NOW).alerts
+            assert alert.since_at == 1_795_420_800.0, date
+    time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from markdown_it import MarkdownIt
 from tests.console.test_pages import NOW, text_of
 from tests.slo.accounts import account_of
 
+from midwatch.core.oncall.wall import reached
 from midwatch.core.slo.burndown import BurnDown
 from midwatch.core.slo.month import MonthReport
 from midwatch.core.slo.report import report
@@ -152,6 +155,33 @@ def history() -> tuple[Series, list[Labelled]]:
         Labelled(start + 15 * 86400, start + 15 * 86400 + 600, "INC-2"),
     ]
     return Series(bad, total, 60.0, start), labelled
+
+
+@pytest.mark.parametrize(
+    ("begin", "days", "dated", "zone"),
+    [
+        ("2026-10-01", 31, 2, "Europe/Berlin"),
+        ("2026-03-01", 31, 2, "Europe/Berlin"),
+        ("2026-10-22", 7, 1, "Europe/Berlin"),
+        ("2026-11-01", 30, 2, "America/St_Johns"),
+        ("2026-03-27", 4, 1, "Asia/Beirut"),  # a midnight that the clock jumps over
+    ],
+)
+def test_dates_under_a_plot_stand_at_their_midnights_whatever_the_clocks_do(
+    begin: str, days: int, dated: int, zone: str
+) -> None:
+    first = datetime.fromisoformat(begin)
+    start, end = (day.replace(tzinfo=ZoneInfo(zone)).timestamp() for day in (first, first + timedelta(days=days)))
+    nothing = np.array([])
+    line = BurnDown(start, end, nothing, nothing)
+    width = 50 + 72 * (days // dated + 2)  # room for these dates and no more
+    pixel = (end - start) / (width - 60)
+    drawn = burn_down_svg(line, "", time_zone=zone, width=width)
+    found = re.findall(r'x="([\d.]+)" y="274">([^<]*)<', drawn)
+    assert len(found) >= days // dated - 2
+    each = {f"{day:%d %b}".lstrip("0"): day for day in (first + timedelta(days=n) for n in range(days))}
+    for x, label in found:
+        assert start + (float(x) - 50) * pixel == pytest.approx(reached(each.pop(label), zone), abs=0.06 * pixel)
 
 
 def test_a_back_test_is_a_picture_with_its_scores() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -22,11 +24,11 @@ from midwatch.shell.config import Settings
 SHOP = Slo("shop", "service:shop", "ratio", 0.99)
 
 
-def ask(settings: Settings, *paths: str) -> list[httpx.Response]:
+def ask(settings: Settings, *paths: str, clock: Callable[[], float] = time.time) -> list[httpx.Response]:
     """The answers of a watch that stands, all asked at once."""
 
     async def go() -> list[httpx.Response]:
-        watch = watch_of(settings, Script([]), console=api_app)
+        watch = watch_of(settings, Script([]), console=api_app, clock=clock)
         await watch.start()
         try:
             await watch.tick_once()
@@ -52,6 +54,17 @@ def test_months_outside_the_calendar_and_endless_numbers_are_refused(settings: S
     endless = ["/x/history?since=inf", "/x/history?since=0&until=inf", "/x/alerts?per_minute=inf"]
     for answer in ask(settings, *endless):
         assert answer.status_code == 422, answer.text
+
+
+def test_the_month_that_is_running_is_that_of_the_zone_that_was_asked_for(settings: Settings) -> None:
+    zones = ("America/New_York", "UTC", "Pacific/Auckland")
+    for day, months in (
+        ("2026-12-31T23:30", "2026-12 2026-12 2027-01"),
+        ("2027-01-01T00:30", "2026-12 2027-01 2027-01"),
+    ):
+        at = datetime.fromisoformat(f"{day}+00:00").timestamp()
+        answers = ask(settings, *(f"/report?time_zone={zone}" for zone in zones), clock=lambda at=at: at)  # type: ignore[misc]
+        assert [answer.json().get("month") for answer in answers] == months.split()
 
 
 def test_reports_are_written_beside_the_loop_one_at_a_time(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Final, Literal
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 
+from midwatch.core.oncall.wall import reached
 from midwatch.core.slo.burndown import BurnDown
 from midwatch.model.world import Floats
 
@@ -224,11 +225,10 @@ def dates(frame: Frame, time_zone: str) -> list[str]:
     room = max(2, int((frame.width - frame.left_pad) // 72))
     steps = (3600.0, 3 * 3600.0, 6 * 3600.0, 12 * 3600.0, 86400.0, 2 * 86400.0, 5 * 86400.0, 7 * 86400.0, 14 * 86400.0)
     step = next((s for s in steps if span / s <= room), 30 * 86400.0)
-    offset = datetime.fromtimestamp(frame.start_at, zone).utcoffset()
-    shift = offset.total_seconds() if offset else 0.0
-    at = math.ceil((frame.start_at + shift) / step) * step - shift
-    found = []
-    while at <= frame.end_at:
+    # Steps on the wall: a day on which the clocks change has 23 or 25 hours, and begins at its midnight all the same.
+    begins = datetime.fromtimestamp(frame.start_at, zone).replace(tzinfo=UTC).timestamp()
+    wall, found = math.ceil(begins / step) * step, []
+    while (at := reached(datetime.fromtimestamp(wall, UTC).replace(tzinfo=None), time_zone)) <= frame.end_at:
         when = datetime.fromtimestamp(at, zone)
         label = when.strftime("%H:%M") if step < 86400 and when.hour else when.strftime("%d %b").lstrip("0")
         x = frame.x(at)
@@ -236,7 +236,7 @@ def dates(frame: Frame, time_zone: str) -> list[str]:
             foot = frame.height - frame.foot_pad
             found.append(f'<path class="p-rule" d="M{x:.1f} {foot}v4"/>')
             found.append(f'<text class="p-tick" text-anchor="middle" x="{x:.1f}" y="{frame.height - 6}">{label}</text>')
-        at += step
+        wall += step
     return found
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC
 from email import policy
 from email.errors import MessageError
 from email.message import EmailMessage
@@ -162,7 +163,8 @@ class _Words(HTMLParser):
 
 def _sent(date: str, now: float) -> float:
     try:
-        return parsedate_to_datetime(date).timestamp()
+        at = parsedate_to_datetime(date)  # without a zone where it says -0000, which is UTC
+        return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return now
 

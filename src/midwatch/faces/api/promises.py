@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -29,12 +30,13 @@ def add_promise_routes(routes: APIRouter, watch: Watch, read: Sequence[Any]) -> 
 
     @routes.get("/api/v1/slos/report", dependencies=read)
     async def report(
-        month: Annotated[str, Query(max_length=10)],
+        month: Annotated[str, Query(max_length=10)] = "",
         form: Annotated[str, Query(pattern="^(md|html)$")] = "md",
         time_zone: Annotated[str, Query(max_length=60)] = "UTC",
     ) -> dict[str, Any]:
-        """The report of a month (``2026-10``) as text."""
+        """The report of a month (``2026-10``; without one, of that which is running in ``time_zone``) as text."""
         known_zone(time_zone)
+        month = month or datetime.fromtimestamp(watch.now(), ZoneInfo(time_zone)).strftime("%Y-%m")
         async with one_report:
             state, ledgers, now = watch.state, dict(watch.memory.ledgers), watch.now()  # the loop goes on meanwhile
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -26,7 +25,6 @@ def report(
             raise UsageError(f"there is no format {form!r}", hint="one of: md, html")
         import httpx
 
-        month = month or time.strftime("%Y-%m", time.gmtime())
         asked = httpx.QueryParams({"month": month, "form": form, "time_zone": time_zone})
         found = Running(folder_of(folder)).get(f"/api/v1/slos/report?{asked}")
         if as_json:
