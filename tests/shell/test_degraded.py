@@ -19,7 +19,7 @@ from midwatch.model.actions import Verdict
 from midwatch.model.errors import ChannelError, JournalError
 from midwatch.model.events import PageOrdered
 from midwatch.model.policy import Policy
-from midwatch.shell import duty
+from midwatch.shell import duty, people_files
 from midwatch.shell.effects import Limits
 from midwatch.shell.journal import postgres
 from midwatch.shell.journal.postgres import PostgresJournal
@@ -61,6 +61,23 @@ def test_a_channel_that_takes_no_page(tmp_path: Path) -> None:
         phone.down = False
         await watch.effects.drain(5)
         assert [page.key for page in phone.pages] == [PAGE.key] and "takes no page" not in await shown(watch)
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_work_beside_the_loop_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop turns on, and every page says what is not done any more."""
+    monkeypatch.setattr(people_files, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(people_files.PeopleFiles, "look", lambda self: 1 / 0)
+
+    async def go() -> None:
+        watch = Watch(make_settings(tmp_path))
+        await watch.start()
+        await until(lambda: "PeopleFiles.follow" in watch.vitals.troubles)
+        assert "PeopleFiles.follow broke (ZeroDivisionError) and does no more: restart midwatch" in await shown(watch)
+        assert 'midwatch_trouble{part="PeopleFiles.follow"} 1' in watch.metrics()
+        await watch.tick_once()
         await watch.stop()
 
     asyncio.run(go())

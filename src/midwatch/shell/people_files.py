@@ -46,7 +46,10 @@ class PeopleFiles:
 
     def look(self) -> Read | None:
         """None when nothing changed."""
-        marks = self._marks()
+        try:
+            marks = self._marks()
+        except OSError:  # a folder went away while it was read: the next look sees what is there then
+            return None
         if marks == self._seen:
             return None
         self._seen = marks

@@ -234,8 +234,8 @@ class Watch:
         if self._follows_people:
             self._task(self._people_files.follow(self.books, self.now, lambda: self.duty.leading, self.vitals.trouble))
         self._task(self.audit.run())
-        self._tasks.append(asyncio.get_running_loop().create_task(self.poller.run()))
-        self._tasks.append(asyncio.get_running_loop().create_task(self.tracking.run()))
+        self._task(self.poller.run())
+        self._task(self.tracking.run())
         if (backup := self.settings.journal.backup) is not None:
             self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
             self._task(self.copying.run())
@@ -248,7 +248,7 @@ class Watch:
                 every_seconds=self.settings.heartbeat_seconds,
                 wanted=lambda: self.duty.leading,
             )
-            self._tasks.append(asyncio.get_running_loop().create_task(self.heartbeat.run()))
+            self._task(self.heartbeat.run())
 
     async def run(self) -> None:
         """Tick until ``stop``, or until another process took the watch (Deposed).
@@ -314,7 +314,16 @@ class Watch:
         self._tick_thread.shutdown(wait=False)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> None:
-        self._tasks.append(asyncio.get_running_loop().create_task(work))
+        task = asyncio.get_running_loop().create_task(work, name=getattr(work, "__qualname__", None))
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What goes on beside the loop is to go on until the watch stops: that it broke is said, not missed weeks later."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            name = task.get_name()
+            self.vitals.trouble(name, f"{name} broke ({type(error).__name__}) and does no more: restart midwatch")
+            log.error("%s broke; the rest of the watch goes on", name, exc_info=error)
 
     # -- one turn --
 
