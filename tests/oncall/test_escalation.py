@@ -6,6 +6,7 @@ from msgspec.structs import replace
 from tests.decide.worlds import GATEWAY, PAYMENT, START, Scene, broken, policy, pool_exhausted
 
 from midwatch.core.decide.obey import obey
+from midwatch.core.oncall.escalation import people_of
 from midwatch.core.oncall.page import page
 from midwatch.core.oncall.wake import unwanted, wake
 from midwatch.model.events import (
@@ -257,3 +258,11 @@ def test_an_outage_of_midwatch_costs_nobody_a_page_and_nobody_gets_a_heap() -> N
 
 def test_without_people_the_channels_are_paged() -> None:
     assert woken(scene(People()).run(until=5)) == [(0, "", "siren")]
+
+
+def test_a_stand_in_of_this_moment_counts_at_this_moment() -> None:
+    """What was found out about a moment is kept for those who ask next, while people and stand-ins are the same."""
+    before = scene().state
+    after = replace(before, overrides=(Override("shop", "cleo", START - 1, START + 60),))
+    asked = [people_of(state, FIRST, START)[0][0].ident for state in (before, after, before)]
+    assert asked == ["ana", "cleo", "ana"]

@@ -110,6 +110,34 @@ def test_outcomes_that_wait_together_are_written_together() -> None:
     asyncio.run(go())
 
 
+def test_what_a_person_says_waits_for_one_entry_of_the_outcomes_before_it() -> None:
+    """However many they are, and though each that is written is followed by another one."""
+
+    async def go() -> None:
+        journal = Counting()
+        books = await opened(journal)
+
+        async def two(number: int) -> None:
+            await books.record(GapClosed(f"service:{number}"))
+            await books.record(GapClosed(f"host:{number}"))
+
+        async def person() -> tuple[int, ...]:
+            async with books.turn:
+                return tuple(journal.sizes)
+
+        async with books.turn:
+            pages = [asyncio.create_task(two(number)) for number in range(100)]
+            await asyncio.sleep(0.02)
+            said = asyncio.create_task(person())
+            await asyncio.sleep(0.02)
+        assert await said == (100,)
+        await asyncio.gather(*pages)
+        assert books.state.seq == 200
+        await books.close()
+
+    asyncio.run(go())
+
+
 def written_by_the_shell() -> set[str]:
     """Names of all events that a file of the shell makes."""
     kinds = {name for name, kind in vars(events).items() if isinstance(kind, type) and issubclass(kind, events.Base)}

@@ -70,6 +70,7 @@ class Books:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="midwatch-journal")
         self._unrecorded: deque[Event] = deque(maxlen=MAX_UNRECORDED)
         self._outcomes: list[Event] = []
+        self._recording: asyncio.Task[None] | None = None  # has not begun to write: what ends meanwhile goes with it
         self._behind = False  # an append failed: the journal may hold more than was folded
         self._late: list[Recorded] = []
         self._changed = asyncio.Event()
@@ -191,10 +192,17 @@ class Books:
 
     async def record(self, event: Event) -> None:
         """Journal the outcome of an effect; outcomes that wait for the same entry to be written are one entry more, however
-        many they are. When that fails they are kept and tried again at each turn; if the process dies first, the order has
-        no end in the journal and is reconciled at the next start."""
+        many they are, and wait in one place: what a person says comes after one of them, not after hundreds. When that
+        fails they are kept and tried again at each turn; if the process dies first, the order has no end in the journal and
+        is reconciled at the next start."""
         self._outcomes.append(event)
+        if self._recording is None:
+            self._recording = asyncio.get_running_loop().create_task(self._record())
+        await asyncio.shield(self._recording)
+
+    async def _record(self) -> None:
         async with self.turn:
+            self._recording = None
             outcomes, self._outcomes = self._outcomes, []
             try:
                 await self.append(outcomes, self._now())
@@ -252,6 +260,8 @@ class Books:
 
     async def close(self) -> None:
         """Snapshot, release the lease, close. Idempotent."""
+        if self._recording is not None:
+            await self._recording
         if self._keeping is not None:
             await self._keeping
         if self._journal is not None:

@@ -41,7 +41,7 @@ class Limits:
 
     actions_at_once: int = 2
     pages_at_once: int = 8
-    max_waiting_pages: int = 500
+    max_waiting_pages: int = 5000  # some kilobytes each
     page_attempts: int = 5
     page_timeout_seconds: float = 15.0
     page_backoff_seconds: float = 1.0  # doubled per attempt

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
 from midwatch.model import signals
@@ -24,7 +22,7 @@ def impact_of(turn: Turn, onset_at: float, findings: Iterable[Finding]) -> Impac
     """
     world = turn.world
     since = max(onset_at, world.series.start_at)
-    window = float(np.clip(world.series.end_at - since, MIN_WINDOW_SECONDS, MAX_WINDOW_SECONDS))
+    window = min(max(world.series.end_at - since, MIN_WINDOW_SECONDS), MAX_WINDOW_SECONDS)
     slow_signals = {f.entity: f.slo for f in findings if f.kind == "latency_shift"}
     latency_slos = {s.entity: f"slow_ratio:{s.threshold_ms:g}" for s in turn.state.slos if s.sli == "latency"}
     best: Impact | None = None

@@ -13,7 +13,7 @@ from typing import Final
 
 from midwatch.core.oncall.holidays import away
 from midwatch.core.oncall.schedule import on_call
-from midwatch.model.people import Contact, Escalation, EscalationPolicy, Level, Person, Target
+from midwatch.model.people import Contact, Escalation, EscalationPolicy, Level, Override, People, Person, Target
 from midwatch.model.state import PageRecord, State
 
 SELDOM: Final = 12  # times the usual pace, once all rounds went unanswered
@@ -117,15 +117,38 @@ def woken(state: State, run: Escalation, policy: EscalationPolicy, severity: int
 
 def people_of(state: State, level: Level, at: float, turn: int = 0) -> tuple[tuple[Person, str], ...]:
     """Whom a level wakes at this moment, and why them; nobody who is away."""
-    people = state.policy.people
-    named = (pair for target in level.targets for pair in _target(state, target, at))
-    found: dict[str, tuple[Person, str]] = {}
-    for ident, why in named:
-        person = people.person(ident)
-        if person is not None and ident not in found and away(people, ident, at) is None:
-            found[ident] = (person, why)
-    many = tuple(found.values())
+    many = _all_of(state, level, at)
     return (many[turn % len(many)],) if level.in_turn and many else many
+
+
+def _all_of(state: State, level: Level, at: float) -> tuple[tuple[Person, str], ...]:
+    """A turn asks for each of a thousand incidents, so the answers of the last moment are kept, with the very people and
+    stand-ins that were asked about: neither ever changes."""
+    global _last
+    people, last = state.policy.people, _last
+    if last.people is not people or last.overrides is not state.overrides or last.at != at:
+        _last = last = _Moment(people, state.overrides, at, {})
+    known = last.found.get(level)
+    if known is None:
+        named = (pair for target in level.targets for pair in _target(state, target, at))
+        found: dict[str, tuple[Person, str]] = {}
+        for ident, why in named:
+            person = people.person(ident)
+            if person is not None and ident not in found and away(people, ident, at) is None:
+                found[ident] = (person, why)
+        known = last.found[level] = tuple(found.values())
+    return known
+
+
+@dataclass(frozen=True)
+class _Moment:
+    people: People
+    overrides: tuple[Override, ...]
+    at: float
+    found: dict[Level, tuple[tuple[Person, str], ...]]
+
+
+_last = _Moment(People(), (), 0.0, {})
 
 
 def _target(state: State, target: Target, at: float) -> Iterator[tuple[str, str]]:

@@ -68,9 +68,8 @@ def _wake(turn: Turn, incident: Incident, current: dict[str, str]) -> tuple[Turn
     policy = escalation_of(turn.state, incident)
     if run is None or policy is None or answered(turn.state.incidents[incident.id], run):
         return turn, []
-    turn = _moved_on(turn, incident, policy)
+    turn, awake = _moved_on(turn, incident, policy)
     run = turn.state.escalations[incident.id]
-    awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
     return turn, [
         _order(turn.state, incident, run, policy, one, tuple(current) if one.first or not fresh else fresh, current)
         for one in escalation.due(turn.state, incident.id, run, awake, bool(fresh), turn.now)
@@ -122,15 +121,15 @@ def _expired(incident: Incident, policy: EscalationPolicy, now: float) -> str:
     return f"{incident.acknowledged_by or 'somebody'} acknowledged it {minutes:.0f} min ago and it still goes on"
 
 
-def _moved_on(turn: Turn, incident: Incident, policy: EscalationPolicy) -> Turn:
-    """While nobody whom it has woken is there or can be reached, the next level is woken at once."""
+def _moved_on(turn: Turn, incident: Incident, policy: EscalationPolicy) -> tuple[Turn, tuple[Woken, ...]]:
+    """While nobody whom it has woken is there or can be reached, the next level is woken at once. And who is awake then."""
+    run = turn.state.escalations[incident.id]
+    awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
     for _ in policy.levels:
-        run = turn.state.escalations[incident.id]
         clock_seconds = escalation.elapsed(run, turn.now)
         following = escalation.next_level(policy, incident.severity, clock_seconds)
         if following is None:
             break
-        awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
         lost = [escalation.out_of_reach(turn.state, incident.id, run, one) for one in awake]
         if not all(lost):
             break
@@ -138,7 +137,9 @@ def _moved_on(turn: Turn, incident: Incident, policy: EscalationPolicy) -> Turn:
         ahead = run.ahead_seconds + begins - clock_seconds + JUST_AFTER_SECONDS
         why = "; ".join(lost) or "nobody is on call before it"
         turn = turn.emit(EscalationAdvanced(incident.id, level + 1, ahead, why))
-    return turn
+        run = turn.state.escalations[incident.id]
+        awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
+    return turn, awake
 
 
 def _order(
