@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, get_args
 
+import httpx
 import pytest
 from tests.shell.conftest import make_settings
 
 import midwatch
+from midwatch.adapters.channels.webhook import WebhookChannel
+from midwatch.adapters.testing import Receiver, sample_page
 from midwatch.model import events as e
-from midwatch.model.errors import ConfigError, Forbidden
+from midwatch.model.errors import ConfigError, Forbidden, SourceError
 from midwatch.model.findings import Impact
 from midwatch.model.fold import fold
 from midwatch.model.people import People, Team
@@ -21,11 +26,14 @@ from midwatch.model.state import State
 from midwatch.shell import secret_command
 from midwatch.shell.access import NEEDS, Access
 from midwatch.shell.access_settings import AccessSettings
-from midwatch.shell.config import Settings, load_settings, resolve
+from midwatch.shell.config import Settings, SourceSettings, load_settings, resolve
+from midwatch.shell.following import hand_over
 from midwatch.shell.gate import Gate
 from midwatch.shell.hands import build_actuators
+from midwatch.shell.heartbeat import Heartbeat
 from midwatch.shell.run import Watch
 from midwatch.shell.secret_reads import READS
+from midwatch.shell.sources import build_source
 
 POLICY = Policy(
     people=People(teams=(Team("shop", services=("service:payment",)), Team("data", services=("service:etl",))))
@@ -167,6 +175,30 @@ def test_nothing_below_the_shell_looks_a_secret_up_by_itself() -> None:
         str(file) for file in folder.rglob("*.py") if "os.environ" in (text := file.read_text()) or "getenv" in text
     ]
     assert not found
+
+
+def test_no_secret_is_looked_up_on_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that is asked for one may take seconds, in which nobody would be paged and no lease renewed."""
+    threads: dict[str, int] = {}
+    monkeypatch.setattr(READS, "note", lambda reference, ok: threads.update({reference: threading.get_ident()}))
+    monkeypatch.setenv("TOKEN", "a-token")
+
+    async def go(receiver: Receiver) -> None:
+        monkeypatch.setenv("BEAT", receiver.url)
+        source = SourceSettings(url=receiver.url, bearer_token="env:TOKEN")
+        client = build_source("prom", source)._client  # type: ignore[attr-defined]
+        with suppress(SourceError):
+            await client.query("up", 0.0)
+        async with httpx.AsyncClient() as http:
+            await Heartbeat("env:BEAT", dict).beat(http)
+        monkeypatch.setenv("ADDRESS", "+49 170 1")
+        await hand_over(WebhookChannel("phone", lambda: receiver.url), sample_page(to="env:ADDRESS"), State())
+
+    with Receiver() as receiver:
+        asyncio.run(go(receiver))
+        assert len(receiver.received) == 3
+    assert threads.keys() == {"env:TOKEN", "env:BEAT", "env:ADDRESS"}
+    assert threading.get_ident() not in threads.values()
 
 
 def test_changed_settings_are_in_the_journal(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def addressed(order: PageOrdered) -> PageOrdered:
     """The page with its person's address in it, looked up as it is sent: the journal holds the reference. Raises
     ChannelError when it cannot be looked up now."""
     try:
-        return replace(order, to=resolve(order.to)) if order.to else order
+        return replace(order, to=resolve(order.to))
     except ConfigError as error:
         raise ChannelError(
             f"the address of {order.person}: {error}", retry_after_seconds=5.0, hint=error.hint
@@ -56,7 +56,7 @@ def addressed(order: PageOrdered) -> PageOrdered:
 
 async def hand_over(channel: Channel, order: PageOrdered, state: State) -> str:
     """Send the page; the place that the channel keeps for the incident, "" for one that keeps none. Raises ChannelError."""
-    page = addressed(order)
+    page = await asyncio.to_thread(addressed, order) if order.to else order  # a command may be asked for it
     if not isinstance(channel, Follower):
         await channel.send(page)
         return ""

@@ -23,12 +23,9 @@ log = logging.getLogger("midwatch.heartbeat")
 
 @dataclass
 class Pulse:
-    """How the last calls went; ``ok`` is None before the first."""
+    """How the last call went; ``ok`` is None before the first."""
 
     ok: bool | None = None
-    last_ok_at: float = 0.0
-    sent: int = 0
-    failed: int = 0
     why: str = ""
 
 
@@ -61,9 +58,9 @@ class Heartbeat:
 
     async def beat(self, client: httpx.AsyncClient) -> None:
         pulse = self.pulse
-        pulse.sent += 1
         try:
-            answer = await client.post(resolve(self._url), json=self._payload())
+            url = await asyncio.to_thread(resolve, self._url)  # a command may be asked for it
+            answer = await client.post(url, json=self._payload())
             pulse.ok = answer.status_code < 400
             pulse.why = "" if pulse.ok else f"the receiver answered {answer.status_code}"
         except (httpx.HTTPError, httpx.InvalidURL) as error:
@@ -71,8 +68,5 @@ class Heartbeat:
             pulse.ok, pulse.why = False, type(error).__name__
         except ConfigError as error:
             pulse.ok, pulse.why = False, str(error)
-        if pulse.ok:
-            pulse.last_ok_at = time.time()
-        else:
-            pulse.failed += 1
+        if not pulse.ok:
             log.warning("the dead-man call failed: %s", pulse.why)

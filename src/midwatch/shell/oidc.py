@@ -4,6 +4,7 @@ signature, issuer, audience, time and nonce hold. Nothing of the provider's is k
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import json
@@ -105,7 +106,7 @@ class Oidc:
         }
         auth = None
         if self.settings.client_secret:
-            secret = resolve(self.settings.client_secret)
+            secret = await asyncio.to_thread(resolve, self.settings.client_secret)  # a command may be asked for it
             if "client_secret_basic" in about.get("token_endpoint_auth_methods_supported", ["client_secret_basic"]):
                 auth = httpx.BasicAuth(self.settings.client_id, secret)
             else:

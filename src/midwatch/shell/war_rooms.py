@@ -137,7 +137,7 @@ class WarRooms:
             summary = await self._summary(chat, ident, room)
         for person, how in room.invited.items():
             if not how:
-                to = self._address(room.channel, person)
+                to = await asyncio.to_thread(self._address, room.channel, person)  # a command may be asked for it
                 done, why = await self._tried(partial(_did, chat.invite, room.place, person, to))
                 await self._record(WarRoomEnded(ident, "invite", done is True, why, person))
         state = self._state()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -64,7 +65,7 @@ class Client:
 
     async def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:
         """``data`` of a successful answer."""
-        headers = dict(self._headers())
+        headers = dict(await asyncio.to_thread(self._headers))  # a command may be asked for them
         try:
             async with (
                 httpx.AsyncClient(timeout=self._timeout, follow_redirects=False) as http,
