@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import json
 
@@ -10,6 +11,7 @@ import pytest
 
 from midwatch.adapters.channels.apprise import AppriseChannel
 from midwatch.adapters.channels.console import ConsoleChannel
+from midwatch.adapters.channels.http import MAX_ANSWER_BYTES, post
 from midwatch.adapters.channels.redact import redact
 from midwatch.adapters.channels.webhook import WebhookChannel, sign, verify
 from midwatch.adapters.testing import (
@@ -51,7 +53,9 @@ def test_webhook_tells_never_from_later(status: int, retryable: bool) -> None:
         asyncio.run(check_channel_failure(webhook(receiver.url), sample_page(), retryable=retryable, secrets=[SECRET]))
 
 
-@pytest.mark.parametrize(("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("soon", 2.0)])
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("Thu, 01 Jan 1970 00:01:00 GMT", 60.0), ("soon", 2.0), ("²", 2.0)]
+)
 def test_webhook_honours_retry_after(header: str, seconds: float) -> None:
     with Receiver(answers=[(429, {"Retry-After": header})]) as receiver:
         with pytest.raises(ChannelError) as caught:
@@ -70,6 +74,16 @@ def test_webhook_failures_hold_no_secret() -> None:
     secrets = [SECRET, "hunter2", "token-abc"]
     asyncio.run(check_channel_failure(webhook(secret_url), sample_page(), retryable=True, secrets=secrets))
     asyncio.run(check_channel_failure(webhook("ftp://x/token-abc"), sample_page(), retryable=False, secrets=secrets))
+
+
+@pytest.mark.parametrize("coding", ["identity", "gzip"])
+def test_an_answer_without_end_is_not_read_to_its_end(coding: str) -> None:
+    """A page that was taken is taken; what else is said about it does not fill the memory."""
+    body = b'{"words": "' + b"x" * (64 * 1024 * 1024)
+    with Receiver(body=body if coding == "identity" else gzip.compress(body, 1)) as receiver:
+        receiver.answers = [(200, {"Content-Encoding": coding})]
+        answer = asyncio.run(post(receiver.url, b"", {}, whom="the receiver", timeout_seconds=10.0))
+    assert answer.content == body[:MAX_ANSWER_BYTES]
 
 
 def test_webhook_follows_no_redirect() -> None:

@@ -18,7 +18,7 @@ from midwatch.model.errors import ChannelError, RateLimited
 
 DEFAULT_RETRY_SECONDS = 2.0
 RETRYABLE = frozenset({408, 425, 429, 500, 502, 503, 504})
-MAX_ANSWER_CHARS = 2000
+MAX_ANSWER_BYTES = 4 * 1024 * 1024
 
 
 @cache
@@ -39,14 +39,18 @@ async def post(
     why: Callable[[httpx.Response], str] = lambda _: "",
     clock: Callable[[], float] = time.time,
 ) -> httpx.Response:
-    """The answer, when it is 2xx. ``whom`` names the receiver in errors; ``why`` reads the reason out of its answer.
+    """The answer, when it is 2xx, with as much of its body as ``MAX_ANSWER_BYTES``. ``whom`` names the receiver in errors;
+    ``why`` reads the reason out of its answer.
 
     Raises ChannelError: 408, 425, 429 and 5xx may be tried again (after ``Retry-After``), as may silence and a refused
     connection; any other answer is final.
     """
     try:
-        async with httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, verify=_trusted()) as client:
-            answer = await client.request(method, url, content=body, headers=dict(headers))
+        async with (
+            httpx.AsyncClient(timeout=timeout_seconds, follow_redirects=False, verify=_trusted()) as client,
+            client.stream(method, url, content=body, headers=dict(headers)) as streamed,
+        ):
+            answer = await _read(streamed)
     except httpx.TimeoutException as error:
         raise ChannelError(f"{whom} did not answer in time", retry_after_seconds=DEFAULT_RETRY_SECONDS) from error
     except httpx.InvalidURL as error:
@@ -73,9 +77,20 @@ async def post(
     raise ChannelError(text, retry_after_seconds=None)
 
 
+async def _read(streamed: httpx.Response) -> httpx.Response:
+    """What was asked for was done, or not, whatever else it says: more than is of use is not read."""
+    body = bytearray()
+    async for part in streamed.aiter_bytes():
+        body += part
+        if len(body) >= MAX_ANSWER_BYTES:
+            break
+    headers = [(name, value) for name, value in streamed.headers.raw if name.lower() != b"content-encoding"]
+    return httpx.Response(streamed.status_code, headers=headers, content=bytes(body[:MAX_ANSWER_BYTES]))
+
+
 def retry_after(value: str, now: float, default: float = DEFAULT_RETRY_SECONDS) -> float:
     """Seconds, from either form of the header (RFC 9110, 10.2.3)."""
-    if value.strip().isdigit():
+    if value.strip().isdecimal():
         return float(value)
     parsed = email.utils.parsedate_tz(value) if value else None
     return max(0.0, email.utils.mktime_tz(parsed) - now) if parsed else default
