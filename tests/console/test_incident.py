@@ -15,6 +15,7 @@ from tests.console.test_pages import NOW, browser, check_document, csrf_of, get,
 from midwatch.core.memory import Easing
 from midwatch.faces.console import causal, charts, evidence
 from midwatch.faces.console.fakes import STEP, FakeWatch
+from midwatch.faces.console.incident import symptom_plots
 from midwatch.faces.console.pulse import read_fleet
 from midwatch.model import events as e
 from midwatch.model import signals as s
@@ -176,6 +177,33 @@ def test_plots_on_the_page_mark_the_onset_and_the_change_and_say_the_same_in_wor
     assert 'role="img" aria-label="requests that wait' in text
 
 
+def test_evidence_and_chart_of_a_service_agree_also_where_most_steps_have_no_failure() -> None:
+    errors = [0.0] * 30 + [0.0, 0.0, 2.0] * 10
+    world = world_of(**{f"{PAYMENT}|{s.REQUESTS}": [4.0] * 60, f"{PAYMENT}|{s.ERRORS}": errors})
+    seen = Hypothesis(PAYMENT, "bad_deploy", 0.9, (Evidence("blame_errors", PAYMENT, "so", 2.0, 0.3, 0.0, "ratio"),))
+    incident = Incident("INC-1", NOW, NOW - 29 * STEP, 2, "so", symptoms=(PAYMENT,))
+    (drawn,) = evidence.plots_of(world, incident, seen).values()
+    assert drawn.told.replace("\u00a0", " ") == "0 % before, 17 % since"
+    chart = symptom_plots(world, incident)[0]
+    highest = max(v for v in chart["lines"][0]["values"] if v is not None)
+    assert f">{highest:.0f}\u00a0%</text>" in drawn.svg, "the same peak in both"
+
+
+def test_steps_that_report_only_one_half_of_a_mean_do_not_lower_it() -> None:
+    gone = np.nan
+    spent = np.array([100.0, gone, 100.0, 100.0, gone, gone, 0.0, 0.0])
+    found = charts.pooled(spent, np.array([10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 0.0, 0.0]))
+    assert found[:2].tolist() == [10.0, 10.0] and np.isnan(found[2:]).all()
+
+
+@pytest.mark.parametrize(("values", "zero"), [((-4.0, -2.0), "top"), ((2.0, 4.0), "foot"), ((-4.0, 4.0), "middle")])
+def test_the_line_at_zero_is_at_zero(values: tuple[float, float], zero: str) -> None:
+    drawing = charts.moment_svg(NOW + STEP * np.arange(2), np.array(values), STEP, [], extreme=(4.0, "4"), words="so")
+    y = float(re.findall(r'p-zero" d="M[\d.]+ ([\d.]+)H', drawing)[0])
+    line = [float(one) for one in re.findall(r"[ML][\d.]+ ([\d.]+)H", drawing.partition("p-line")[2])]
+    assert {"top": y < min(line), "foot": y > max(line), "middle": min(line) < y < max(line)}[zero]
+
+
 def test_a_chart_says_its_numbers_as_people_do() -> None:
     made = charts.plot(
         np.arange(3.0), [("p99", np.array([1020.0, 1_234_567.0, 0.0456]), "bad")], unit="ms", title="p99"
@@ -185,10 +213,10 @@ def test_a_chart_says_its_numbers_as_people_do() -> None:
 
 def test_a_gap_in_the_data_stays_a_gap_in_the_line() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0])
-    drawing = charts.moment_svg(NOW + STEP * np.arange(4), values, STEP, [], peak="4", words="so")
+    drawing = charts.moment_svg(NOW + STEP * np.arange(4), values, STEP, [], extreme=(4.0, "4"), words="so")
     assert drawing.count('class="p-line p-info"') == 2
     nothing = charts.moment_svg(
-        NOW + STEP * np.arange(2), np.full(2, np.nan), STEP, [(NOW, "<b>")], peak="", words="<i>"
+        NOW + STEP * np.arange(2), np.full(2, np.nan), STEP, [(NOW, "<b>")], extreme=(0.0, ""), words="<i>"
     )
     assert "p-line" not in nothing and "<b>" not in nothing and "&lt;i&gt;" in nothing
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from msgspec import Struct
 
 from midwatch.core.slo.burndown import BurnDown
-from midwatch.model.world import Floats
+from midwatch.model.world import Floats, SeriesSet
 from midwatch.shell.plots import Frame, svg, thinned
+
+POOLED: Final = 2  # steps that one point of a share or a mean is made of: fewer requests than that say little
 
 
 class Spark(Struct, frozen=True):
@@ -132,26 +135,48 @@ def _plain(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
+def pooled(part: Floats, whole: Floats, steps: int = POOLED) -> Floats:
+    """``part`` of ``whole`` (both of shape (n,)) over every ``steps`` steps, from the end: shape (n // steps,). Steps
+    in which only one of them was reported do not count; NaN where nothing is left, or where there was no whole."""
+    both = np.isfinite(part) & np.isfinite(whole)
+    keep = len(whole) // steps * steps
+    above, below = (np.where(both, row, 0.0)[len(row) - keep :].reshape(-1, steps).sum(axis=1) for row in (part, whole))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.where(below > 0, above / below, np.nan)
+
+
+def pooled_times(grid: SeriesSet, steps: int = POOLED) -> Floats:
+    """When each point of ``pooled`` begins (unix seconds)."""
+    return grid.end_at - grid.step_seconds * steps * np.arange(grid.steps // steps, 0, -1, dtype=np.float64)
+
+
 def moment_svg(
     times: Floats,
     values: Floats,
     step_seconds: float,
-    marks: list[tuple[float, str]],
+    marks: Sequence[tuple[float, str]],
     *,
-    peak: str,
+    extreme: tuple[float, str],
     words: str,
     width: int = 340,
     height: int = 92,
 ) -> str:
     """A small plot around a moment: the line through ``values`` (shape (n,), NaN for gaps), dashed lines with their words at
-    ``marks`` (unix seconds), ``peak`` at the top and the time at both ends."""
+    ``marks`` (unix seconds), a rule at 0 and one at ``extreme`` (a value and its words) where that is another, and the time
+    at both ends."""
     start, end = float(times[0]), float(times[-1]) + step_seconds
     seen = values[np.isfinite(values)]
-    low = min(0.0, float(seen.min())) if seen.size else 0.0
-    high = max(float(seen.max()) if seen.size else 0.0, low + 1e-12)
-    frame = Frame(width, height, start, end, low, high + 0.08 * (high - low), 2.0, 2.0, 18.0, 16.0)
+    low = min(0.0, float(seen.min(initial=0.0)))
+    high = max(0.0, float(seen.max(initial=0.0)), low + 1e-12)
+    frame = Frame(width, height, start, end, low, high + 0.08 * (high - low), 14.0, 2.0, 18.0, 16.0)
     foot = height - frame.foot_pad
-    parts = [f'<path class="p-rule p-zero" d="M{frame.left_pad} {foot}H{width - frame.right_pad}"/>']
+    parts = [_level(frame, 0.0, " p-zero"), f'<text class="p-tick" x="0" y="{frame.y(0.0) + 4:.1f}">0</text>']
+    value, peak = extreme if extreme[0] and math.isfinite(extreme[0]) else (0.0, "")
+    if peak:
+        parts += [
+            _level(frame, value),
+            f'<text class="p-tick" x="0" y="{11 if value > 0 else foot - 4}">{escape(peak)}</text>',
+        ]
     runs: list[list[str]] = []
     holds = False
     for at, value in zip(times.tolist(), values.tolist(), strict=True):
@@ -164,8 +189,7 @@ def moment_svg(
         x, y = frame.x(at), frame.y(value)
         runs[-1].append(f"{x:.1f} {y:.1f}H{frame.x(at + step_seconds):.1f}")
     parts += [f'<path class="p-line p-info" d="M{"L".join(run)}"/>' for run in runs]
-    parts.append(f'<text class="p-tick" x="{frame.left_pad}" y="11">{escape(peak)}</text>')
-    taken = [(0.0, 6.4 * len(peak) + 8)]
+    taken = [(0.0, 6.4 * len(peak) + 8 if value > 0 else 0.0)]
     for at, text in marks:
         if not start <= at <= end:
             continue
@@ -175,7 +199,11 @@ def moment_svg(
         if all(left >= b + 6 or left + size <= a for a, b in taken):
             parts.append(f'<text class="p-label p-change-label" x="{left:.1f}" y="11">{escape(text)}</text>')
             taken.append((left, left + size))
-    for at, anchor, x in ((start, "start", frame.left_pad), (end, "end", width - frame.right_pad)):
-        clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M")
+    for at, anchor, x, zone in ((start, "start", frame.left_pad, ""), (end, "end", width - frame.right_pad, " UTC")):
+        clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M") + zone
         parts.append(f'<text class="p-tick" text-anchor="{anchor}" x="{x}" y="{height - 3}">{clock}</text>')
     return svg(frame, parts, words, "p-moment")
+
+
+def _level(frame: Frame, value: float, kind: str = "") -> str:
+    return f'<path class="p-rule{kind}" d="M{frame.left_pad} {frame.y(value):.1f}H{frame.width - frame.right_pad}"/>'

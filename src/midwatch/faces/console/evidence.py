@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 from markupsafe import Markup
 from msgspec import Struct
 
 from midwatch.core.decide.sight import place
 from midwatch.faces.console import words
-from midwatch.faces.console.charts import moment_svg
+from midwatch.faces.console.charts import POOLED, moment_svg, pooled, pooled_times
 from midwatch.model import signals as s
 from midwatch.model.entity import is_edge
 from midwatch.model.findings import Evidence, Hypothesis, Incident
@@ -24,11 +25,13 @@ MAX_PLOTS: Final = 6  # per hypothesis
 
 
 class Trace(Struct, frozen=True):
-    """One line: ``name`` says what it is, ``values`` (shape (steps,), NaN for gaps) are in ``unit``."""
+    """One line: ``name`` says what it is, ``values`` (shape (steps,), NaN for gaps) are in ``unit``. ``of`` (same shape) is
+    what each value is a mean over, requests mostly; None for a gauge."""
 
     name: str
     unit: str
     values: Floats
+    of: Floats | None = None
 
 
 class EvidencePlot(Struct, frozen=True):
@@ -72,26 +75,38 @@ def _marks(incident: Incident, hypothesis: Hypothesis) -> list[tuple[float, str]
 
 
 def _plot(world: World, trace: Trace, incident: Incident, marks: list[tuple[float, str]]) -> EvidencePlot | None:
-    grid = world.series
-    first, last = (
-        int(np.clip(round((at - grid.start_at) / grid.step_seconds), 0, grid.steps))
-        for at in (incident.onset_at - BEFORE_SECONDS, incident.onset_at + AFTER_SECONDS)
-    )
-    times, values = grid.times[first:last], trace.values[first:last]
-    since = times >= incident.onset_at - grid.step_seconds
+    grid, onset = world.series, incident.onset_at
+    shown = (grid.times >= onset - BEFORE_SECONDS) & (grid.times < onset + AFTER_SECONDS)
+    since = shown & (grid.times >= onset - grid.step_seconds)
+    times, values, step_seconds = grid.times, trace.values, grid.step_seconds
+    if trace.of is not None:  # pooled as the charts of what users feel are: the same service has the same line in both
+        times, step_seconds = pooled_times(grid), grid.step_seconds * POOLED
+        values = pooled(trace.values * trace.of, trace.of)
+    inside = (times >= onset - BEFORE_SECONDS) & (times < onset + AFTER_SECONDS)
+    times, values = times[inside], values[inside]
     if not np.isfinite(values).any() or not since.any():
         return None
-    before, after = _level(values[~since]), _level(values[since])
-    told = f"{words.measured(before, trace.unit)} before, {words.measured(after, trace.unit)} since"
-    peak = words.measured(float(np.nanmax(values)), trace.unit)
-    alternative = f"{trace.name}: {told}; the onset was at {words.clock(incident.onset_at)} UTC"
-    drawing = moment_svg(times, values, grid.step_seconds, marks, peak=peak, words=alternative)
+    told = ", ".join(
+        f"{words.measured(_level(trace, part), trace.unit) or words.NO_DATA} {when}"
+        for part, when in ((shown & ~since, "before"), (since, "since"))
+    )
+    extreme = max(values[np.isfinite(values)].tolist(), key=abs)
+    alternative = f"{trace.name}: {told}; the onset was at {words.clock(onset)} UTC"
+    peak = (extreme, words.measured(extreme, trace.unit))
+    drawing = moment_svg(times, values, step_seconds, marks, extreme=peak, words=alternative)
     return EvidencePlot(trace.name, told, Markup(drawing))
 
 
-def _level(values: Floats) -> float:
-    seen = values[np.isfinite(values)]
-    return float(np.median(seen)) if seen.size else math.nan
+def _level(trace: Trace, steps: npt.NDArray[np.bool_]) -> float:
+    """What ``trace`` was in ``steps``: of a gauge the median, else the mean over all requests. (The median of shares is 0 as
+    long as most steps have no failure, however many requests fail.)"""
+    values = trace.values[steps]
+    seen = np.isfinite(values)
+    if not seen.any():
+        return math.nan
+    if trace.of is None:
+        return float(np.median(values[seen]))
+    return float(np.average(values[seen], weights=trace.of[steps][seen]))
 
 
 def trace_of(world: World, evidence: Evidence, onset_at: float) -> Trace | None:
@@ -125,17 +140,18 @@ def _nothing(world: World, evidence: Evidence) -> Iterator[Trace]:
 def _failing(world: World, evidence: Evidence) -> Iterator[Trace]:
     for whole, part in _counts(world, evidence.entity, (s.REQUESTS, s.ERRORS), (s.CALLS, s.CALL_ERRORS)):
         errors = np.where(np.isfinite(part), part, 0.0)
-        yield Trace(f"share of failing requests, {place(evidence.entity)}", "ratio", _over(errors, whole))
+        yield Trace(f"share of failing requests, {place(evidence.entity)}", "ratio", _over(errors, whole), whole)
 
 
 def _slow(world: World, evidence: Evidence) -> Iterator[Trace]:
     for whole, part in _counts(world, evidence.entity, (s.REQUESTS, s.TIME_MS), (s.CALLS, s.CALL_MS)):
-        yield Trace(f"mean time of a request, {place(evidence.entity)}", "ms", _over(part, whole))
+        yield Trace(f"mean time of a request, {place(evidence.entity)}", "ms", _over(part, whole), whole)
 
 
 def _rate(world: World, evidence: Evidence) -> Iterator[Trace]:
     for whole, _ in _counts(world, evidence.entity, (s.REQUESTS, s.REQUESTS), (s.CALLS, s.CALLS)):
-        yield Trace(f"requests to {place(evidence.entity)}", "requests/s", whole / world.series.step_seconds)
+        rate = whole / world.series.step_seconds
+        yield Trace(f"requests to {place(evidence.entity)}", "requests/s", rate, np.ones_like(rate))
 
 
 def _way(world: World, evidence: Evidence) -> Iterator[Trace]:
@@ -168,7 +184,8 @@ def _gauge(world: World, evidence: Evidence) -> Iterator[Trace]:
                 yield Trace(f"{name}, {place(key)}", evidence.unit, values * times)
     hits, misses = (world.series.get(evidence.entity, signal) for signal in (s.CACHE_HITS, s.CACHE_MISSES))
     if evidence.unit == "ratio" and hits is not None and misses is not None:
-        yield Trace(f"answers from the cache, {place(evidence.entity)}", "ratio", _over(hits, hits + misses))
+        asked = hits + misses
+        yield Trace(f"answers from the cache, {place(evidence.entity)}", "ratio", _over(hits, asked), asked)
 
 
 def _alive(world: World, evidence: Evidence) -> Iterator[Trace]:
@@ -182,7 +199,8 @@ def _lines(world: World, evidence: Evidence) -> Iterator[Trace]:
     for pattern, counts in zip(world.logs.patterns, world.logs.counts, strict=True):
         if pattern.entity == evidence.entity and pattern.severity >= 13:
             named = pattern.template if len(pattern.template) <= 48 else f"{pattern.template[:47]}…"
-            yield Trace(f"log lines like “{named}”, {place(pattern.entity)}", "lines", counts)
+            unit = f"lines per {world.series.step_seconds:g} s"
+            yield Trace(f"log lines like “{named}”, {place(pattern.entity)}", unit, counts, np.ones_like(counts))
 
 
 _READ: Final[dict[str, _Reader]] = {

@@ -16,7 +16,6 @@ from midwatch.core.learn import hindsight
 from midwatch.core.learn.timeline import timeline
 from midwatch.core.memory import Memory
 from midwatch.core.oncall.page import wakes_nobody
-from midwatch.core.slo.measure import window
 from midwatch.faces.console import causal, charts, evidence, pages, words
 from midwatch.faces.console.projection import JournalProjection, Story
 from midwatch.model import signals
@@ -24,7 +23,7 @@ from midwatch.model.entity import is_edge
 from midwatch.model.findings import Finding, Incident
 from midwatch.model.room import ROLES, Room
 from midwatch.model.state import State
-from midwatch.model.world import Floats, World
+from midwatch.model.world import World
 from midwatch.shell.told import told
 
 SYMPTOM_PLOTS: Final = 3
@@ -109,6 +108,7 @@ def symptom_plots(world: World, incident: Incident) -> list[dict[str, Any]]:
     if incident.mitigated_at is not None:
         marks.append((incident.mitigated_at, "mitigated"))
     marks = [m for m in marks if world.series.start_at <= m[0] <= world.series.end_at]
+    times = charts.pooled_times(world.series)
     subjects = dict.fromkeys((*incident.symptoms, *((incident.impact.entry,) if incident.impact else ())))
     for subject in subjects:
         edge = is_edge(subject)
@@ -117,30 +117,14 @@ def symptom_plots(world: World, incident: Incident) -> list[dict[str, Any]]:
             continue
         errors = world.series.get(subject, signals.CALL_ERRORS if edge else signals.ERRORS)
         spent = world.series.get(subject, signals.CALL_MS if edge else signals.TIME_MS)
-        times, count = coarse(world, total)
-        lines = [("failing", ratio(world, errors, count, missing=0.0) * 100, "bad")]
+        failed = np.zeros_like(total) if errors is None else np.where(np.isfinite(errors), errors, 0.0)
+        lines = [("failing", charts.pooled(failed, total) * 100, "bad")]
         plots.append(
             charts.plot(times, lines, unit="%", title=f"{words.entity(subject)}: failing requests", marks=marks)
         )
         if spent is not None:
-            lines = [("mean time", ratio(world, spent, count, missing=float("nan")), "info")]
+            lines = [("mean time", charts.pooled(spent, total), "info")]
             plots.append(charts.plot(times, lines, unit="ms", title=f"{words.entity(subject)}: mean time", marks=marks))
         if len(plots) >= 2 * SYMPTOM_PLOTS:
             break
     return plots
-
-
-def coarse(world: World, series: Floats, steps: int = 2) -> tuple[Floats, Floats]:
-    """``series`` summed over ``steps`` steps: (times, sums), NaN where nothing was reported."""
-    used = window(world, series, world.series.steps * world.series.step_seconds)
-    keep = len(used) // steps * steps
-    part = used[len(used) - keep :].reshape(-1, steps)
-    seen = np.isfinite(part).any(axis=1)
-    times = world.series.end_at - world.series.step_seconds * steps * np.arange(len(part), 0, -1, dtype=np.float64)
-    return times, np.where(seen, np.nansum(part, axis=1), np.nan)
-
-
-def ratio(world: World, part: Floats | None, whole: Floats, missing: float) -> Floats:
-    _, sums = coarse(world, part) if part is not None else (None, np.full(len(whole), np.nan))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.where(whole > 0, np.where(np.isfinite(sums), sums, missing) / whole, np.nan)
