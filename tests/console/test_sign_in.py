@@ -126,6 +126,23 @@ def test_a_role_that_is_too_small_and_none_at_all(tmp_path: Path) -> None:
     Scene(tmp_path, oidc=OIDC).run(test)
 
 
+@pytest.mark.parametrize("name", ["bot", "midwatch", "an\nother", "a" * 81])
+def test_nobody_signs_in_under_a_name_that_is_another_s(tmp_path: Path, name: str) -> None:
+    """A program's name has the program's role; midwatch's own stands in the journal for what nobody said."""
+    proxy = {"addresses": ["10.0.0.0/8"], "user": "X-Forwarded-User", "default": "admin"}
+
+    async def test(scene: Scene) -> None:
+        scene.provider.claims["email"] = name
+        back = await scene.signs_in()
+        assert back.status_code == 403 and f"Nobody can be called {name[:80]} here" in back.text
+        assert not scene.browser.cookies.get("midwatch_session")
+        scene.browser = scene.another("10.1.2.3")
+        said = {"X-Forwarded-User": name.replace("\n", "\x01")}
+        assert (await scene.browser.get("/", headers=said)).headers["location"].startswith("/login")
+
+    Scene(tmp_path, oidc=OIDC, proxy=proxy, machines=MACHINES).run(test)
+
+
 BAD_CLAIMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "another issuer": lambda c: {**c, "iss": "https://evil.example"},
     "another audience": lambda c: {**c, "aud": "another-program"},

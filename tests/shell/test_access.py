@@ -25,7 +25,7 @@ from midwatch.model.policy import Policy
 from midwatch.model.state import State
 from midwatch.shell import secret_command
 from midwatch.shell.access import NEEDS, Access
-from midwatch.shell.access_settings import AccessSettings
+from midwatch.shell.access_settings import AccessSettings, encrypted
 from midwatch.shell.config import Settings, SourceSettings, load_settings, resolve
 from midwatch.shell.following import hand_over
 from midwatch.shell.gate import Gate
@@ -61,6 +61,17 @@ def allowed(one: Access, who: str, verb: str, target: str = "") -> bool:
     except Forbidden:
         return False
     return True
+
+
+def test_secrets_are_sent_encrypted_or_stay_on_this_machine() -> None:
+    good = ["https://id.example/token", "http://localhost:9/", "http://127.0.0.1", "http://[::1]:9"]
+    bad = [
+        "http://id.example",
+        "http://localhost.evil.example",
+        "http://127.0.0.1.evil.example",
+        "https://a:b@id.example",
+    ]
+    assert [url for url in (*good, *bad, "https://", "http://[::1", "") if encrypted(url)] == good
 
 
 def test_without_settings_whoever_is_let_in_may_do_everything() -> None:

@@ -26,6 +26,16 @@ def _network(value: str) -> str:
     return value
 
 
+def encrypted(url: str) -> bool:
+    """Whether secrets may be sent there: https, or plain on this machine."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    local = parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return bool(parts.hostname) and not parts.username and (parts.scheme == "https" or local)
+
+
 Network = Annotated[str, AfterValidator(_network)]
 Header = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-]{1,60}$")]
 
@@ -58,9 +68,7 @@ class OidcSettings(Part):
     @field_validator("issuer", "url")
     @classmethod
     def _encrypted(cls, value: str) -> str:
-        parts = urlsplit(value)
-        local = parts.hostname in ("127.0.0.1", "localhost", "::1")
-        if not parts.hostname or parts.username or not (parts.scheme == "https" or (parts.scheme == "http" and local)):
+        if not encrypted(value):
             raise ValueError("must be an https address")
         return value.rstrip("/")
 

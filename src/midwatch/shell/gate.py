@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from midwatch.shell.access import Access
 from midwatch.shell.access_settings import AccessSettings
 from midwatch.shell.config import resolve
+from midwatch.shell.setting_kinds import NOBODY
 
 if TYPE_CHECKING:
     from midwatch.shell.oidc import Oidc
@@ -63,10 +64,15 @@ class Gate:
         if proxy is None or not proxy.user or not self.trusts(peer):
             return None
         name = headers.get(proxy.user.lower(), "").strip()
-        if not name or len(name) > MAX_NAME or not name.isprintable():
+        if not self.admits(name):
             return None
         said = headers.get(proxy.groups.lower(), "") if proxy.groups else ""
         return name, tuple(one.strip() for one in said.split(",") if one.strip())
+
+    def admits(self, name: str) -> bool:
+        """Whether a person can be called so: who has a program's name would have its role."""
+        taken = name in self.settings.machines or name in NOBODY
+        return 0 < len(name) <= MAX_NAME and name.isprintable() and not taken
 
     def encrypted(self, peer: str, scheme: str, headers: Mapping[str, str]) -> bool:
         """Whether the browser's own connection is encrypted, the last step behind a proxy aside."""

@@ -18,7 +18,7 @@ from urllib.parse import urlencode
 import httpx
 
 from midwatch.model.errors import ConfigError, UsageError
-from midwatch.shell.access_settings import OidcSettings
+from midwatch.shell.access_settings import OidcSettings, encrypted
 from midwatch.shell.config import resolve
 
 ALGORITHMS: Final = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -174,7 +174,7 @@ class Oidc:
         if str(about.get("issuer", "")).rstrip("/") != self.settings.issuer:
             raise UsageError("the provider says that it is another one", hint="check access.oidc.issuer")
         for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-            if not str(about.get(name, "")).startswith(("https://", "http://127.0.0.1", "http://localhost")):
+            if not encrypted(str(about.get(name, ""))):
                 raise UsageError(f"the provider's {name} is not an https address")
         self._about = (self._clock(), about)
         return about

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 REFERENCES = ("env", "file", "command")
+NOBODY = ("file", "midwatch", "someone")
+"""Names that mean something else in the journal."""
 
 
 def is_reference(value: str) -> bool:
@@ -33,7 +35,7 @@ def _reference(value: str) -> str:
 
 
 def _somebody(value: str) -> str:
-    if value in ("file", "midwatch", "someone"):
+    if value in NOBODY:
         raise ValueError("means something else in the journal: choose another name")
     return value
 

@@ -16,7 +16,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from midwatch.faces.console.sessions import Session, Sessions
 from midwatch.model.errors import MidwatchError
-from midwatch.shell.gate import Gate
+from midwatch.shell.gate import MAX_NAME, Gate
 from midwatch.shell.oidc import BACK, Oidc, Trip
 
 TRIP_COOKIE = "midwatch_trip"
@@ -68,6 +68,9 @@ def add_oidc_routes(
         except MidwatchError as error:
             gate.refused("", "sign in", str(error))
             return HTMLResponse(refuse(onward, f"{error}."), status_code=401)
+        if not gate.admits(who.name):
+            gate.refused(who.name, "sign in", "no name for a person")
+            return HTMLResponse(refuse(onward, f"Nobody can be called {who.name[:MAX_NAME]} here."), status_code=403)
         groups = gate.of_use(who.groups)
         gate.access.remember(who.name, groups)
         if not gate.access.sees(who.name):
