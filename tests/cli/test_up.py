@@ -30,7 +30,7 @@ status_page:
 """
 
 
-def until(true: Callable[[], Any], seconds: float = 20.0) -> Any:
+def until(true: Callable[[], Any], seconds: float = 60.0) -> Any:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if found := true():
@@ -103,7 +103,7 @@ def test_up_takes_telemetry_obeys_and_stops(
             "--folder",
             str(folder),
         ]
-        return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     _subscribers(folder, tmp_path / "www")
     assert run("ack", "INC-1").returncode == 2, "there is no such incident"
@@ -112,7 +112,7 @@ def test_up_takes_telemetry_obeys_and_stops(
     again = run("up", "--store", "none", "--otlp-port", "0", "--console-port", "0")
     assert again.returncode == 4 and "pid" in again.stderr, again.stderr
     process.send_signal(signal.SIGTERM)
-    assert process.wait(15) == 0
+    assert process.wait(60) == 0
     assert read_running(folder) is None
     journal = open_readonly(folder / "journal.sqlite")
     assert journal.verify().ok

@@ -25,7 +25,7 @@ def opened(watch: FakeWatch, known: int, page: str = "/") -> AsyncIterator[str]:
     return streams._events(page, sessions.issue("", False), known)
 
 
-async def soon(stream: AsyncIterator[str], seconds: float = 1.0) -> str | None:
+async def soon(stream: AsyncIterator[str], seconds: float = 30.0) -> str | None:
     """The next message, or None when none comes in time (the stream is then over)."""
     try:
         return await asyncio.wait_for(stream.__anext__(), seconds)

@@ -38,12 +38,14 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_one_leads_and_the_other_is_turned_away(server: Server) -> None:
     schema = fresh_schema()
-    one = leading(server.dsn, schema, me=ELSEWHERE, lease_seconds=0.5)
+    one = leading(server.dsn, schema, me=ELSEWHERE, lease_seconds=60.0)
     other = PostgresJournal(server.dsn, schema=schema)
     assert other.try_take() == "" and not other.held(0)
     with pytest.raises(Deposed):
         other.append([GAP], 1.0)
     one.append([GAP], 1.0)
+    one.lease.seconds = 0.5
+    one.lease.renew()
     time.sleep(0.55)
     assert not one.held(0), "it knows before anybody else may take the watch"
     assert other.try_take() == "expired" and other.held(0) and other.epoch == one.epoch + 1

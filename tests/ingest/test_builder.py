@@ -349,10 +349,10 @@ def test_a_world_of_two_thousand_series_is_cheap(otlp: Any) -> None:
         builder.add(batch, otlp.start + at + 0.5)
     world = builder.world(otlp.start + 1203)
     assert len(world.series.index) > 2000
-    began = time.perf_counter()
+    began = time.process_time()  # what else runs on this machine does not count
     for extra in range(5):
         builder.world(otlp.start + 1203 + extra)
-    assert (time.perf_counter() - began) / 5 < 0.1  # 20 ms where nothing else runs
+    assert (time.process_time() - began) / 5 < 0.1  # 20 ms
 
 
 def test_the_entry_is_the_service_behind_the_proxy(otlp: Any) -> None:

@@ -179,11 +179,11 @@ def test_different_messages_stay_apart_and_ids_are_stable() -> None:
 
 def test_templates_are_bounded_and_quick() -> None:
     templates = Templates(limit=100)
-    began = time.perf_counter()
+    began = time.process_time()
     for number in range(3000):
         templates.find(f"{chr(97 + number % 26)}{'x' * (number % 40)} happened {'z' * (number % 17)} for {number}")
     hostile = "a" * 100_000 + '"' * 1000 + "/" * 5000 + "1." * 3000
     templates.find(hostile)
     templates.find("/" + "a/" * 4000)
     assert len(templates) <= 100
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5

@@ -151,7 +151,8 @@ def test_requests_in_flight_are_bounded() -> None:
     async def conversation(client: httpx.AsyncClient, sink: Sink, app: Receiver) -> None:
         sink.hold.clear()
         tasks = [asyncio.create_task(client.post(PATH, content=b"{}", headers=JSON)) for _ in range(5)]
-        await asyncio.sleep(0.1)
+        while sum(task.done() for task in tasks) < 3:
+            await asyncio.sleep(0.01)
         sink.hold.set()
         statuses = sorted([(await task).status_code for task in tasks])
         assert statuses == [200, 200, 429, 429, 429]
