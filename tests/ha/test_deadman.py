@@ -164,12 +164,12 @@ def test_a_broken_memory_is_said(tmp_path: Path) -> None:
 @pytest.mark.integration
 def test_as_a_process_it_survives_kill_nine(tmp_path: Path) -> None:
     pager, port = Pager(), free_port()
-    (tmp_path / "settings.yaml").write_text(
-        f"channels: {{phone: {{type: webhook, url: '{pager.url}'}}}}\n"
-        f"deadman: {{port: {port}, token: env:DEADMAN_TOKEN, patience_seconds: 1.5, repeat_seconds: 600}}\n"
-    )
 
-    def start() -> subprocess.Popen[bytes]:
+    def start(patience_seconds: float) -> subprocess.Popen[bytes]:
+        (tmp_path / "settings.yaml").write_text(
+            f"channels: {{phone: {{type: webhook, url: '{pager.url}'}}}}\n"
+            f"deadman: {{port: {port}, token: env:DEADMAN_TOKEN, patience_seconds: {patience_seconds}}}\n"
+        )
         process = subprocess.Popen(
             [sys.executable, "-m", "midwatch", "deadman", "--folder", str(tmp_path)],
             stderr=subprocess.DEVNULL, env={**os.environ, "DEADMAN_TOKEN": TOKEN},
@@ -177,7 +177,7 @@ def test_as_a_process_it_survives_kill_nine(tmp_path: Path) -> None:
         until(lambda: _status(port), 30)
         return process
 
-    process = start()
+    process = start(600)
     try:
         beats = Heartbeat(f"http://127.0.0.1:{port}/beat/{TOKEN}", lambda: {"seq": 3, "hash": "aa", "at": 1.0})
 
@@ -192,12 +192,12 @@ def test_as_a_process_it_survives_kill_nine(tmp_path: Path) -> None:
             assert client.post(f"http://127.0.0.1:{port}/beat/{TOKEN}", content=b"x" * 100_000).status_code == 413
         process.kill()
         process.wait(10)
-        process = start()
+        process = start(0.5)
         until(lambda: pager.pages, 30)
         assert "silent" in pager.pages[0][1]["text"] and (_status(port) or {})["ok"] is False
         process.kill()
         process.wait(10)
-        process = start()
+        process = start(600)
         asyncio.run(beat())
         until(lambda: len(pager.pages) == 2, 30)
         assert [body["key"] for _, body in pager.pages] == ["deadman/1/0", "deadman/1/over"]

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from tests.alerts.conftest import until
 
 from midwatch.model.errors import IngestError, StoreError
 from midwatch.model.world import Change
@@ -151,8 +152,7 @@ def test_requests_in_flight_are_bounded() -> None:
     async def conversation(client: httpx.AsyncClient, sink: Sink, app: Receiver) -> None:
         sink.hold.clear()
         tasks = [asyncio.create_task(client.post(PATH, content=b"{}", headers=JSON)) for _ in range(5)]
-        while sum(task.done() for task in tasks) < 3:
-            await asyncio.sleep(0.01)
+        await until(lambda: sum(task.done() for task in tasks) == 3, what="those that are too many refused")
         sink.hold.set()
         statuses = sorted([(await task).status_code for task in tasks])
         assert statuses == [200, 200, 429, 429, 429]

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.alerts.conftest import until
 from tests.shell.conftest import RecordingChannel, RecordingHands, make_settings
 
 from midwatch.adapters.testing import Receiver, sample_page
@@ -342,8 +343,7 @@ def test_it_runs_turns_on_time_and_stops_when_asked(settings: Settings) -> None:
         await watch.start()
         began = time.monotonic()
         running = asyncio.create_task(watch.run())
-        while len(script.inputs) < 5:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(script.inputs) >= 5)
         took = time.monotonic() - began
         assert 4 * settings.tick_seconds - 0.05 <= took < 30, "no turn before its time; a busy machine may be late"
         watch.request_stop()
@@ -362,8 +362,7 @@ def test_the_dead_man_call_carries_the_head(settings: Settings) -> None:
             changed = settings.model_copy(update={"heartbeat_url": receiver.url, "heartbeat_seconds": 0.1})
             watch = watch_of(changed)
             await watch.start()
-            while len(receiver.received) < 2:
-                await asyncio.sleep(0.02)
+            await until(lambda: len(receiver.received) >= 2)
             head = watch.head
             await watch.stop()
             said = json.loads(receiver.received[-1].body)
