@@ -338,6 +338,37 @@ def test_the_window_slides_and_forgets(otlp: Any) -> None:
     assert total(world, "service:solo", sig.REQUESTS) == pytest.approx(60, abs=3)
 
 
+def test_who_comes_and_goes_leaves_nothing_behind(otlp: Any) -> None:
+    """Pods that live for two minutes, each on a host of its own, and a job each minute that calls what they serve."""
+    builder = WorldBuilder(steps=24)
+    known: list[tuple[int, int, int]] = []
+    for minute in range(3 * 70):
+        for at in (60 * minute, 60 * minute + 30):
+            pod = otlp.resource("web", f"web-{minute // 2}", **{"host.name": f"node-{minute // 2}"})
+            job = otlp.span(f"job-{minute}", CLIENT, at, 9, peer__service="web", server__address="web")
+            builder.add(otlp.batch(job, otlp.span(pod, SERVER, at, 5, job)), otlp.start + at + 0.1)
+        if minute % 70 == 69:
+            world = builder.world(otlp.start + 60 * minute + 35)
+            known.append((len(world.entities), len(world.edges), len(builder._ring.last_heard)))
+    assert known[1] == known[2], known
+    assert "service:job-209>service:web" in world.edges and "service:job-0>service:web" not in world.edges
+    for at in range(60 * 210, 60 * 290, 5):
+        builder.add(otlp.batch(otlp.span("web", SERVER, at, 5)), otlp.start + at + 0.1)
+    world = builder.world(otlp.start + 60 * 290)
+    assert set(world.entities) == {"service:web", "instance:web-eu-1", "region:eu", "endpoint:web/things"}
+    assert world.entries == ("service:web",), "nobody calls it any more"
+
+
+def test_a_consumer_of_ever_new_queues_stays_within_its_bound(otlp: Any) -> None:
+    builder = WorldBuilder(limits=Limits(callees_per_service=5))
+    for at in range(40):
+        read = otlp.span("worker", CONSUMER, at, 5, messaging__destination__name=f"reply-to-{'abcdefghij'[at % 10]}")
+        builder.add(otlp.batch(read), otlp.start + at + 0.1)
+    world = builder.world(otlp.start + 45)
+    assert len(world.edges) == 5
+    assert "too many queues: the newer ones are not told apart" in {gap.reason for gap in world.gaps}
+
+
 def test_a_world_of_two_thousand_series_is_cheap(otlp: Any) -> None:
     builder = WorldBuilder()
     for at in range(0, 1200, 5):

@@ -67,7 +67,6 @@ class WorldBuilder:
         self._counters = dict.fromkeys(
             ("spans", "logs", "points", "rejected", "late", "clock_ahead", "absurd_duration", "time_went_back"), 0
         )
-        self._maps: tuple[int, int, Mapping[str, Entity], Mapping[str, Edge]] | None = None
 
     # --- in -----------------------------------------------------------------------------------------------------------
 
@@ -206,6 +205,9 @@ class WorldBuilder:
         self._measures.forget(now - window)
         if self._ring.forget(self._ring.head - self._ring.steps):
             self._requests.forget_rows()
+        self._ring.release(self._registry.owners)
+        self._registry.forget_map(now - window, set(self._ring.subjects))
+        self._requests.forget(self._registry.entities)
         self._patterns.forget(self._registry.services)
 
     @property

@@ -7,6 +7,7 @@ new versions and restarts from younger processes, and remembers which bounds wer
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Container
 from dataclasses import dataclass, field
 
 from midwatch.model import signals as sig
@@ -18,11 +19,12 @@ from midwatch.shell.ingest.rows import Limits, Resource
 _SAME_CHANGE_SECONDS = 120.0
 _STARTED_TOLERANCE_SECONDS = 2.0
 _SAME_RESTART_SECONDS = 30.0
+_REMEMBERED_SECONDS = 3600.0  # longer than incidents take in what is connected: who called whom is known until then
 
 
 @dataclass(slots=True)
 class Reporter:
-    """``entity`` is the key of the service (database, cache, ...), ``instance`` and ``region`` keys may be "". The
+    """``entity`` is the key of the service (database, cache, ...), ``instance``, ``region`` and ``host`` keys may be "". The
     owners are numbers in the ring. ``heard_at`` is the arrival of its newest payload."""
 
     entity: str
@@ -32,7 +34,7 @@ class Reporter:
     instance_owner: int
     service: ServiceState
     version: str = ""
-    region_name: str = ""
+    host: str = ""
     first_at: float = 0.0
     heard_at: float = 0.0
     started_at: float = 0.0
@@ -70,6 +72,7 @@ class Registry:
         self.bounds: dict[tuple[str, str], float] = {}
         self.counters: dict[str, int] = {}
         self._reporters: dict[tuple[str, str, str], Reporter] = {}
+        self._gone: dict[str, float] = {}  # services that were forgotten -> heard last
 
     def count(self, reason: str, by: int = 1) -> None:
         self.counters[reason] = self.counters.get(reason, 0) + by
@@ -107,6 +110,7 @@ class Registry:
                 self.over("telemetry", "services", at)
                 return None
             service = self.services[entity] = ServiceState(resource.service, at)
+            self._gone.pop(entity, None)
             self.by_name[resource.service] = entity
             self.ensure(entity)
         instance = f"instance:{resource.instance}" if resource.kind == "service" else ""
@@ -120,8 +124,9 @@ class Registry:
         region = f"region:{resource.region}" if resource.region else ""
         if region:
             self.ensure(region)
-        if resource.host and resource.kind != "host":
-            self.ensure(f"host:{resource.host}")
+        host = f"host:{resource.host}" if resource.host and resource.kind != "host" else ""
+        if host:
+            self.ensure(host)
         reporter = Reporter(
             entity,
             instance,
@@ -129,7 +134,7 @@ class Registry:
             self._ring.owner(entity),
             self._ring.owner(instance or entity),
             service,
-            region_name=resource.region,
+            host=host,
             first_at=at,
             heard_at=at,
         )
@@ -243,7 +248,7 @@ class Registry:
         return found
 
     def forget(self, before_at: float) -> None:
-        """Drop instances, services and their edges that were not heard since ``before_at``."""
+        """Drop instances and services that were not heard since ``before_at``."""
         for entity, service in list(self.services.items()):
             for instance, reporter in list(service.instances.items()):
                 if reporter.heard_at < before_at:
@@ -252,5 +257,31 @@ class Registry:
             if service.heard_at < before_at:
                 del self.services[entity]
                 self.by_name.pop(service.name, None)
+                self._gone[entity] = service.heard_at
         self._reporters = {k: r for k, r in self._reporters.items() if r.heard_at >= before_at}
         self.bounds = {k: at for k, at in self.bounds.items() if at >= before_at or k[0] in self.services}
+
+    @property
+    def owners(self) -> set[int]:
+        """The ring's owners that reporters hold."""
+        reporters = [*self._reporters.values(), *(r for s in self.services.values() for r in s.instances.values())]
+        return {owner for r in reporters for owner in (r.service_owner, r.instance_owner)}
+
+    def forget_map(self, before_at: float, shown: Container[str]) -> None:
+        """Drop what is on the map for the sake of services that were forgotten a while ago: what they called, and where they
+        ran. What has series (``shown``) stays, and so does whom somebody still calls."""
+        over = {entity for entity, heard_at in self._gone.items() if heard_at < before_at - _REMEMBERED_SECONDS}
+        self._gone = {entity: heard_at for entity, heard_at in self._gone.items() if entity not in over}
+        # A queue reports nothing itself: that it is read goes with its reader.
+        self.edges = {
+            key: edge
+            for key, edge in self.edges.items()
+            if edge.caller not in over and not (edge.callee in over and kind_of(edge.caller) == "queue")
+        }
+        calls = ((edge.caller, edge.callee) for edge in self.edges.values() if kind_of(edge.caller) == "service")
+        self.called = {callee for caller, callee in calls if caller != callee}
+        kept = {end for edge in self.edges.values() for end in (edge.caller, edge.callee)}
+        kept |= self.services.keys() | self._gone.keys()
+        kept.update(*(service.instances for service in self.services.values()))
+        kept.update(*((reporter.region, reporter.host) for reporter in self._reporters.values()))
+        self.entities = {key: entity for key, entity in self.entities.items() if key in kept or key in shown}

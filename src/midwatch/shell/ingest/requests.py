@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import deque
+from collections.abc import Container
 from typing import Final
 
 from midwatch.model import signals as sig
@@ -44,6 +45,13 @@ class Requests:
         """The ring renumbered its rows."""
         self._reds.clear()
         self._calls.clear()
+
+    def forget(self, entities: Container[str]) -> None:
+        """What is known of others than these ``entities`` is over."""
+        self.entries = {key: count for key, count in self.entries.items() if key in entities}
+        self._typical_ms = {key: typical for key, typical in self._typical_ms.items() if key in entities}
+        self._statements = {key: known for key, known in self._statements.items() if key in entities}
+        self.metered_queues &= {key for key in self.metered_queues if key in entities}
 
     def exemplars(self, since_at: float) -> tuple[TraceExemplar, ...]:
         """Failing and slow requests, oldest first."""
@@ -113,10 +121,11 @@ class Requests:
                 reporter.service.spans_at = at
                 queue = meaning.queue_of(span)
                 self._served(span, reporter, column, at, queue.partition(":")[2])
-                bad = meaning.failed(span)
-                self._called(queue, reporter.entity, "", ANYONE, ANYONE, column, span.duration_ms, bad, at)
-                if queue not in self.metered_queues:
-                    self._add(queue, sig.CONSUMED, ANYONE, column, 1.0)
+                if self._told_apart(reporter, queue, "queues", at):
+                    bad = meaning.failed(span)
+                    self._called(queue, reporter.entity, "", ANYONE, ANYONE, column, span.duration_ms, bad, at)
+                    if queue not in self.metered_queues:
+                        self._add(queue, sig.CONSUMED, ANYONE, column, 1.0)
         elif kind in (CLIENT, PRODUCER):
             callee = self._early_callee(span)
             if callee:
@@ -147,12 +156,8 @@ class Requests:
             self._one(self._red(endpoint, reporter.service_owner), column, milliseconds, bucket, bad)
 
     def _call(self, span: Span, reporter: Reporter, callee: str, column: int, at: float) -> None:
-        service = reporter.service
-        if callee not in service.callees:
-            if len(service.callees) >= self._limits.callees_per_service:
-                self._registry.over(reporter.entity, "callees", at)
-                return
-            service.callees.add(callee)
+        if not self._told_apart(reporter, callee, "callees", at):
+            return
         span.callee = callee
         bad = meaning.failed(span)
         milliseconds = span.duration_ms
@@ -174,6 +179,16 @@ class Requests:
                 self._one(self._red(endpoint, ANYONE), column, milliseconds, bucket, bad)
             elif statement:
                 self._registry.over(callee, "endpoints", at)
+
+    def _told_apart(self, reporter: Reporter, other: str, what: str, at: float) -> bool:
+        """Whether ``other``, which the service calls or reads from, has an edge of its own: not beyond the bound."""
+        known = reporter.service.callees
+        if other not in known:
+            if len(known) >= self._limits.callees_per_service:
+                self._registry.over(reporter.entity, what, at)
+                return False
+            known.add(other)
+        return True
 
     def _called(
         self,

@@ -7,6 +7,7 @@ Sums start a step at 0 and gauges at NaN. Whether a sum's 0 means "none" or "nob
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from typing import Final
 
 import numpy as np
@@ -49,6 +50,7 @@ class Ring:
         self.last_heard: list[int] = [0, -1]
         self.first_heard: list[int] = [0, -1]
         self.gap_steps: list[float] = [1.0, 1.0]  # typical distance between two reports, in steps
+        self._free: list[int] = []  # owners that were released
         self.refused = 0
         self._index: SeriesIndex | None = None
         self._latency_subjects: tuple[str, ...] | None = None
@@ -112,7 +114,9 @@ class Ring:
     def owner(self, key: str) -> int:
         """The number of a reporter."""
         found = self.owners.get(key)
-        if found is None:
+        if found is None and self._free:
+            found = self.owners[key] = self._free.pop()
+        elif found is None:
             found = self.owners[key] = len(self.last_heard)
             if found == len(self.heard):
                 self.heard = np.concatenate((self.heard, np.zeros_like(self.heard)))
@@ -120,6 +124,17 @@ class Ring:
             self.first_heard.append(-1)
             self.gap_steps.append(1.0)
         return found
+
+    def release(self, held: Container[int]) -> None:
+        """Let go of reporters that are not ``held`` and that no series needs: their numbers go to the next ones."""
+        needed = set(self.row_owner[: len(self.subjects)].tolist())
+        for key, owner in list(self.owners.items()):
+            if owner > ANYONE and owner not in held and owner not in needed:
+                del self.owners[key]
+                self.heard[owner] = False
+                self.last_heard[owner] = self.first_heard[owner] = -1
+                self.gap_steps[owner] = 1.0
+                self._free.append(owner)
 
     # --- time ---------------------------------------------------------------------------------------------------------
 
