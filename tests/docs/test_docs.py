@@ -42,8 +42,16 @@ def test_every_command_is_one(page: str) -> None:
 @pytest.mark.parametrize("page", TEXT)
 def test_every_link_leads_somewhere(page: str) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", TEXT[page]):
-        if not target.startswith(("http://", "https://", "#")):
-            assert ((ROOT / page).parent / target.partition("#")[0]).exists(), f"{page}: {target} is not there"
+        if not target.startswith(("http://", "https://")):
+            name, _, part = target.partition("#")
+            there = (ROOT / page).parent / name if name else ROOT / page
+            assert there.exists(), f"{page}: {target} is not there"
+            assert not part or part in anchors(there.read_text()), f"{page}: {name} has no part {part}"
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in re.findall(r"(?m)^#+ (.+)$", text)}
 
 
 @pytest.mark.parametrize("page", TEXT)
