@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from midwatch.core.slo.wake import wake
 from midwatch.core.turn import Turn
 from midwatch.faces.console.alerts import read_alerts
 from midwatch.model import signals
-from midwatch.model.indicators import Calendar
+from midwatch.model.indicators import Calendar, Composite, Part
 from midwatch.model.policy import Policy
 from midwatch.model.slo import AlertRules, Slo
 from midwatch.model.state import State
@@ -58,11 +59,18 @@ def test_a_real_incident_is_no_habit(hours: int) -> None:
     assert one(bad) == 0.0
 
 
-def test_of_less_than_a_week_with_traffic_nothing_is_a_habit() -> None:
+def test_nor_are_three_bad_hours_in_the_first_three_days() -> None:
+    bad = np.random.default_rng(8).poisson(3.0, clumps.MIN_HOURS).astype(float)
+    bad[20:23] = PER_HOUR
+    assert one(bad) == 0.0
+    assert 15 < one(np.where(np.arange(clumps.MIN_HOURS) % 8 == 0, 25.0, 0.0)) < 25
+
+
+def test_of_less_than_three_days_with_traffic_nothing_is_a_habit() -> None:
     rng = np.random.default_rng(9)
     assert one(clumpy(rng, clumps.MIN_HOURS - 1)) == 0.0
     total = np.zeros(HOURS)
-    total[-160:] = PER_HOUR
+    total[-70:] = PER_HOUR
     assert one(np.where(total > 0, clumpy(rng), 0.0), total) == 0.0
     assert one(np.zeros(HOURS)) == 0.0
 
@@ -97,6 +105,28 @@ def test_a_clump_as_they_usually_come_pages_nobody_and_an_incident_does(slo: Slo
     assert told(judge(turn_with(20, 0.05, habit=True, slo=slo, min_failures=0.0))) == {"fast": True}
     assert told(judge(turn_with(55, 0.05, habit=True, slo=slo)))["fast"]
     assert told(judge(turn_with(1, 1.0, habit=True, slo=slo)))["outage"], "a total outage does not wait"
+
+
+@pytest.mark.parametrize("rule", ["weighted", "all"])
+def test_a_composite_knows_the_habits_of_its_parts(rule: Literal["weighted", "all"]) -> None:
+    whole = Slo("whole", GATEWAY, "source", 0.999, indicator=Composite((Part("a"), Part("b")), rule))
+    parts = [structs.replace(SLO, name=name) for name in ("a", "b")]
+
+    def composed(minutes: int, habit: bool) -> Turn:
+        turn = turn_with(minutes, 0.05, habit)
+        part = turn.memory.ledgers["s"]
+        ledgers = {"whole": books.compose(rule, [(part, 1.0), (part, 1.0)])}
+        state = structs.replace(turn.state, policy=structs.replace(turn.state.policy, slos=(whole, *parts)))
+        return replace(turn, state=state, memory=replace(turn.memory, ledgers=ledgers))
+
+    def quiet(turn: Turn) -> str:
+        return read_alerts(turn.state, whole, (), turn.memory.ledgers["whole"], START, blind=False)[0].why
+
+    assert told(judge(composed(20, habit=False)))["fast"]
+    assert "fast" not in told(judge(composed(20, habit=True)))
+    assert "200 failed; it wants" in quiet(composed(20, habit=True))
+    assert told(judge(composed(55, habit=True)))["fast"]
+    assert "its condition holds" in quiet(composed(55, habit=True))
 
 
 def test_no_habit_hides_more_than_three_times_what_a_tier_asks_for() -> None:

@@ -211,24 +211,32 @@ def _burns(
         covered = now - begin - left_out_seconds(left, begin, now)
     expected = long * max(1.0, tier.long_seconds / max(covered, ledger.levels[0][0]))
     bad = long - good_long
-    if ledger.rule:
-        if failures(ledger, tier.long_seconds, now) < rules.min_failures:
-            return None
-        rules = structs.replace(rules, min_failures=0.0)
     counts = (bad, expected, short - good_short, short)
-    if not fires(*counts, tier, budget, rules):
+    if not fires(*counts, tier, budget, structs.replace(rules, min_failures=0.0)):
         return None
-    if rules.min_failures and not ledger.rule and not fires(*counts, tier, budget, rules, habit_of(ledger, now)):
+    if not founded(ledger, bad, expected, tier, budget, rules, now):
         return None
     return bad / expected / budget
 
 
-def failures(ledger: Ledger, window_seconds: float, now: float) -> float:
-    """Bad events of the window; of a composite those of all its parts."""
+def founded(
+    ledger: Ledger, bad: float, total: float, tier: BurnTier, budget: float, rules: AlertRules, now: float
+) -> bool:
+    """Whether the tier's long window, with ``bad`` of ``total`` events, holds as many failures as ``least`` asks for. Of a
+    composite those of its parts are counted, each by what is a habit there."""
+    if failures(ledger, tier.long_seconds, now) < rules.min_failures:
+        return False
+    plain = bad >= WIDEST * total * tier.factor * budget
+    return plain or failures(ledger, tier.long_seconds, now, together=True) >= rules.min_failures
+
+
+def failures(ledger: Ledger, window_seconds: float, now: float, together: bool = False) -> float:
+    """Bad events of the window; of a composite those of all its parts. ``together``: those that come together as a habit
+    (``clumps.py``) count as one."""
     if ledger.rule:
-        return sum(failures(part, window_seconds, now) for part, _ in ledger.parts)
+        return sum(failures(part, window_seconds, now, together) for part, _ in ledger.parts)
     good, total = books.sums(ledger, window_seconds, now)
-    return total - good
+    return (total - good) / (1 + habit_of(ledger, now) if together else 1.0)
 
 
 def _run(ledger: Ledger, rules: AlertRules) -> tuple[float, float, int]:

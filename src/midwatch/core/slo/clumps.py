@@ -19,7 +19,8 @@ from midwatch.model.world import Floats
 STEP_SECONDS: Final = 3600.0
 SHARE: Final = 0.02  # of the hours may be worse
 MOST_HOURS: Final = 720
-MIN_HOURS: Final = 168  # with traffic: of less, nothing is a habit
+MIN_HOURS: Final = 72  # with traffic: of less, nothing is a habit
+FEWEST: Final = 3  # hours may be worse however few there are: a young service has incidents too
 RECENT_SECONDS: Final = 6 * 3600.0  # what is being judged is no yardstick for itself
 _Z: Final = 2.054  # the normal distribution's 98 % point
 
@@ -52,6 +53,6 @@ def habit(bad: Floats, total: Floats) -> Floats:
     if beyond.shape[1] < max(worse, MIN_HOURS):
         return np.zeros(bad.shape[0])
     top = -np.sort(-np.partition(beyond, -worse, axis=1)[:, -worse:], axis=1)
-    place = np.floor(hours * SHARE).astype(int)
+    place = np.maximum(np.floor(hours * SHARE).astype(int), FEWEST)
     found = top[np.arange(bad.shape[0]), np.minimum(place, worse - 1)]
     return np.where(hours >= MIN_HOURS, np.maximum(found, 0.0), 0.0)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 from msgspec import Struct
 
 from midwatch.core.memory import Ledger
-from midwatch.core.slo.alerts import fires, least, needed
-from midwatch.core.slo.clumps import habit_of
+from midwatch.core.slo.alerts import failures, founded, least, needed
 from midwatch.core.slo.ledger import sums
 from midwatch.core.slo.tiers import guards, heard
 from midwatch.faces.console import words
@@ -106,19 +104,19 @@ def _tier(
         return alert("no traffic", f"no traffic in the last {window(missing)}")
     covered = max(now - ledger.first_at, 10.0)
     expected = long_total * max(1.0, tier.long_seconds / covered)
-    long_bad, short_bad = long_total - long_good, short_total - short_good
-    habit = habit_of(ledger, now) if rules.min_failures and not ledger.rule else 0.0
-    if bool(np.all(fires(long_bad, expected, short_bad, short_total, tier, budget, rules, habit))):
-        return alert("waiting", "its condition holds; it has not lasted long enough, or has calmed in the last minute")
+    long_bad = long_total - long_good
     if long > tier.factor and short > tier.factor:
-        wanted = math.ceil(float(least(expected, tier, budget, rules, habit)))
-        if long_bad < rules.min_failures:
-            return alert("quiet", f"only {long_bad:.0f} failed; it wants {wanted} before it speaks")
-        if long_bad < wanted:
-            clump = f"about {1 + habit:.0f} fail together here, one hour in fifty"
-            return alert("quiet", f"{long_bad:.0f} failed; it wants {wanted}, because {clump}")
+        if not founded(ledger, long_bad, expected, tier, budget, rules, now):
+            failed, clumps = (failures(ledger, tier.long_seconds, now, together) for together in (False, True))
+            many = failed / clumps if clumps else 1.0
+            wanted = math.ceil(float(least(expected, tier, budget, rules, many - 1)))
+            if failed < rules.min_failures:
+                return alert("quiet", f"only {failed:.0f} failed; it wants {wanted} before it speaks")
+            clump = f"about {many:.0f} fail together here, one hour in fifty"
+            return alert("quiet", f"{failed:.0f} failed; it wants {wanted}, because {clump}")
         if long_bad <= float(needed(expected, tier, budget, rules)):
             return alert("quiet", "above its factor, by no more than chance would do")
+        return alert("waiting", "its condition holds; it has not lasted long enough, or has calmed in the last minute")
     if long > tier.factor:
         return alert(
             "quiet",
