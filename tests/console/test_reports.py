@@ -98,6 +98,12 @@ def test_both_forms_say_the_same_facts() -> None:
     assert "tenants-availability{tenant=globex}" in words.replace("\\", "")
 
 
+def test_what_is_not_known_of_most_promises_is_said_once() -> None:
+    page = slo_report.render(month_of("promises"), "html")
+    assert page.count("The month is not over") == 1 and "What is not known of most" in page
+    assert page.count("Nothing was counted in this month.") == 1, "what concerns one promise stands with it"
+
+
 def test_the_markdown_is_markdown_whatever_people_wrote() -> None:
     evil = Slo(f"a|b*{HOSTILE}", "service:x", "ratio", 0.99, owner="[x](http://evil)", description="# big\n| row |")
     hours = np.arange(NOW - 86400, NOW, 3600.0)

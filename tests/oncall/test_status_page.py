@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.slo.test_budget import ledger_of, steady
 from tests.slo.turns import state_of
 
 from midwatch.core.memory import Ledger
-from midwatch.core.oncall.status_page import DAYS, Component, StatusPage, status_page
+from midwatch.core.oncall.status_page import DAYS, Component, ComponentState, Day, StatusPage, status_page
 from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import IncidentRated
 from midwatch.model.findings import Hypothesis, Impact, Incident
@@ -252,6 +253,13 @@ def test_what_goes_on_stands_before_the_components_and_what_is_over_after_them()
     assert places == sorted(places) and text.count("<article") == 2
     assert 'class="open degraded"' in text and "since 2026-11-25 09:00" in text
     assert 'href="https://status.example.org/subscribe"' in text and "subscribe" not in html(page(incident()))
+
+
+def test_a_bad_day_differs_by_more_than_its_colour() -> None:
+    days = tuple(Day(NOW, standing, None) for standing in ("good", "fair", "bad"))
+    shown = html(StatusPage("Shop", NOW, "operational", (ComponentState("Pay", "operational", days, None, 0.99),), ()))
+    heights = [int(high) for high in re.findall(r'<rect [^>]*height="(\d+)" class', shown)]
+    assert heights == sorted(heights, reverse=True) and len(set(heights)) == 3
 
 
 def test_without_components_it_says_so() -> None:

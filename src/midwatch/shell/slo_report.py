@@ -8,6 +8,7 @@ them as ``md`` or ``html``. Whoever has counts of a longer past than the ledgers
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -108,7 +109,10 @@ def html(facts: MonthReport) -> str:
         target=target,
     )
     env.filters["when"] = lambda at: when(at, zone)
+    said = Counter(words for kept in facts.promises for words in kept.unknown)
+    shared = [words for words, times in said.items() if times > 1 and times > len(facts.promises) / 2]
     return env.get_template("report.html").render(
+        shared=shared,
         facts=facts,
         title=title(facts),
         headline=headline(facts),

@@ -34,6 +34,7 @@ HEADLINES: Final = {
     "no data": "We cannot see right now how it goes.",
 }
 
+DROPS: Final = {"fair": 8, "bad": 16}  # of a bar of 30: a worse day is a shorter one, for who cannot tell the colours
 NOTHING: Final = "There is nothing to see here yet."
 
 
@@ -74,6 +75,7 @@ def template(name: str) -> Template:
     )
     env.filters.update(
         tone=lambda standing: standing.replace(" ", "-"),
+        drop=lambda standing: DROPS.get(standing, 0),
         when=_when,
         iso=_iso,
         span=span_words,
