@@ -14,6 +14,7 @@ from tests.conftest import missing
 from midwatch.adapters.actuators.haproxy.actuator import HaproxyActuator
 from midwatch.adapters.actuators.load import fleet_section, load_actuators
 from midwatch.adapters.actuators.postgres.actuator import PostgresActuator
+from midwatch.adapters.testing import check_unreachable_failed
 from midwatch.model.actions import Action, Outcome
 from midwatch.model.errors import ActuatorError
 from midwatch.model.ports import Actuator
@@ -169,4 +170,5 @@ def test_servers_that_are_away(monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ActuatorError) as caught:
             asyncio.run(hands.of(action.verb).apply(action))
         assert "hush" not in str(caught.value)
+        asyncio.run(check_unreachable_failed(hands.of(action.verb), action))
         assert asyncio.run(hands.of(action.verb).observe(action)).status == "in_doubt"

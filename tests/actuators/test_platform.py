@@ -4,15 +4,69 @@ from __future__ import annotations
 
 import asyncio
 import json
+from urllib.parse import unquote
 
 import httpx
 import pytest
+from msgspec.structs import replace
 
 from midwatch.adapters.actuators.platform.actuator import PlatformActuator
+from midwatch.adapters.fakes.server import Answer, Asked, FakeApi
+from midwatch.adapters.testing import (
+    Receiver,
+    check_idempotent,
+    check_not_done_is_said,
+    check_refuses,
+    check_silence_is_doubt,
+    check_unreachable_failed,
+    sample_action,
+)
 from midwatch.model.actions import Action
 from midwatch.model.errors import ActuatorError, InDoubt
 
 RESIZE = Action("A1", "inc-1:resize", "I1", "book", "resize_pool", "service:payment", parameters={"size": 12})
+
+
+class Platform(FakeApi):
+    """Carries an operation out once per key, on one pool."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size, self.effects, self.done = 5, 0, dict[str, Answer]()
+
+    def answer(self, asked: Asked) -> Answer:
+        if asked.method == "GET":
+            return self.done.get(unquote(asked.path.rpartition("/")[2]), Answer(404))
+        key, size = asked.read["key"], asked.read["parameters"]["size"]
+        if key not in self.done:
+            before, self.size, self.effects = self.size, size, self.effects + 1
+            self.done[key] = Answer(200, {"status": "done", "result": "resized", "undo_parameters": {"size": before}})
+        return self.done[key]
+
+
+def test_it_is_an_actuator_as_the_kit_has_it() -> None:
+    resize = sample_action("resize_pool", "service:payment", "INC-1/resize/payment/1", size=12)
+    undo = sample_action("resize_pool", "service:payment", "INC-1/resize/payment/1/undo", size=5)
+    wrong = [
+        sample_action("resize_pool", "database:shop", "k1", size=12),
+        sample_action("resize_pool", "service:", "k2", size=12),
+        sample_action("resize_pool", "service:payment", "k3"),
+        sample_action("resize_pool", "service:payment", "k4", size=10**9),
+        sample_action("resize_pool", "service:payment", "k5", size=12, shell="rm"),
+        sample_action("format_disk", "service:payment", "k6"),
+    ]
+
+    async def go(platform: Platform, silent: Receiver) -> None:
+        hands = PlatformActuator(platform.url, "hush")
+        await check_not_done_is_said(hands, resize)
+        await check_idempotent(hands, resize, lambda: platform.effects, undo=undo)
+        assert platform.size == 5
+        await check_refuses(hands, wrong, lambda: platform.effects)
+        await check_unreachable_failed(PlatformActuator("http://127.0.0.1:9"), resize)
+        await check_silence_is_doubt(PlatformActuator(silent.url), replace(resize, timeout_seconds=0.3), 0.3)
+
+    with Platform() as platform, Receiver(silent_seconds=5) as silent:
+        asyncio.run(go(platform, silent))
 
 
 def actuator(handler: object) -> PlatformActuator:
