@@ -120,11 +120,18 @@ def test_every_page_fits_and_complains_of_nothing(chromium: Any, incident: Serve
 
 
 def test_what_can_be_touched_is_large_enough(chromium: Any, incident: Served) -> None:
-    page, _ = page_of(chromium, 360)
-    for path in ("/", "/incidents/INC-7"):
+    page, _ = page_of(chromium, 360, has_touch=True, is_mobile=True)
+    alone = (
+        "h3 a, .facts a, .plain > li > a, .crumb a, .foot p a, .head > a, .alert-row a, label:has(> [type=checkbox])"
+    )
+    with Served("alerts") as others:
+        page.goto(others.url + "/alerts")
+        assert page.locator(".alert-row summary").first.evaluate("n => n.getBoundingClientRect().height") >= 44
+        assert page.locator(".tick").first.evaluate("n => n.getBoundingClientRect().width") >= 44
+    for path in ("/", "/incidents", "/incidents/INC-7", "/budgets", "/actions"):
         page.goto(incident.url + path)
         small = page.evaluate(
-            "[...document.querySelectorAll('button, .btn, .tabs a, .brand, summary')]"
+            f"[...document.querySelectorAll('button, .btn, .tabs a, .brand, summary, select, {alone}')]"
             ".filter(b => b.getClientRects().length && b.getBoundingClientRect().height < 44).map(b => b.textContent)"
         )
         assert small == [], path

@@ -97,6 +97,13 @@ def test_a_way_that_nobody_reports_any_more_is_said_in_words() -> None:
     assert drawn(watch) is None and "vanished → ghost" in text_of(page(watch))
 
 
+def test_the_head_says_what_midwatch_did() -> None:
+    watch = watch_in("incident")
+    head = text_of(page(watch).partition("</header>\n")[2].partition("</header>")[0]).replace("\u00a0", " ")
+    assert "midwatch Resized the pool of payment: size 20 : done, checking the effect" in head and "UTC" in head
+    assert "midwatch has touched nothing" in text_of(page(watch_in("asking")))
+
+
 # -- evidence --
 
 

@@ -56,11 +56,13 @@ def incident_page(
     story: Story = projection.story(incident.id)
     rows = timeline(projection.about(incident.id), incident.id)
     state, lead = view.state, next(iter(incident.hypotheses), None)
+    done = pages.deeds(state, incident.id)
     easing = memory.easing.get(incident.id) if incident.phase != "resolved" else None
     return {
         "incident": incident,
         "update": story.update,
-        "deeds": pages.deeds(state, incident.id),
+        "deeds": done,
+        "did": next((d for d in done if d.record.status in words.TOUCHED), None),
         "pages": sorted(state.pages_of(incident.id), key=lambda p: -p.ordered_at),
         "timeline": rows[-MAX_ROWS:],
         "plots": symptom_plots(view.world, incident),

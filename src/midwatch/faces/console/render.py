@@ -223,6 +223,7 @@ def environment() -> Environment:
     env.filters["finite"] = lambda value: value is not None and value == value
     env.globals["PHASES"] = words.PHASES
     env.globals["AUTONOMY"] = words.AUTONOMY
+    env.globals["EVIDENCE"] = words.EVIDENCE
     for name in ("base.html", "macros.html", "watch.html"):
         env.get_template(name)
     return env

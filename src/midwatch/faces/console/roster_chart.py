@@ -19,7 +19,7 @@ WEEKS: Final = 4
 COLOURS: Final = 8
 _DAY: Final = timedelta(days=1)
 _LEFT, _HEAD, _ROW, _GAP = 52.0, 20.0, 34.0, 8.0
-WIDE, NARROW = 760.0, 344.0
+WIDE, NARROW = 1000.0, 344.0
 _LETTER: Final = 7.4  # an estimate of a letter's width, in the units of the picture
 
 

@@ -43,7 +43,7 @@ def _what(slo: Slo) -> str:
         case BoolGauge():
             return "of the looks find it up"
         case Threshold(op=op, bound=bound):
-            return f"of the looks find it {COMPARISONS[op]} {number(bound)}"
+            return f"of the looks find it {COMPARISONS[op]} {number(bound)} (in its own unit)"
         case Composite(parts=parts, rule="all"):
             return f"of the journeys through {len(parts)} promises are good"
         case Composite(parts=parts):

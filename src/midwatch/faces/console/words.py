@@ -48,6 +48,8 @@ AUTONOMY = {
     "auto": "fixes by itself, within its guards",
 }
 
+EVIDENCE = {"blame_errors": "where failures begin", "blame_time": "where the time goes"}
+
 _VERB_WORDS = {
     "resize_pool": ("resize the pool of", "resized the pool of"),
     "restart": ("restart", "restarted"),
