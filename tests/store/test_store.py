@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -46,6 +47,13 @@ def with_store(folder: Path, use: Callable[[Store], Awaitable[None]], **options:
             await store.close()
 
     asyncio.run(run())
+
+
+async def until(happened: Callable[..., bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not happened():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.02)
 
 
 def plain(row: Any) -> dict[str, Any]:
@@ -185,6 +193,22 @@ def test_killed_while_writing(tmp_path: Path) -> None:
 
     with_store(tmp_path, use)
     assert slowest_refusal < 20
+
+
+def test_why_it_is_down_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def use(store: Store) -> None:
+        assert store.status.pid is not None
+        monkeypatch.setattr("midwatch.shell.store.supervisor.BACKOFF_SECONDS", (0.3,))
+        monkeypatch.setattr(sys, "executable", "/no/such/python")
+        os.kill(store.status.pid, signal.SIGKILL)
+        for why in ("its process ended (-9", "its process does not start: [Errno 2]"):
+            await until(lambda why=why: why in store.status.why)
+            with pytest.raises(StoreError, match=re.escape(why)):
+                await store.query("SELECT 1")
+        monkeypatch.undo()
+        await until(lambda: store.healthy)
+
+    with_store(tmp_path, use)
 
 
 def test_a_hanging_child_is_killed_and_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

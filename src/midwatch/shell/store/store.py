@@ -145,7 +145,7 @@ class Store:
         """The child is up at ``address``, or gone."""
         self._client = None
         if address is None:
-            self._why = "its process ended and is being restarted"
+            self._why = (self._supervisor.why if self._supervisor else "") or "its process is being ended"
             self._writer.fail_waiting(f"the telemetry store is down: {self._why}")
             return
         here = Dsn("127.0.0.1", address.port, "midwatch", address.password, "midwatch")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import os
 import secrets
 import signal
@@ -21,6 +22,8 @@ from pathlib import Path
 from midwatch.model.errors import StoreError
 from midwatch.shell.store.child import ChildConfig
 from midwatch.shell.store.engine import Caps
+
+log = logging.getLogger("midwatch.store")
 
 START_SECONDS = 20.0
 STOP_SECONDS = 5.0
@@ -48,7 +51,7 @@ class Supervisor:
         self.caps = caps
         self.address: Address | None = None
         self.restarts = 0
-        self.last_error = ""
+        self.why = ""  # it is down, "" while nothing is known of it
         self._on_change = on_change or (lambda address: None)
         self._process: asyncio.subprocess.Process | None = None
         self._watcher: asyncio.Task[None] | None = None
@@ -137,6 +140,12 @@ class Supervisor:
         self.address = address
         self._on_change(address)
 
+    def _is_down(self, why: str) -> None:
+        if why != self.why:
+            log.warning("the telemetry store: %s", why)
+        self.why = why
+        self._became(None)
+
     async def _watch(self) -> None:
         attempt = 0
         while True:
@@ -144,8 +153,10 @@ class Supervisor:
             assert self._process is not None
             if self._process.returncode is None:
                 await self._until_it_dies(self._process)
-            self._became(None)
-            self.last_error = f"the store's process ended ({self._process.returncode}): {self._last_words()}"
+            if self.address is not None:
+                self._is_down(
+                    f"its process ended ({self._process.returncode}; {self._last_words()}), a new one is started"
+                )
             if time.monotonic() - started > STEADY_SECONDS:
                 attempt = 0
             await asyncio.sleep(BACKOFF_SECONDS[min(attempt, len(BACKOFF_SECONDS) - 1)])
@@ -154,7 +165,7 @@ class Supervisor:
             try:
                 await self._launch()
             except (StoreError, OSError, _Locked) as error:
-                self.last_error = str(error)
+                self._is_down(f"its process does not start: {error}")
 
     async def _until_it_dies(self, process: asyncio.subprocess.Process) -> None:
         missed = 0
