@@ -11,6 +11,8 @@ import pytest
 from tests.cli.test_cli import midwatch as run
 from typer.testing import Result
 
+from midwatch.faces.cli.slo.common import percent
+
 SPEC = """version: prometheus/v1
 service: shop
 labels: {owner: team-pay}
@@ -93,6 +95,9 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(spec: Path, tmp_path: 
     assert result.exit_code == 1 and "left out: " in result.stderr and "objective" in result.stderr
     assert "shop-orders" in result.stdout
     assert said(midwatch("convert", spec, "--json"), 1)["problems"][0]["line"] == 18
+    spec.write_text(f"{SPEC.replace('99.9', '120')}---\n{SPEC.replace('99.9', '0').replace('orders', 'broken')}")
+    result = midwatch("rules", spec)
+    assert result.exit_code == 2 and result.stderr.count("objective: ") == 2, "each of them is said"
     spec.write_text("nothing: here\n")
     for command in ("rules", "convert", "list"):
         assert midwatch(command, spec).exit_code == 2, command
@@ -101,7 +106,7 @@ def test_what_cannot_be_read_is_said_and_the_rest_goes_on(spec: Path, tmp_path: 
 
 def test_check_finds_what_will_not_do_what_was_meant(spec: Path) -> None:
     fine = midwatch("check", spec)
-    assert fine.exit_code == 0 and "Nothing is wrong" in fine.stdout and "checks lack a fact" in fine.stdout
+    assert fine.exit_code == 0 and "Nothing is wrong" in fine.stdout and "checks that lack a fact" in fine.stdout
     assert "no source was asked for orders_total" in midwatch("check", spec, "-v").stdout
     spec.write_text(SPEC.replace("99.9", "90"))
     found = said(midwatch("check", spec, "--json"), 1)
@@ -159,6 +164,13 @@ def test_a_target_is_suggested_from_a_file(history: Path) -> None:
     assert proposed["low"] <= proposed["sli"] <= proposed["high"] and proposed["kept"] >= 0.9
     shown = midwatch("suggest", "--history", history).stdout
     assert "assumed: " in shown and "failures a period" in shown
+    assert f"{100 * proposed['kept']:.0f} % of them keep it" in shown, "none of its digits is lost"
+    assert (percent(1.0, 0), percent(0.2, 0), percent(0.9990, 3), percent(0.9, 1)) == (
+        "100 %",
+        "20 %",
+        "99.9 %",
+        "90 %",
+    )
 
 
 def test_without_a_watch_it_says_so(tmp_path: Path) -> None:

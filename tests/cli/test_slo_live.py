@@ -223,5 +223,11 @@ def test_facts_for_lint_and_a_target_from_history(scene: Scene, tmp_path: Path) 
     wrong.write_text(SPEC.replace("orders_total", "odrers_total"))
     remarks = scene.said("check", wrong, "--source", scene.url, code=1)["remarks"]
     assert any(r["rule"] == "matches-nothing" and r["level"] == "error" for r in remarks)
+    wrong.write_text(SPEC.replace("sum(rate(orders_total[", "0.5 * sum(rate(orders_total[").replace('{code="500"}', ""))
+    remarks = scene.said("check", wrong, "--source", scene.url, code=1)["remarks"]
+    levels = {(r["rule"], r["level"]) for r in remarks}
+    assert ("good-above-total", "error") in levels and ("starved-tier", "not checked") in levels, (
+        "no step tells how many"
+    )
     (one,) = scene.said("suggest", "--history", scene.url, "--slo", scene.spec, "--since", "29d")["promises"]
     assert 0.95 <= one["suggestions"][0]["slo"]["target"] <= 0.999

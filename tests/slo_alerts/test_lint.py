@@ -22,7 +22,6 @@ KNOWN = Facts(
     buckets=(0.1, 0.25, 0.3, 0.5, float("inf")),
     retention_seconds=90 * 86400.0,
     matched={s: 3 for slo in (SOURCED, BUCKETS) for s in selectors_of(slo)},
-    dependencies={"database:pg": 0.9999},
     impossible_steps=0,
 )
 WEAK = AlertPolicy("weak", (BurnTier("early", 0.5, 3600, 300, True),))
@@ -52,14 +51,6 @@ BROKEN = [
         {"matched": dict.fromkeys(selectors_of(SOURCED), 0)},
         "no series matches http_requests_total",
     ),
-    (
-        "above-dependencies",
-        "warning",
-        PLAIN,
-        GUARDED,
-        {"dependencies": {"a": 0.9995, "b": 0.9993}},
-        "promises 99.8800% together",
-    ),
     ("no-failure-allowed", "warning", PLAIN, GUARDED, {"per_minute": 0.01}, "the first failure breaks"),
 ]
 
@@ -77,6 +68,21 @@ def test_what_is_wrong_is_said(
 @pytest.mark.parametrize("slo", [PLAIN, SOURCED, BUCKETS])
 def test_what_is_fine_is_silent(slo: Slo) -> None:
     assert lint(slo, GUARDED, KNOWN) == ()
+
+
+@pytest.mark.parametrize(
+    ("matcher", "hint"),
+    [
+        ('code="5.."', 'code=~"5.."'),
+        ('code="500|503"', 'code=~"500|503"'),
+        ('code="500"', "its labels"),
+        ('a!="5.."', "its"),
+    ],
+)
+def test_a_pattern_that_is_no_pattern_is_seen(matcher: str, hint: str) -> None:
+    slo = replace(SOURCED, indicator=EventRatio("x_total", bad=f"x_total{{{matcher}}}"))
+    found = lint(slo, GUARDED, replace(KNOWN, matched=dict.fromkeys(selectors_of(slo), 0)))
+    assert hint in found[-1].hint and all("=~" not in r.hint for r in found[:-1])
 
 
 def test_every_rule_is_broken_by_some_case() -> None:
@@ -97,7 +103,6 @@ def test_a_missing_fact_is_said_and_not_taken_for_fine() -> None:
         "good-above-total",
         "short-retention",
         "matches-nothing",
-        "above-dependencies",
         "no-failure-allowed",
     }
     assert all(message.startswith("not checked: ") for message in found.values())

@@ -53,6 +53,8 @@ async def _traffic(source: PrometheusSource, slo: Slo, now: float) -> tuple[floa
     if not seen:
         return None, None
     fine = [possible(one.good, one.total) for one in seen]
+    if not any(ok.any() for ok in fine):
+        return None, sum(ok.size for ok in fine)  # no step says how many there are
     events = sum(float(one.total[ok].sum()) for one, ok in zip(seen, fine, strict=True))
     minutes = (until - min(float(one.at[0]) for one in seen)) / 60
     return events / max(minutes, STEP_SECONDS / 60), sum(int((~ok).sum()) for ok in fine)

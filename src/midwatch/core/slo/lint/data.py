@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 from midwatch.core.slo import promql
@@ -98,9 +99,15 @@ def matches_nothing(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[Rem
         if count is None:
             yield not_checked("matches-nothing", f"no source was asked for {selector}")
         elif count == 0:
-            yield Remark(
-                "matches-nothing", "error", f"no series matches {selector}", "look at the metric's name and its labels"
-            )
+            yield Remark("matches-nothing", "error", f"no series matches {selector}", _look_at(selector))
+
+
+def _look_at(selector: str) -> str:
+    """A pattern behind ``=`` is taken as it is written, and looks right to whoever wrote it."""
+    pattern = re.search(r'(\w+)="([^"]*(?:\.[*+.]|\||\[)[^"]*)"', selector)
+    if pattern:
+        return f'a pattern wants =~: {pattern[1]}=~"{pattern[2]}"'
+    return "look at the metric's name and its labels"
 
 
 def _queries(slo: Slo) -> tuple[str, ...]:

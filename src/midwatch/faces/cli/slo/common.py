@@ -32,6 +32,8 @@ def read(paths: Iterable[Path], *, quiet: bool = False) -> Any:
     found = read_specs(paths)
     if not found.slos:
         if found.problems:
+            if not quiet:
+                tell(found.problems[1:])
             raise found.problems[0].error()
         raise UsageError("there is no promise in these files", hint="OpenSLO, Sloth and Pyrra specs are understood")
     if not quiet:
@@ -79,7 +81,14 @@ def put(text: str, to: Path | None) -> None:
 
 def bar(what: str, *, off: bool) -> Progress:
     """A progress bar on standard error for long work; it leaves nothing behind."""
-    return Progress(TextColumn(what), BarColumn(), TimeElapsedColumn(), console=err, transient=True, disable=off)
+    return Progress(
+        TextColumn(what),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=off or not err.is_terminal,
+    )
 
 
 def duration(text: str, key: str) -> float:
@@ -112,7 +121,10 @@ def when(text: str, key: str, now: float) -> float:
 
 def percent(ratio: float | None, digits: int = 3) -> str:
     """``99.95 %``; "-" for what is not known."""
-    return "-" if ratio is None else f"{100 * ratio:.{digits}f}".rstrip("0").rstrip(".") + " %"
+    if ratio is None:
+        return "-"
+    text = f"{100 * ratio:.{digits}f}"
+    return (text.rstrip("0").rstrip(".") if digits else text) + " %"
 
 
 def span(seconds_: float | None) -> str:

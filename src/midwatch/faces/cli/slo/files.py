@@ -38,7 +38,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """What is wrong with promises, and what will not do what was meant: alerts that can never fire, queries that match
-    nothing, targets above what dependencies promise. Exit code 2 when a file is wrong, 1 when a promise cannot work."""
+    nothing, budgets of less than one failure. Exit code 2 when a file is wrong, 1 when a promise cannot work."""
     with friendly(as_json):
         from midwatch.shell import files
 
@@ -51,7 +51,7 @@ def check(
                 {"ok": not problems and not wrong, "problems": [problem_row(p) for p in problems], "remarks": rows}
             )
         else:
-            _print_check(problems, remarks, verbose)
+            _print_check(problems, remarks, source, verbose)
         if problems or wrong:
             raise typer.Exit(USAGE if problems else BAD)
 
@@ -83,7 +83,9 @@ async def _facts(slos: Sequence[Slo], where: str, folder: Path, quiet: bool) -> 
     return found
 
 
-def _print_check(problems: Sequence[Problem], remarks: Sequence[tuple[str, Remark]], verbose: bool) -> None:
+def _print_check(
+    problems: Sequence[Problem], remarks: Sequence[tuple[str, Remark]], source: str, verbose: bool
+) -> None:
     for problem in problems:
         _line(f"{problem.error()} [{problem.code}]", problem.hint, "red")
     for name, remark in remarks:
@@ -95,7 +97,8 @@ def _print_check(problems: Sequence[Problem], remarks: Sequence[tuple[str, Remar
         for line in unknown:
             _line(line, "", "dim")
     elif unknown:
-        _line(f"{len(unknown)} checks lack a fact: --source asks a Prometheus for it, -v lists them", "", "dim")
+        asked = "the source did not tell it" if source else "--source asks a Prometheus for it"
+        _line(f"checks that lack a fact: {len(unknown)} ({asked}; -v lists them)", "", "dim")
     if not problems and len(unknown) == len(remarks):
         out.print("[green]Nothing is wrong.[/]")
 
