@@ -144,7 +144,8 @@ def _ranked(event: e.CauseRanked, actions: dict[str, Action]) -> str:
         return "no cause found yet"
     top = event.hypotheses[0]
     others = len(event.hypotheses) - 1
-    return f"likely cause: {cause_words(top)}, {percent(top.probability)} %" + (f" ({others} others)" if others else "")
+    more = f" ({others} other{'s' if others > 1 else ''})" if others else ""
+    return f"likely cause: {cause_words(top)}, {percent(top.probability)} %{more}"
 
 
 def _judged(event: e.ActionJudged, actions: dict[str, Action]) -> str:

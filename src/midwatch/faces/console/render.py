@@ -220,6 +220,9 @@ def environment() -> Environment:
         env.filters[name] = getattr(words, name)
     env.filters["plot_json"] = lambda plot: json.dumps(plot, separators=(",", ":"), allow_nan=False)
     env.filters["window"] = alerts.window
+    env.filters["arrows"] = lambda text: text.replace(
+        " -> ", f"{words.NBSP}→ "
+    )  # from -> to, which must not break in the arrow
     env.filters["finite"] = lambda value: value is not None and value == value
     env.globals["PHASES"] = words.PHASES
     env.globals["AUTONOMY"] = words.AUTONOMY
