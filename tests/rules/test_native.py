@@ -28,7 +28,7 @@ from midwatch.model.indicators import (
     Threshold,
 )
 from midwatch.model.slo import AlertRules, BurnTier, Slo
-from midwatch.shell.files.rules_out import mimir_payloads, write_rules, written
+from midwatch.shell.files.rules_out import write_rules, written
 
 Promtool = Callable[..., str]
 MINUTES = 120.0
@@ -203,8 +203,6 @@ def test_resources_and_payloads_hold_the_same_groups(compat: Any, tmp_path: Path
     kept = {slo.name: slo for slo in slos}
     (document,) = yaml.safe_load_all(write_rules(kept.values(), compat=compat, one_document=True))
     groups = {group["name"]: group for group in document["groups"]}
-    payloads = mimir_payloads(kept.values(), compat=compat)
-    assert {name: yaml.safe_load(text) for name, text in payloads.items()} == groups
     streamed = list(yaml.safe_load_all(write_rules(kept.values(), compat=compat, form="mimir")))
     assert {group["name"]: group for group in streamed} == groups
     resources = list(yaml.safe_load_all(write_rules(kept.values(), compat=compat, form="crd")))

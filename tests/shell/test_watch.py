@@ -40,7 +40,7 @@ from midwatch.model.fold import fold_all
 from midwatch.model.policy import Policy
 from midwatch.model.state import State
 from midwatch.model.world import Change, World
-from midwatch.shell.config import Settings
+from midwatch.shell.config import TOKEN_FILE, Settings
 from midwatch.shell.effects import Limits
 from midwatch.shell.folder import read_running
 from midwatch.shell.journal.memory import MemoryJournal
@@ -377,7 +377,7 @@ def test_the_api_reads_freely_on_loopback_and_changes_only_with_the_token(settin
         watch = watch_of(settings, script, console=api_app)
         await watch.start()
         await watch.tick_once()
-        assert settings.token_file.stat().st_mode & 0o777 == 0o600
+        assert (settings.folder / TOKEN_FILE).stat().st_mode & 0o777 == 0o600
         told = read_running(settings.folder)
         assert told is not None
         async with httpx.AsyncClient(base_url=told["api"], trust_env=False) as client:

@@ -6,7 +6,6 @@ from typing import Literal
 
 from msgspec import Struct
 
-AdjustmentKind = Literal["exclude", "give_back"]
 BudgetAction = Literal["tell", "demote", "freeze"]
 
 

@@ -6,11 +6,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct, field
 
-AlertState = Literal["firing", "acknowledged", "resolved"]
 INFORMS: Final = 5
 """The severity of an alert that only informs."""
 MAX_KEY: Final = 600
@@ -21,18 +20,15 @@ MAX_LABEL_CHARS: Final = 512
 MAX_LINKS: Final = 10
 MAX_LINK_CHARS: Final = 1000
 
-Place = Literal["", "grouped", "silenced", "maintenance", "inhibited", "informs", "flapping", "over"]
-HELD_BACK: frozenset[str] = frozenset({"silenced", "maintenance", "inhibited", "informs"})
-"""Places in which a firing alert wakes nobody."""
-
 
 class Alert(Struct, frozen=True, omit_defaults=True, gc=False):
     """One message about one alert, from any sender. There may be a hundred thousand, and none can be part of a cycle, so the
     garbage collector need not look at them.
 
-    ``key`` is what makes two messages the same alert: the integration's name and the sender's own key. ``severity`` is 1
-    (worst) to 4 as incidents have it, or 5: it informs. ``at`` is when this was said, ``since_at`` when it began (unix
-    seconds). ``entity`` is an entity's key, "" when nothing tells. ``group`` is the sender's own grouping, "" for none.
+    ``key`` is what makes two messages the same alert: the integration's name and the sender's own key. ``state`` is firing,
+    acknowledged or resolved, ``severity`` 1 (worst) to 4 as incidents have it, or 5: it informs. ``at`` is when this was
+    said, ``since_at`` when it began (unix seconds). ``entity`` is an entity's key, "" when nothing tells. ``group`` is the
+    sender's own grouping, "" for none.
     """
 
     key: str
@@ -62,7 +58,8 @@ class AlertRecord(Struct, frozen=True, omit_defaults=True, gc=False):
     """An alert's life. ``alert`` is the newest message that said something new; ``seen_at`` and ``count`` take in those
     that did not. ``changed_at`` are the last moments at which it fired or resolved, oldest first.
 
-    ``place`` and ``why`` say what became of it; ``finding`` and ``incident`` where it counts.
+    ``place`` (grouped, silenced, maintenance, inhibited, informs, flapping or over; "" before triage) and ``why`` say what
+    became of it; ``finding`` and ``incident`` where it counts.
     """
 
     alert: Alert

@@ -3,14 +3,12 @@ of it, and how that part of the fold goes. Pure."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 MAX_INVITED: Final = 60
-
-What = Literal["open", "invite", "archive"]
 
 
 class WarRoomPolicy(Struct, frozen=True):

@@ -208,10 +208,6 @@ class Settings(Part):
         return self.folder / HANDS_OFF_FILE
 
     @property
-    def token_file(self) -> Path:
-        return self.folder / TOKEN_FILE
-
-    @property
     def journal_file(self) -> Path:
         return self.folder / "journal.sqlite"
 

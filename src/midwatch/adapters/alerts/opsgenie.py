@@ -31,7 +31,6 @@ from midwatch.model.entity import ENTITY_KINDS, kind_of
 from midwatch.model.errors import IngestError
 
 MAX_BYTES: Final = 512 * 1024
-MAX_MESSAGE: Final = 130
 MAX_ALIAS: Final = 512
 PRIORITIES: Final = ("P1", "P2", "P3", "P4", "P5")
 MAX_NOTE: Final = 2000

@@ -96,7 +96,6 @@ async def restart(supervisor: Supervisor, name: str, parameters: Parameters, by:
     """A service (one instance after the other), an instance, or ``valkey``."""
     if name in ("valkey", "valkey-queue", "orders"):
         store = supervisor.cache if name == "valkey" else supervisor.broker
-        store.keep_down = False
         await asyncio.to_thread(store.stop)
         store.start()
         await store.ready()

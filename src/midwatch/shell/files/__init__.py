@@ -38,7 +38,6 @@ class _Found:
     people: People = field(default_factory=People)
     people_problems: list[Problem] = field(default_factory=list)
     policy: PolicyFile | None = None
-    policy_at: str = ""
     names: dict[str, str] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -144,7 +143,7 @@ def _take(found: _Found, document: Document) -> None:
         read, problems = policy_of(document)
         found.problems += problems
         if read is not None and _is_new(found, "midwatch's policy", f"{document.path}:1", document, ()):
-            found.policy, found.policy_at = read, document.path
+            found.policy = read
     else:
         hint = (
             f"an SLO begins with an apiVersion or version of {', '.join(FORMATS)}, playbooks with playbooks:, a policy "

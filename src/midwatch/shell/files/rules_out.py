@@ -94,12 +94,6 @@ def written(
     return Written(_FORMS[form](kept, grouped, compat), left_out)
 
 
-def mimir_payloads(slos: Iterable[Slo], *, compat: Compat = "", rules: AlertRules = AlertRules()) -> dict[str, str]:
-    """Rule group name -> the body to POST to ``/prometheus/config/v1/rules/{namespace}`` (``application/yaml``)."""
-    grouped, _ = _grouped(list(slos), compat, rules)
-    return {group["name"]: dumped(group) for groups in grouped.values() for group in groups}
-
-
 def _adapted(slo: Slo, period_seconds: float | None, extra_labels: Mapping[str, str]) -> Slo:
     if period_seconds is not None:
         slo = replace(slo, period_seconds=period_seconds, calendar=None)
