@@ -63,3 +63,14 @@ def test_a_single_stall_is_no_sustained_shift() -> None:
     bad[1, -2:] = 20, 20
     found = shift(bad, total, floor=0.03, sustained=True)
     assert found.fired(0.03).tolist() == [1]
+
+
+def test_an_empty_newest_step_is_no_clean_one() -> None:
+    """A service that reports late has its newest steps empty at every turn."""
+    total = np.full((2, 40), 125.0)
+    bad = np.zeros((2, 40))
+    bad[0, -4:] = 20, 20, 0, 0
+    bad[1, -5:] = 20, 20, 0, 0, 0  # over already, and late
+    total[:, -2:] = 0
+    found = shift(bad, total, floor=0.03, sustained=True)
+    assert found.fired(0.03).tolist() == [0]

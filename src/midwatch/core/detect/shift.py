@@ -92,11 +92,12 @@ def shift(
     sum_total = np.concatenate([np.zeros((rows, 1)), np.cumsum(total, axis=1)], axis=1)
     limit = np.full(rows, steps, dtype=np.intp) if baseline_until is None else baseline_until
     at = np.arange(rows)
-    spread = _overdispersion(bad, total, np.minimum(limit, max(steps - WIDTHS[1], 1)))
     for width in WIDTHS:
         if steps <= width:
             break
         end = np.minimum(limit, steps - width)
+        # The rise that is looked for must not count as a habit of bursts.
+        spread = _overdispersion(bad, total, np.minimum(limit, max(steps - max(width, WIDTHS[1]), 1)))
         k0, n0 = sum_bad[at, end], sum_total[at, end]
         k1 = sum_bad[:, -1] - sum_bad[:, steps - width]
         n1 = sum_total[:, -1] - sum_total[:, steps - width]
@@ -118,12 +119,12 @@ def shift(
 
 
 def _above(bad: Floats, total: Floats, width: int, floor: Floats | float) -> npt.NDArray[np.bool_]:
-    """Rows in which the newest step and one more of the newest ``width`` exceed the floor."""
+    """Rows in which the newest step that has requests and one more of the newest ``width`` exceed the floor. A step without
+    any is no clean step: a service whose batches come late, or whose clock is behind, has its newest steps empty."""
+    newest = total.shape[1] - 1 - np.argmax(total[:, ::-1] > 0, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        high = np.nan_to_num(bad[:, -width:] / total[:, -width:]) > np.reshape(
-            np.broadcast_to(floor, len(bad)), (-1, 1)
-        )
-    return np.asarray(high[:, -1] & (high.sum(axis=1) >= 2))
+        high = np.nan_to_num(bad / total) > np.reshape(np.broadcast_to(floor, len(bad)), (-1, 1))
+    return np.asarray(high[np.arange(len(bad)), newest] & (high[:, -width:].sum(axis=1) >= 2))
 
 
 def _log_bayes(k0: Floats, n0: Floats, k1: Floats, n1: Floats) -> Floats:

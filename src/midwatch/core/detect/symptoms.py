@@ -28,6 +28,7 @@ MIN_SLOW_RISE_INSIDE: Final = 0.10
 NOTICED_INSIDE_MS: Final = 25.0
 LAG_SECONDS: Final = 8.0
 CHECK_SECONDS: Final = 15.0
+JUDGED_STEPS: Final = 16  # the widest look of the shift test
 JUDGED: Final = ("service",)
 
 
@@ -118,8 +119,8 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
     )
     ordinary = _ordinary(turn)[recent:]
     limits = np.maximum(_baselines(turn, names) - recent, 0)
-    until = np.arange(counts.shape[1])[None, :] < np.maximum(limits - 2, 0)[:, None]
-    history = np.einsum("rsb,rs->rb", counts, until * ordinary)
+    usual = _settled(counts.sum(axis=2) > 0) & (np.arange(counts.shape[1]) < np.maximum(limits - 2, 0)[:, None])
+    history = np.einsum("rsb,rs->rb", counts, usual * ordinary)
     entry = _entry(world, names)
     thresholds = latency_thresholds(history, np.where(entry, NOTICED_MS, NOTICED_INSIDE_MS))
     promised = _promised(turn)
@@ -145,6 +146,14 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
             detail=f"{found.now[row]:.1%} of requests take over {thresholds[row]:g} ms, {found.before[row]:.1%} before",
             slo=f"slow_ratio:{thresholds[row]:g}",
         )
+
+
+def _settled(heard: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Steps whose latency may say what is usual, shape (rows, steps): all but the newest third of those with requests, 2 to
+    ``JUDGED_STEPS`` of them, so that slowness does not become usual before it was judged. Steps that are empty because a
+    service reports late do not count as judged."""
+    newer = np.cumsum(heard[:, ::-1], axis=1)[:, ::-1]
+    return np.asarray(newer > np.clip(newer[:, :1] // 3, 2, JUDGED_STEPS))
 
 
 def _promised(turn: Turn) -> dict[str, float]:
