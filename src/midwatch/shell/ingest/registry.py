@@ -66,12 +66,16 @@ class Registry:
         self.entities: dict[str, Entity] = {}
         self.edges: dict[str, Edge] = {}
         self.services: dict[str, ServiceState] = {}
-        self.by_name: dict[str, str] = {}  # name -> key of a reporting entity
+        self.by_name: dict[
+            str, str
+        ] = {}  # name -> key of a reporting entity; stores apart, for many are called as their owner
+        self.stores_by_name: dict[str, str] = {}
         self.called: set[str] = set()  # services that other services call
         self.changes: deque[Change] = deque(maxlen=limits.changes)
         self.bounds: dict[tuple[str, str], float] = {}
         self.counters: dict[str, int] = {}
         self._reporters: dict[tuple[str, str, str], Reporter] = {}
+        self._places: dict[str, tuple[int, Reporter]] = {}  # pod or container -> who knows best what runs in it
         self._gone: dict[str, float] = {}  # services that were forgotten -> heard last
 
     def count(self, reason: str, by: int = 1) -> None:
@@ -88,6 +92,10 @@ class Registry:
         """Who sent this resource block at ``at``; None when there are too many services."""
         key = (resource.kind, resource.service, resource.instance)
         found = self._reporters.get(key)
+        if resource.knows_itself < 2:
+            lodged = self._lodged(resource)
+            if lodged is not None:
+                return lodged
         if found is None:
             found = self._new(resource, at)
             if found is None:
@@ -96,7 +104,40 @@ class Registry:
             self._version(found, resource.version, at)
             if found.instance:
                 self._label(found, resource)
+        elif resource.version:
+            found.service.versions[resource.version] = at
         return found
+
+    def _lodged(self, resource: Resource) -> Reporter | None:
+        """Who is known to run in the pod or container that ``resource`` speaks of, when it knows that less well itself: what
+        a container runtime says, and lines read from a container's log, belong to the process inside."""
+        known, holder = self._places.get(resource.place, (0, None))
+        same = holder is not None and (not resource.knows_itself or holder.service.name == resource.service)
+        return holder if same and known > resource.knows_itself else None
+
+    def _lodge(self, resource: Resource, reporter: Reporter) -> None:
+        """Remember who runs in a place. Who was taken for it before, on the word of others, is nobody."""
+        for place in resource.places:
+            known, holder = self._places.get(place, (0, None))
+            if known <= resource.knows_itself:
+                self._places[place] = resource.knows_itself, reporter
+            if (
+                holder is not None
+                and known < resource.knows_itself
+                and (not known or holder.service is reporter.service)
+            ):
+                self._dismiss(holder)
+
+    def _dismiss(self, nobody: Reporter) -> None:
+        nobody.service.instances.pop(nobody.instance, None)
+        self.entities.pop(nobody.instance, None)
+        if not nobody.service.instances and not nobody.service.spans_at:
+            self.services.pop(nobody.entity, None)
+            self._names(nobody.entity).pop(nobody.service.name, None)
+            self.entities.pop(nobody.entity, None)
+
+    def _names(self, entity: str) -> dict[str, str]:
+        return self.stores_by_name if kind_of(entity) in ("database", "cache") else self.by_name
 
     def known(self, resource: Resource) -> Reporter | None:
         """The reporter of a resource that was heard before, None when it was forgotten. Changes nothing."""
@@ -111,9 +152,16 @@ class Registry:
                 return None
             service = self.services[entity] = ServiceState(resource.service, at)
             self._gone.pop(entity, None)
-            self.by_name[resource.service] = entity
+            self._names(entity)[resource.service] = entity
             self.ensure(entity)
         instance = f"instance:{resource.instance}" if resource.kind == "service" else ""
+        nameless = f"instance:{resource.service}"
+        if instance == nameless and service.instances:
+            instance = ""  # said of the service as a whole, by a connector for instance: no instance beside the others
+        elif instance and nameless in service.instances:
+            whole = service.instances.pop(nameless)
+            self.entities.pop(nameless, None)
+            whole.instance, whole.instance_owner = "", whole.service_owner
         if (
             instance
             and instance not in service.instances
@@ -142,9 +190,11 @@ class Registry:
             self._reporters.clear()
         self._reporters[resource.kind, resource.service, resource.instance] = reporter
         if instance:
+            self._lodge(resource, reporter)
             # A new name where an older process of the same place just fell silent is that process started again.
             lost = any(
-                other.region == region and 5.0 < at - other.heard_at < 120.0 for other in service.instances.values()
+                other.region == region and self._patience(other) < at - other.heard_at < 120.0
+                for other in service.instances.values()
             )
             service.instances[instance] = reporter
             self._restart_rows(reporter)
@@ -155,6 +205,10 @@ class Registry:
         if instance:
             self._label(reporter, resource)
         return reporter
+
+    def _patience(self, reporter: Reporter) -> float:
+        """Seconds after which ``reporter`` is silent, by how often it reports."""
+        return max(5.0, self._ring.gap_steps[reporter.instance_owner] * self._ring.step_seconds)
 
     def _label(self, reporter: Reporter, resource: Resource) -> None:
         labels = {
@@ -172,9 +226,11 @@ class Registry:
         service, before = reporter.service, reporter.version
         reporter.version = version
         known = version in service.versions
+        # Two processes that share a name, or batches out of order: what still reports has not come back.
+        beside = known and at - service.versions[version] < _SAME_CHANGE_SECONDS
         newest = max(service.versions, key=lambda v: service.versions[v], default="")
         service.versions[version] = at
-        if before or (newest and not known):
+        if (before and not beside) or (newest and not known):
             self._seen_deploy(reporter.entity, before or newest, version, at)
         if len(service.versions) > 50:
             del service.versions[min(service.versions, key=lambda v: service.versions[v])]
@@ -256,9 +312,10 @@ class Registry:
                     self.entities.pop(instance, None)
             if service.heard_at < before_at:
                 del self.services[entity]
-                self.by_name.pop(service.name, None)
+                self._names(entity).pop(service.name, None)
                 self._gone[entity] = service.heard_at
         self._reporters = {k: r for k, r in self._reporters.items() if r.heard_at >= before_at}
+        self._places = {k: held for k, held in self._places.items() if held[1].heard_at >= before_at}
         self.bounds = {k: at for k, at in self.bounds.items() if at >= before_at or k[0] in self.services}
 
     @property

@@ -17,6 +17,7 @@ from midwatch.model.signals import LATENCY_BOUNDS_MS
 from midwatch.model.world import TraceExemplar
 from midwatch.shell.ingest import spans as meaning
 from midwatch.shell.ingest.registry import Registry, Reporter
+from midwatch.shell.ingest.resources import host_of, is_bare_address
 from midwatch.shell.ingest.ring import ANYONE, LATE, Ring
 from midwatch.shell.ingest.rows import CLIENT, CONSUMER, PRODUCER, SERVER, Limits, Resource, Span
 from midwatch.shell.ingest.traces import Call, Judged, OpenTrace, Root, TraceBuffer, judge
@@ -224,13 +225,13 @@ class Requests:
         address = (
             attributes.get("server.address") or attributes.get("net.peer.name") or attributes.get("http.host") or ""
         )
-        return meaning.clean(peer), meaning.clean(meaning.host_of(str(address)))
+        return meaning.clean(peer), meaning.clean(host_of(str(address)))
 
     def _early_callee(self, span: Span) -> str:
         """The callee as far as it can be told without the answer, "" when the trace must tell."""
         store = meaning.store_of(span)
         if store:
-            return self._registry.by_name.get(store.partition(":")[2], store)
+            return self._registry.stores_by_name.get(store.partition(":")[2], store)
         if span.kind == PRODUCER:
             return meaning.queue_of(span)
         if "messaging.system" in span.attributes:
@@ -266,7 +267,7 @@ class Requests:
             return f"service:{peer}"
         if address:
             first = self._registry.by_name.get(address.partition(".")[0])
-            return first if first is not None and not meaning.is_bare_address(address) else f"external:{address}"
+            return first if first is not None and not is_bare_address(address) else f"external:{address}"
         return ""
 
     def _learn(self, name: str, callee: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -19,6 +20,20 @@ _MONITORED: Final = {
     "redis.version": "redis",
     "mongodb.database.name": "mongodb",
 }
+_ADDRESS: Final = re.compile(r"^(\d{1,3}(\.\d{1,3}){3}|\[?[0-9a-f:]*:[0-9a-f:]*\]?|localhost)$", re.I)
+
+
+def host_of(address: str) -> str:
+    """The address without scheme and port."""
+    address = address.rpartition("//")[2].partition("/")[0]
+    if address.count(":") == 1:
+        address = address.partition(":")[0]
+    return address
+
+
+def is_bare_address(address: str) -> bool:
+    """An IP or localhost: says nothing about who answers."""
+    return bool(_ADDRESS.match(address))
 
 
 def database_kind(system: object) -> str:
@@ -41,8 +56,13 @@ def resource_of(attributes: dict[str, Any]) -> Resource:
     host = _first(attributes, ("host.name", "k8s.node.name"))
     system = attributes.get("db.system.name") or attributes.get("db.system")
     kind = "service"
-    if not system and not service:
-        system = next((name for key, name in _MONITORED.items() if key in attributes), None)
+    monitored = next((key for key in _MONITORED if attributes.get(key)), "")
+    if monitored and not system:
+        # What a receiver says of a store, whatever itself is called: clients know the store by its database or address.
+        system = _MONITORED[monitored]
+        name = str(attributes[monitored]) if monitored.endswith("database.name") else ""
+        address = host_of(_first(attributes, ("server.address", "mysql.instance.endpoint")))
+        service = name or ("" if is_bare_address(address) else address) or service or system
     if system:
         kind = database_kind(system)
         service = service or _first(attributes, ("server.address", "db.namespace")) or str(system)

@@ -22,6 +22,8 @@ PRODUCER: Final = 4
 CONSUMER: Final = 5
 STATUS_ERROR: Final = 2
 
+_PLACES: Final = ("k8s.pod.name", "container.id", "container.hostname")
+
 
 @dataclass(slots=True, eq=False)
 class Resource:
@@ -40,6 +42,24 @@ class Resource:
     @property
     def entity(self) -> str:
         return f"{self.kind}:{self.service}"
+
+    @property
+    def place(self) -> str:
+        """The pod or container that it speaks of, "" when of none."""
+        return next((str(self.attributes[name]) for name in _PLACES if self.attributes.get(name)), "")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Every name of the place where it runs; inside of a pod or container, the host has the name of that."""
+        names = (*_PLACES, "host.name") if self.knows_itself else _PLACES
+        return tuple(str(self.attributes[name]) for name in names if self.attributes.get(name))
+
+    @property
+    def knows_itself(self) -> int:
+        """2 when it says which instance of which service it is, 1 for the service alone, 0 when only what runs it does."""
+        if not self.attributes.get("service.name"):
+            return 0
+        return 2 if self.attributes.get("service.instance.id") else 1
 
 
 @dataclass(slots=True, eq=False)

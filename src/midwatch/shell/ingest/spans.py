@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from midwatch.shell.ingest.resources import database_kind
+from midwatch.shell.ingest.resources import database_kind, host_of, is_bare_address
 from midwatch.shell.ingest.rows import CLIENT, CONSUMER, PRODUCER, SERVER, STATUS_ERROR, Span
 
 # A client span that fails with one of these never reached the callee: the caller had no connection to give.
@@ -19,7 +19,6 @@ _CALLER_FAULT: Final = re.compile(
     r"integrity|unique|notnull|foreign.?key|syntax|undefined|programming|invalidtext|datatype|data.?error", re.I
 )
 _TIMEOUT: Final = re.compile(r"time.?out|deadline|cancel", re.I)
-_ADDRESS: Final = re.compile(r"^(\d{1,3}(\.\d{1,3}){3}|\[?[0-9a-f:]*:[0-9a-f:]*\]?|localhost)$", re.I)
 _UNSAFE: Final = re.compile(r"[>\s]+")
 
 
@@ -71,19 +70,6 @@ def is_database(span: Span) -> bool:
 def clean(name: object) -> str:
     """A name fit for an entity key."""
     return _UNSAFE.sub("_", str(name))[:200]
-
-
-def host_of(address: str) -> str:
-    """The address without scheme and port."""
-    address = address.rpartition("//")[2].partition("/")[0]
-    if address.count(":") == 1:
-        address = address.partition(":")[0]
-    return address
-
-
-def is_bare_address(address: str) -> bool:
-    """An IP or localhost: says nothing about who answers."""
-    return bool(_ADDRESS.match(address))
 
 
 def destination(attributes: dict[str, Any]) -> str:
