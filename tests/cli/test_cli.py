@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from typer.testing import CliRunner, Result
 
 from midwatch.faces.cli import commands
 from midwatch.faces.cli.app import app
-from midwatch.faces.cli.common import code_of, length_words
+from midwatch.faces.cli.common import OneLine, code_of, length_words
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.errors import ChannelError, ConfigError, JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import (
@@ -40,6 +42,17 @@ def midwatch(*words: object) -> Result:
 def said(result: Result, code: int = 0) -> Any:
     assert result.exit_code == code, f"{result.exit_code}: {result.output}"
     return json.loads(result.stdout)
+
+
+def test_what_a_stranger_sent_begins_no_line_of_the_log() -> None:
+    forged = "/x\n2026-01-01 ERROR midwatch.watch: all is lost\x1b[2J"
+    try:
+        raise ValueError("broke")
+    except ValueError:
+        record = logging.LogRecord("midwatch.x", logging.ERROR, "x.py", 1, "refused %s", (forged,), sys.exc_info())
+    first, *rest = OneLine("%(levelname)s %(name)s: %(message)s").format(record).splitlines()
+    assert first == r"ERROR midwatch.x: refused /x\x0a2026-01-01 ERROR midwatch.watch: all is lost\x1b[2J"
+    assert rest[0].startswith("Traceback") and rest[-1] == "ValueError: broke"
 
 
 @pytest.fixture

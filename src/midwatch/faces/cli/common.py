@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import os
 import ssl
 import sys
@@ -43,6 +44,19 @@ err = Console(stderr=True, highlight=False)
 
 def folder_of(given: Path | None) -> Path:
     return given if given is not None else default_folder()
+
+
+class OneLine(logging.Formatter):
+    """A line of the log may quote what strangers sent: it begins no further line, and does not speak to the terminal."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in super().formatMessage(record))
+
+
+def log_to_stderr(level: int = logging.WARNING) -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLine("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def print_json(value: Any) -> None:

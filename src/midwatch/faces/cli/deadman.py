@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hmac
 import json
-import logging
 import signal
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from midwatch.faces.cli.common import AsJson, Folder, err, folder_of, friendly, print_json
+from midwatch.faces.cli.common import AsJson, Folder, err, folder_of, friendly, log_to_stderr, print_json
 from midwatch.model.errors import ConfigError
 from midwatch.shell.config import Settings, load_settings, resolve
 
@@ -33,7 +32,7 @@ def deadman(
     Exit codes: 0 stopped in order, 2 a setting or the port is wrong.
     """
     with friendly(as_json):
-        logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+        log_to_stderr()
         settings = load_settings(folder_of(folder), file=config)
         asyncio.run(listen(settings, as_json=as_json))
 

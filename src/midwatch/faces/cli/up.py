@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from midwatch.faces.cli.common import AsJson, Folder, err, folder_of, friendly, print_json
+from midwatch.faces.cli.common import AsJson, Folder, err, folder_of, friendly, log_to_stderr, print_json
 from midwatch.model.errors import Deposed
 from midwatch.shell.config import Settings, load_settings
 
@@ -42,9 +42,7 @@ def up(
     Exit codes: 0 stopped in order, 2 a setting or a port is wrong, 4 the journal is busy or another process took over.
     """
     with friendly(as_json):
-        logging.basicConfig(
-            level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        log_to_stderr(logging.INFO if verbose else logging.WARNING)
         settings = load_settings(
             folder_of(folder),
             {
