@@ -87,3 +87,9 @@ def test_a_channel_without_its_secret_is_told_at_the_start(tmp_path: Path, monke
     assert "PAGE_SECRET is not set" in unready_channels(load_settings(tmp_path))
     monkeypatch.setenv("PAGE_SECRET", "hunter2")
     assert unready_channels(load_settings(tmp_path)) == ""
+
+
+def test_a_secret_in_a_file_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="not UTF-8"):
+        resolve(f"file:{tmp_path / 'secret'}")

@@ -21,6 +21,7 @@ from midwatch.model.events import PageOrdered
 from midwatch.model.policy import Policy
 from midwatch.shell import duty, people_files
 from midwatch.shell.effects import Limits
+from midwatch.shell.health import Health, prometheus_text
 from midwatch.shell.journal import postgres
 from midwatch.shell.journal.postgres import PostgresJournal
 from midwatch.shell.journal.sqlite import SqliteJournal
@@ -64,6 +65,11 @@ def test_a_channel_that_takes_no_page(tmp_path: Path) -> None:
         await watch.stop()
 
     asyncio.run(go())
+
+
+def test_a_part_with_a_name_of_its_own_is_one_label() -> None:
+    health = Health(troubles={'channel the "night" \\ phone\n2': "no line"})
+    assert 'midwatch_trouble{part="channel the \\"night\\" \\\\ phone\\n2"} 1\n' in prometheus_text(health, {}, {})
 
 
 def test_work_beside_the_loop_that_breaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -308,6 +308,8 @@ def _looked_up(reference: str) -> str:
     try:
         text = path.read_text("utf-8").strip()
         return str(json.loads(text)[key]) if key else text
+    except UnicodeDecodeError as error:
+        raise ConfigError("the secret is not UTF-8", path=str(path)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"holds no key {key!r}", path=str(path)) from error
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import deque
 from collections.abc import Mapping
@@ -213,7 +214,9 @@ def prometheus_text(health: Health, gauges: Mapping[str, float], counters: Mappi
     out.append("# HELP midwatch_batches_total OTLP requests by signal.\n# TYPE midwatch_batches_total counter\n")
     out.extend(f'midwatch_batches_total{{signal="{signal}"}} {n}\n' for signal, n in sorted(health.batches.items()))
     out.append("# HELP midwatch_trouble A part of midwatch that is in trouble.\n# TYPE midwatch_trouble gauge\n")
-    out.extend(f'midwatch_trouble{{part="{part}"}} 1\n' for part in sorted(health.troubles))
+    # A channel's and a source's name are a person's own words.
+    escaped = (json.dumps(part, ensure_ascii=False) for part in sorted(health.troubles))
+    out.extend(f"midwatch_trouble{{part={part}}} 1\n" for part in escaped)
     for name, value in gauges.items():
         put(name, "gauge", name.replace("_", " ") + ".", value)
     for name, value in counters.items():
