@@ -157,6 +157,9 @@ def test_a_telephone_begins_with_what_is_needed_first(chromium: Any, incident: S
     page.goto(incident.url)
     assert page.locator("#do-ack-INC-7 button").evaluate(where) < page.locator("[id^=do-undo] button").evaluate(where)
     assert page.locator(".tabs a[href='/oncall']").is_visible()
+    with Served("blind") as blind:
+        page.goto(blind.url)
+        assert page.locator(".banner a[href='/health']").evaluate(where) < page.locator("#did-h").evaluate(where)
     page.set_viewport_size({"width": 1280, "height": 780})
     page.goto(incident.url + "/incidents/INC-7")
     assert page.evaluate(folds) == [True] * 5

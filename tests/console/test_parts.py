@@ -90,7 +90,7 @@ def test_numbers_as_people_say_them() -> None:
 
 def _tokens(dark: bool) -> dict[str, str]:
     css = (STATIC / "console.css").read_text("utf-8")
-    light_part, dark_part = css.split("@media (prefers-color-scheme: dark)", 1)
+    light_part, dark_part = css.split("@media screen and (prefers-color-scheme: dark)", 1)
     found = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", light_part))
     if dark:
         found.update(re.findall(r"--([\w-]+): (#[0-9a-f]{6})\b", dark_part.split("}\n}", 1)[0]))

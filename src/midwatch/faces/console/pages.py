@@ -33,7 +33,7 @@ class Banner(Struct, frozen=True):
     title: str
     text: str
     severity: int = 0
-    link: str = ""
+    link: str = ""  # where there is more about it
 
 
 class View(Struct, frozen=True):
@@ -77,16 +77,18 @@ def banner(view: View) -> Banner:
     if view.fleet.stale:
         age = view.fleet.stale_seconds
         when = f"for {words.duration(age)}" if math.isfinite(age) else "in the window that is kept"
-        return Banner("nodata", "No data", f"No telemetry has arrived {when}. What you see is not the present.")
+        text = f"No telemetry has arrived {when}. What you see is not the present."
+        return Banner("nodata", "No data", text, link="/health")
     if view.hands_off:
         by = f"By {view.state.hands_off_by}. " if view.state.hands_off_by else ""
         return Banner("handsoff", "Hands off", f"{by}midwatch watches and pages; it touches nothing.")
     if view.degraded:
-        return Banner("degraded", "Degraded", view.degraded[0])
+        return Banner("degraded", "Degraded", view.degraded[0], link="/health")
     blind = view.fleet.count("nodata")
     if blind:
         of = len(view.fleet.pulses)
-        return Banner("degraded", "Partly blind", f"{blind} of {of} entities report no data. The rest is quiet.")
+        text = f"{blind} of {of} entities report no data. The rest is quiet."
+        return Banner("degraded", "Partly blind", text, link="/health")
     bad = view.fleet.count("bad") + view.fleet.count("warn")
     if bad:
         return Banner(
