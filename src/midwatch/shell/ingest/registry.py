@@ -322,6 +322,7 @@ class Registry:
     def owners(self) -> set[int]:
         """The ring's owners that reporters hold."""
         reporters = [*self._reporters.values(), *(r for s in self.services.values() for r in s.instances.values())]
+        reporters += [reporter for _, reporter in self._places.values()]
         return {owner for r in reporters for owner in (r.service_owner, r.instance_owner)}
 
     def forget_map(self, before_at: float, shown: Container[str]) -> None:
