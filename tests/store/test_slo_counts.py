@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.store import rows
@@ -55,6 +56,24 @@ def test_rows_replace_each_other_and_add_up(tmp_path: Path) -> None:
         assert sums["pay"].tolist() == [[168, 190], [28, 30], [0, 0]]
 
     with_store(tmp_path, use)
+
+
+def test_a_machine_whose_zone_changes_counts_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is written again after a move is the same row, whatever day and month it is there."""
+    hour, keys = math.floor(time.time() / 3600) * 3600.0, ("buy", "pay", "ship")
+    since, found = hour - 36 * DAY, list[float]()
+
+    async def use(store: Store) -> None:
+        await store.write_slo_counts(
+            [slo_counts.row(key, 3600, hour - 3600 * n, 1, 1, hour) for key in keys for n in range(40 * 24)]
+        )
+        rows, sums = await slo_counts.read_rows(store, since, hour), await slo_counts.read_sums(store, [since], hour)
+        found.extend(total for key in keys for total in (rows[key].total.sum(), sums[key][0][1]))
+
+    for zone in ("Pacific/Auckland", "America/St_Johns", "UTC"):
+        monkeypatch.setenv("TZ", zone)  # of the engine's process
+        with_store(tmp_path, use)
+    assert found == [(slo_counts.recent_since(hour) - since) / 3600] * 18  # nothing was written by five minutes
 
 
 def test_requests_of_all_services_by_one_question(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ TYPES: Final[dict[str, dict[str, str]]] = {
         "before": "String", "after": "String", "author": "String", "source": _LOW,
     },
     "slo_counts": {
-        "key": _LOW, "step": "UInt64", "at": "DateTime", "good": "Float64", "total": "Float64",
+        "key": _LOW, "step": "UInt64", "at": "DateTime('UTC')", "good": "Float64", "total": "Float64",
         "seen": "DateTime64(3, 'UTC')",
     },
 }  # fmt: skip

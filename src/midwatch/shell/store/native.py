@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 _NUMBERS = {
-    "UInt64": np.uint64, "UInt8": np.uint8, "Bool": np.bool_, "Float64": np.float64, "DateTime": np.uint32,
+    "UInt64": np.uint64, "UInt8": np.uint8, "Bool": np.bool_, "Float64": np.float64,
+    "DateTime": np.uint32, "DateTime('UTC')": np.uint32,
 }  # fmt: skip
 
 

@@ -94,10 +94,11 @@ TTL toDateTime(ts) + INTERVAL {spans_days} DAY SETTINGS ttl_only_drop_parts = 1"
 ) ENGINE = {replacing}() ORDER BY (entity, ts, id)
 TTL toDateTime(ts) + INTERVAL {changes_days} DAY""",
     # What the ledgers counted, in steps of 300 and of 3600 s: written again when it grew, and the newest row counts.
+    # Days and months are UTC's, so that a row is the same one after this machine's zone has changed.
     """CREATE TABLE IF NOT EXISTS {db}.slo_counts{on_cluster} (
     key LowCardinality(String),
     step UInt64 CODEC(ZSTD(1)),
-    at DateTime CODEC(Delta, ZSTD(1)),
+    at DateTime('UTC') CODEC(Delta, ZSTD(1)),
     good Float64 CODEC(ZSTD(1)),
     total Float64 CODEC(ZSTD(1)),
     seen DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1))

@@ -25,6 +25,8 @@ FINE_SECONDS: Final = (
     3 * 86400.0 - 2 * COARSE
 )  # what is read at five minutes: as much as the ledger's ring of them holds
 KEYS_AT_ONCE: Final = 2000  # one answer stays far below the bound of its size
+# What the primary key cuts by; a day more for tables from when days were those of the machine's zone.
+_DAYS: Final = "toDate(at) >= toDate(toDateTime({oldest:UInt32}, 'UTC')) - 1"
 _NAME: Final = "splitByChar('{', toString(key))[1]"  # of the promise that a ledger's key belongs to
 
 
@@ -75,7 +77,7 @@ async def read_parts(
         FROM (
             SELECT key AS k, toUInt64(toUnixTimestamp(at)) AS moment, good, total, step, seen
             FROM {store.database}.slo_counts FINAL
-            WHERE toDate(at) >= toDate({{oldest:UInt32}}) AND at >= {{oldest:UInt32}}
+            WHERE {_DAYS} AND at >= {{oldest:UInt32}}
               AND ((step = {FINE} AND (at >= {{recent:UInt32}} OR {_NAME} IN {{exact:Array(String)}}))
                 OR (step = {COARSE} AND at < {{recent:UInt32}} AND {_NAME} NOT IN {{exact:Array(String)}}))
               AND (at >= {{since:UInt32}} OR {_NAME} IN {{longer:Array(String)}})
@@ -121,7 +123,7 @@ async def read_sums(store: Store, begins: Sequence[float], now: float) -> dict[s
     )
     sql = f"""
         SELECT CAST(key, 'String') AS name, [{cuts}] AS sums FROM {store.database}.slo_counts FINAL
-        WHERE toDate(at) >= toDate({{oldest:UInt32}}) AND at >= {{oldest:UInt32}} AND at < {{now:UInt32}}
+        WHERE {_DAYS} AND at >= {{oldest:UInt32}} AND at < {{now:UInt32}}
           AND ((step = {FINE} AND at >= {{recent:UInt32}}) OR (step = {COARSE} AND at < {{recent:UInt32}}))
         GROUP BY key
         SETTINGS do_not_merge_across_partitions_select_final = 1"""
