@@ -36,7 +36,7 @@ PARTS = (
 def settings(folder: Path, smtp_port: int, **changes: Any) -> Settings:
     post = {
         "type": "email", "host": "localhost", "port": smtp_port, "security": "none",
-        "sender": "status@example.org", "to": ("ops@example.org",), "timeout_seconds": 2,
+        "sender": "status@example.org", "to": ("ops@example.org",), "timeout_seconds": 30,
     }  # fmt: skip
     more = changes.pop("more", {})
     subscribers = {"through": "post", "url": DOOR, "per_minute": 600, **changes.pop("subscribers", {})}
