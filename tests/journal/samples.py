@@ -81,7 +81,7 @@ ONE_OF_EACH: tuple[Any, ...] = (
     e.SecretsRead({"env:PAGE_SECRET": (12, 0), "file:/etc/midwatch/gone": (0, 2)}),
     e.SettingsRead({"tick_seconds": "0f", "access": "a1"}, ("access",)),
     e.AcknowledgementExpired("inc-1", "ann", "an hour is over"),
-    e.EscalationStarted("inc-1", "shop", "shop", "shop owns payment", 2, 7),
+    e.EscalationStarted("inc-1", "shop", "shop", "shop owns payment", 2, 7, "", "ben", 300.0),
     e.EscalationAdvanced("inc-1", 2, 31.5, "nobody is on call before it"),
     e.OverrideSet(Override("shop", "Zo\u00eb", 990.0, 1990.0, "ann", "bob", "dentist", "OVR-1")),
     e.OverrideEnded("OVR-1", "bob"),

@@ -197,6 +197,77 @@ def test_news_are_told_at_once_and_after_an_answer_begin_anew() -> None:
     assert made.pages()[-1][1].key == "INC-1/2/ana/phone/0"
 
 
+def news(made: Scene, severity: int = 2) -> Scene:
+    made.record(IncidentRated("INC-1", severity, "worse"))
+    return deliver(made.run(until=made.now - START + 5))
+
+
+def taken_by(person: str, using: People | None = None) -> Scene:
+    """A SEV3 of which ana and then ben were told; ``person`` has it since 65 s."""
+    made = scene(using, severity=3)
+    for until in (5, 35, 65):
+        deliver(made.run(until=float(until)))
+    return made.say("ack", "INC-1", by=person).run(until=70)
+
+
+def test_news_go_to_who_has_it_and_up_the_levels_only_unseen() -> None:
+    made = news(taken_by("ben"))
+    assert woken(made)[3:] == [(70, "ben", "phone")]
+    page = made.pages()[-1][1]
+    assert (page.key, page.level) == ("INC-1/2/ben/phone/0", 0)
+    assert page.text.endswith("\nTo ben: you acknowledged it before.")
+    for until in range(75, 270, 5):
+        deliver(made.run(until=float(until)))
+    assert woken(made)[4:] == [(130, "ana", "phone"), (160, "ana", "phone"), (190, "ben", "phone")]
+    assert "ben was woken before; nobody has answered." in made.pages()[4][1].text
+    seen = news(taken_by("ben")).say("ack", "INC-1", by="ben").run(until=600)
+    assert len(seen.pages()) == 4, "ana sleeps on"
+
+
+def test_who_has_it_need_not_be_of_the_policy_and_may_be_called_otherwise() -> None:
+    known = replace(CLEO, known_as=("c.nakamura@example.org",))
+    made = news(taken_by("c.nakamura@example.org", people(people=(ANA, BEN, known))))
+    assert woken(made)[3:] == [(70, "cleo", "chat")]
+
+
+def test_news_wake_the_first_level_where_who_has_it_cannot_be_asked() -> None:
+    hush = Calendar("sick", (Span(START + 68, START + 9000),))
+    gone = people(people=(ANA, replace(BEN, away="sick"), CLEO), calendars=(hush,))
+    for made in (news(taken_by("ben", gone)), news(taken_by("a stranger"))):
+        assert woken(made)[3:] == [(70, "ana", "phone")]
+    old = taken_by("ben")  # whose answer held for 600 s: nobody can tell who is awake of it
+    old.record(IncidentCalmed("INC-1", True))
+    assert woken(news(old.run(until=700)))[3:] == [(700, "ana", "phone")]
+
+
+def test_who_has_it_and_cannot_be_reached_is_not_waited_for() -> None:
+    made = taken_by("ben")
+    made.record(IncidentRated("INC-1", 2, "worse"))
+    deliver(made.run(until=71), "failed", "no network").run(until=76)
+    assert woken(made)[3:] == [(70, "ben", "phone"), (75, "ana", "phone")]
+    moved = [e for _, e in made.told(EscalationAdvanced) if isinstance(e, EscalationAdvanced)]
+    assert (moved[-1].level, moved[-1].why) == (1, "ben could not be reached over phone")
+
+
+def test_the_worst_news_wake_all_hands_beside_who_has_it() -> None:
+    made = taken_by("ben", people(FIRST, ALL))
+    assert sorted(woken(news(made, severity=1))[-3:]) == [
+        (70, "ana", "phone"),
+        (70, "ben", "phone"),
+        (70, "cleo", "chat"),
+    ]
+    every = people(replace(FIRST, at_once=1), ALL)
+    assert sorted(woken(news(taken_by("ben", every), severity=1))[-3:])[0] == (70, "ana", "phone")
+    later = news(taken_by("ben", people(FIRST, ALL)))
+    assert woken(later)[-1] == (70, "ben", "phone")
+    assert {who for at, who, _ in woken(news(later, severity=1)) if at == 75} == {"ana", "ben", "cleo"}
+
+
+def test_who_has_it_is_on_the_first_level_with_others_who_sleep_on() -> None:
+    both = Level((Target("person", "ana"), Target("person", "ben")), wait_seconds=60)
+    assert woken(news(taken_by("ben", people(both, ALL))))[-1] == (70, "ben", "phone")
+
+
 def test_an_acknowledgement_expires_aloud_while_it_hurts() -> None:
     made = scene().run(until=10).say("ack", "INC-1").run(until=620)
     expired = made.told(AcknowledgementExpired)
@@ -266,3 +337,28 @@ def test_a_stand_in_of_this_moment_counts_at_this_moment() -> None:
     after = replace(before, overrides=(Override("shop", "cleo", START - 1, START + 60),))
     asked = [people_of(state, FIRST, START)[0][0].ident for state in (before, after, before)]
     assert asked == ["ana", "cleo", "ana"]
+
+
+def test_what_was_just_said_counts_as_the_repeat() -> None:
+    slow = people(replace(FIRST, wait_seconds=600.0, repeats=1), SECOND)
+    made = deliver(scene(slow, severity=3).run(until=5)).run(until=250)
+    made.record(IncidentRated("INC-1", 2, "worse"))
+    for until in range(255, 900, 5):
+        deliver(made.run(until=float(until)))
+    assert woken(made)[:3] == [(0, "ana", "phone"), (250, "ana", "phone"), (600, "ben", "phone")], "none at 300"
+    long_ago = deliver(scene(slow, severity=3).run(until=5)).run(until=235)
+    long_ago.record(IncidentRated("INC-1", 2, "worse"))
+    assert woken(deliver(long_ago.run(until=240)).run(until=320))[:3] == [
+        (0, "ana", "phone"),
+        (235, "ana", "phone"),
+        (300, "ana", "phone"),
+    ]
+
+
+def test_what_was_just_said_and_taken_back_counts_for_nothing() -> None:
+    slow = people(replace(FIRST, wait_seconds=600.0, repeats=1), SECOND)
+    made = deliver(scene(slow, severity=3).run(until=5)).run(until=250)
+    made.record(IncidentRated("INC-1", 2, "worse"))
+    made.run(until=255)
+    made.record(PageEnded(made.pages()[-1][1].page, "withdrawn", "ana is not due any more: cleo is"))
+    assert woken(made.run(until=320))[2:] == [(300, "ana", "phone")]

@@ -124,22 +124,25 @@ SCENARIO = draw(SEED)
 @given(
     policy=st.sampled_from(("shop", "rest")),
     elapsed=st.floats(0, 20_000),
-    ahead=st.floats(0, 500),
+    ahead=st.floats(-300, 500),
+    holder=st.sampled_from(("", "ann", "nobody who is known")),
     severity=st.integers(1, 4),
     turn=st.integers(0, 9),
 )
 def test_slots_in_closed_form_are_those_that_are_walked_through(
-    policy: str, elapsed: float, ahead: float, severity: int, turn: int
+    policy: str, elapsed: float, ahead: float, holder: str, severity: int, turn: int
 ) -> None:
     people = people_of(SCENARIO)
     state = State(policy=Policy(people=people))
     at = SCENARIO.started_at + 100.0
-    run_ = Escalation(policy, policy, at - elapsed, 1, turn, ahead)
+    run_ = Escalation(policy, policy, at - elapsed, 1, turn, ahead, holder=holder if people.person(holder) else "")
     incident = Incident("INC-1", at, at, severity, "x")
     state = State(policy=Policy(people=people), incidents={"INC-1": incident}, escalations={"INC-1": run_})
     walked = awake(state, incident, run_, at)
     ladder = people.escalation(policy)
     assert ladder is not None
-    computed = {w.person.ident: w.since_at for w in escalation.woken(state, run_, ladder, severity, at)}
+    computed = {
+        w.person.ident: w.since_at - w.just_seconds for w in escalation.woken(state, run_, ladder, severity, at)
+    }
     assert computed.keys() == walked.keys()
     assert all(abs(computed[who] - since) < 1e-3 for who, since in walked.items())

@@ -542,7 +542,8 @@ class CommandRefused(Base, frozen=True, tag="command_refused"):
 
 class EscalationStarted(Base, frozen=True, tag="escalation_started"):
     """From now on the ``policy`` of ``team`` says who is woken for the incident, and ``why`` them. ``number`` counts the
-    incident's escalations from 1, ``turn`` those of the policy from 0. ``by`` is who asked for it, if somebody did."""
+    incident's escalations from 1, ``turn`` those of the policy from 0. ``by`` is who asked for it, if somebody did.
+    ``holder``, who acknowledged it before, is woken first, and the first level only ``holder_seconds`` later."""
 
     incident: str
     policy: str
@@ -551,6 +552,8 @@ class EscalationStarted(Base, frozen=True, tag="escalation_started"):
     number: int = 1
     turn: int = 0
     by: str = ""
+    holder: str = ""
+    holder_seconds: float = 0.0
     v: int = 1
 
 

@@ -41,7 +41,8 @@ def started(known: Mapping[str, Escalation], event: EscalationStarted, at: float
     before = known.get(event.incident)
     topics = before.topics if before else ()
     told = {event.by: Told(at, -1)} if event.by else {}  # who asks for help is awake
-    run = Escalation(event.policy, event.team, at, event.number, event.turn, 0.0, topics, told, event.by)
+    ahead = -event.holder_seconds
+    run = Escalation(event.policy, event.team, at, event.number, event.turn, ahead, topics, told, event.by, event.holder)
     return {**known, event.incident: run}
 
 

@@ -19,27 +19,34 @@ from midwatch.model.state import PageRecord, State
 SELDOM: Final = 12  # times the usual pace, once all rounds went unanswered
 PATIENCE_SECONDS: Final = 45.0  # a page that is not handed over by then goes over the next channel too
 AGAIN_SECONDS: Final = 60.0  # once all of a person's channels failed, the first is tried again
+HOLDER: Final = -1
+"""The level of who has the incident: they are asked before the first."""
+JUST_SECONDS: Final = 60.0  # a page that old, or half of the time between two repeats, counts as the one that is due
 NAMED: Final = "named"
 """Why a level wakes somebody whom it names."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """The newest page of a level that is due on the escalation's clock: of which round, and since when (seconds)."""
+    """The newest page of a level that is due on the escalation's clock: of which round, and since when (seconds). What was
+    said ``just_seconds`` before counts as it."""
 
     level: int
     round: int
     due_seconds: float
+    just_seconds: float
 
 
 @dataclass(frozen=True)
 class Woken:
-    """Somebody who is to be awake: by which level (from 0), since when (unix seconds), and why them."""
+    """Somebody who is to be awake: by which level (from 0, or ``HOLDER``), since when (unix seconds), and why them. What was
+    said to them ``just_seconds`` before is enough."""
 
     person: Person
     level: int
     since_at: float
     why: str
+    just_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -62,19 +69,20 @@ def slots(policy: EscalationPolicy, severity: int, elapsed_seconds: float) -> It
         offset = 0.0 if severity <= level.at_once else begins
         begins += level.wait_seconds
         pace = level.wait_seconds / (level.repeats + 1)
+        just = min(JUST_SECONDS, pace / 2)
         inside = elapsed_seconds - began - offset
         if inside >= 0:
-            yield Slot(index, number, began + offset + min(level.repeats, int(inside / pace)) * pace)
+            yield Slot(index, number, began + offset + min(level.repeats, int(inside / pace)) * pace, just)
         elif number > 0:
             before = _round_start(policy, number - 1, level_seconds)
-            yield Slot(index, number - 1, before + offset + level.repeats * pace)
+            yield Slot(index, number - 1, before + offset + level.repeats * pace, just)
 
 
 def _round(policy: EscalationPolicy, elapsed_seconds: float, level_seconds: float) -> tuple[int, float]:
     """Which round it is, and when that began."""
     brisk = policy.rounds * level_seconds
     if elapsed_seconds < brisk:
-        number = int(elapsed_seconds / level_seconds)
+        number = max(0, int(elapsed_seconds / level_seconds))
     else:
         number = policy.rounds + int((elapsed_seconds - brisk) / (level_seconds * SELDOM))
     return number, _round_start(policy, number, level_seconds)
@@ -99,19 +107,22 @@ def next_level(policy: EscalationPolicy, severity: int, elapsed_seconds: float) 
 
 
 def elapsed(run: Escalation, now: float) -> float:
-    """The escalation's clock."""
+    """The escalation's clock; less than 0 while only who has the incident is asked."""
     return now - run.started_at + run.ahead_seconds
 
 
 def woken(state: State, run: Escalation, policy: EscalationPolicy, severity: int, now: float) -> tuple[Woken, ...]:
-    """Everybody who is to be awake by now, each once, by the level that wants them most recently."""
+    """Everybody who is to be awake by now, each once, by the level that wants them most recently. Who has the incident is
+    from the beginning, by no level."""
     found: dict[str, Woken] = {}
+    for person, _ in people_of(state, Level((Target("person", run.holder),)), now) if run.holder else ():
+        found[person.ident] = Woken(person, HOLDER, run.started_at, "you acknowledged it before")
     for slot in slots(policy, severity, elapsed(run, now)):
         since = run.started_at + slot.due_seconds - run.ahead_seconds
         for person, why in people_of(state, policy.levels[slot.level], now, run.turn + slot.round):
             before = found.get(person.ident)
-            if before is None or since > before.since_at:
-                found[person.ident] = Woken(person, slot.level, since, why)
+            if before is None or since - slot.just_seconds > before.since_at - before.just_seconds:
+                found[person.ident] = Woken(person, slot.level, since, why, slot.just_seconds)
     return tuple(found.values())
 
 
@@ -176,11 +187,12 @@ def due(
     for one in awake:
         told = run.told.get(one.person.ident)
         contacts = contacts_of(state, one.person)
-        if told is None or told.at < one.since_at or (news and told.at < now):
+        tried = [p for p in sent if told and (p.ordered.person, p.ordered.repeat) == (one.person.ident, told.repeat)]
+        just = one.just_seconds if any(p.status != "withdrawn" for p in tried) else 0.0
+        if told is None or told.at < one.since_at - just or (news and told.at < now):
             if contacts:
                 found.append(Due(one, contacts[0], told.repeat + 1 if told else 0, told is None or told.repeat < 0))
             continue
-        tried = [p for p in sent if p.ordered.person == one.person.ident and p.ordered.repeat == told.repeat]
         other = other_contact(contacts, tried, now)
         if other is not None:
             found.append(Due(one, contacts[other], told.repeat, told.repeat == 0))

@@ -13,9 +13,9 @@ from typing import Final
 from msgspec.structs import replace
 
 from midwatch.core.oncall import escalation
-from midwatch.core.oncall.escalation import NAMED, Due, Woken
+from midwatch.core.oncall.escalation import NAMED, Due, Woken, contacts_of, people_of
 from midwatch.core.oncall.handoff import handed_on
-from midwatch.core.oncall.holidays import entry_at
+from midwatch.core.oncall.holidays import away, entry_at
 from midwatch.core.oncall.owners import escalation_of, policy_of, team_of
 from midwatch.core.oncall.page import RESOLVED, RESOLVED_WITHIN_SECONDS, covers, ending, topics
 from midwatch.core.oncall.said import headline
@@ -104,7 +104,25 @@ def _begun(
     number = run.number + 1 if run else 1
     policy = policy_of(turn.state.policy.people, team) or policy
     taken = turn.state.turns.get(policy.name, 0)
-    return turn.emit(EscalationStarted(incident.id, policy.name, team.name if team else "", why, number, taken))
+    holder = _holder(turn.state, incident, policy, taken, turn.now)
+    seconds = policy.levels[0].wait_seconds if holder else 0.0
+    name = team.name if team else ""
+    return turn.emit(
+        EscalationStarted(incident.id, policy.name, name, why, number, taken, holder=holder, holder_seconds=seconds)
+    )
+
+
+def _holder(state: State, incident: Incident, policy: EscalationPolicy, taken: int, now: float) -> str:
+    """Who has the incident and hears its news before a level is woken: whoever acknowledged it, as long as that holds; ""
+    where nobody does, they cannot be woken, or the first level would wake just them."""
+    people, by = state.policy.people, incident.acknowledged_by
+    if incident.acknowledged_at is None or 0 < policy.ack_seconds <= now - incident.acknowledged_at:
+        return ""
+    person = people.person(by) or people.known(by)
+    if person is None or not contacts_of(state, person) or away(people, person.ident, now) is not None:
+        return ""
+    first = [one.ident for one, _ in people_of(state, policy.levels[0], now, taken)]
+    return "" if first == [person.ident] else person.ident
 
 
 def _expired(incident: Incident, policy: EscalationPolicy, now: float) -> str:
@@ -122,20 +140,22 @@ def _expired(incident: Incident, policy: EscalationPolicy, now: float) -> str:
 
 
 def _moved_on(turn: Turn, incident: Incident, policy: EscalationPolicy) -> tuple[Turn, tuple[Woken, ...]]:
-    """While nobody whom it has woken is there or can be reached, the next level is woken at once. And who is awake then."""
+    """While nobody whom it has woken is there or can be reached, the next level is woken at once; the first one also
+    where it is so bad that a level is woken along with it. And who is awake then."""
     run = turn.state.escalations[incident.id]
     awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
     for _ in policy.levels:
         clock_seconds = escalation.elapsed(run, turn.now)
-        following = escalation.next_level(policy, incident.severity, clock_seconds)
+        at_once = clock_seconds < 0 and any(incident.severity <= level.at_once for level in policy.levels)
+        following = (0, 0.0) if at_once else escalation.next_level(policy, incident.severity, clock_seconds)
         if following is None:
             break
         lost = [escalation.out_of_reach(turn.state, incident.id, run, one) for one in awake]
-        if not all(lost):
+        if not all(lost) and not at_once:
             break
         level, begins = following
         ahead = run.ahead_seconds + begins - clock_seconds + JUST_AFTER_SECONDS
-        why = "; ".join(lost) or "nobody is on call before it"
+        why = f"SEV{incident.severity}" if at_once else "; ".join(lost) or "nobody is on call before it"
         turn = turn.emit(EscalationAdvanced(incident.id, level + 1, ahead, why))
         run = turn.state.escalations[incident.id]
         awake = escalation.woken(turn.state, run, policy, incident.severity, turn.now)
@@ -171,11 +191,11 @@ def _order(
 
 def _why_you(state: State, run: Escalation, policy: EscalationPolicy, one: Woken) -> str:
     """``To Cleo: level 2 of 2. Ben was woken before and has not answered.``"""
-    level = f"level {one.level + 1} of {len(policy.levels)}" if len(policy.levels) > 1 else ""
+    level = f"level {one.level + 1} of {len(policy.levels)}" if len(policy.levels) > 1 and one.level >= 0 else ""
     why = ", ".join(words for words in ("" if level and one.why == NAMED else one.why, level) if words)
     before = [ident for ident, told in run.told.items() if told.repeat >= 0 and ident != one.person.ident]
     people = [p.called for p in map(state.policy.people.person, before[:MAX_NAMED]) if p is not None]
-    if not one.level or not people:
+    if not people or one.level < (0 if run.holder else 1):
         return f"To {one.person.called}: {why}."
     names = f"{', '.join(people[:-1])} and {people[-1]} were" if len(people) > 1 else f"{people[0]} was"
     return f"To {one.person.called}: {why}. {names} woken before; nobody has answered."

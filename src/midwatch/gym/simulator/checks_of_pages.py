@@ -105,7 +105,8 @@ def _sends(trace: Trace, c: Checked) -> list[tuple[State, float, str]]:
 
 
 def awake(state: State, incident: Incident, run: Escalation, at: float) -> dict[str, float]:
-    """Who is to be awake, and since when (unix seconds), by walking through every page of every round."""
+    """Who is to be awake, and since when they are to have been told (unix seconds), by walking through every page of every
+    round. What was said a little before counts: a minute, or half of the time between two pages."""
     policy = _policy(state, incident)
     elapsed = at - run.started_at + run.ahead_seconds
     newest: dict[int, tuple[int, float]] = {}  # level -> round and due time of its newest page
@@ -122,14 +123,15 @@ def awake(state: State, incident: Incident, run: Escalation, at: float) -> dict[
             offset += level.wait_seconds
         begins += length if number < policy.rounds else SELDOM * length
         number += 1
-    found: dict[str, float] = {}
+    found = {run.holder: run.started_at} if run.holder else {}
     for index, (turn, due) in newest.items():
         level = policy.levels[index]
         people = _targets(state, level.targets, at)
         if level.in_turn and people:
             people = [people[(run.turn + turn) % len(people)]]
+        little = min(60.0, level.wait_seconds / (level.repeats + 1) / 2)
         for person in people:
-            found[person] = max(found.get(person, 0.0), run.started_at + due - run.ahead_seconds)
+            found[person] = max(found.get(person, 0.0), run.started_at + due - run.ahead_seconds - little)
     return found
 
 
