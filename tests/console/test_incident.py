@@ -196,11 +196,26 @@ def test_evidence_and_chart_of_a_service_agree_also_where_most_steps_have_no_fai
     assert f">{highest:.0f}\u00a0%</text>" in drawn.svg, "the same peak in both"
 
 
+def test_of_trouble_that_is_over_the_numbers_are_of_while_it_lasted() -> None:
+    watch = watch_in("resolved")
+    incident = watch.state.incidents["INC-7"]
+    drawn = evidence.plots_of(watch.world, incident, incident.hypotheses[0])
+    assert drawn[0].told.replace("\u00a0", " ") == "0 requests before, 18 requests while it lasted"
+    assert all("while it lasted" in plot.told for plot in drawn.values())
+
+
 def test_steps_that_report_only_one_half_of_a_mean_do_not_lower_it() -> None:
     gone = np.nan
     spent = np.array([100.0, gone, 100.0, 100.0, gone, gone, 0.0, 0.0])
     found = charts.pooled(spent, np.array([10.0, 10.0, 10.0, 10.0, 10.0, 10.0, 0.0, 0.0]))
     assert found[:2].tolist() == [10.0, 10.0] and np.isnan(found[2:]).all()
+
+
+def test_the_words_of_a_mark_are_left_out_where_the_peak_s_stand() -> None:
+    times, values = NOW + STEP * np.arange(100), np.array([5.0] * 50 + [0.0] * 50)
+    marks = [(NOW + 50 * STEP, "onset"), (NOW + 5 * STEP, "change")]
+    drawing = charts.moment_svg(times, values, STEP, marks, extreme=(5.0, "5 requests"), words="so")
+    assert ">onset<" in drawing and ">change<" not in drawing and drawing.count('class="p-change"') == 2
 
 
 @pytest.mark.parametrize(("values", "zero"), [((-4.0, -2.0), "top"), ((2.0, 4.0), "foot"), ((-4.0, 4.0), "middle")])

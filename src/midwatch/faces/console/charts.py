@@ -171,11 +171,11 @@ def moment_svg(
     frame = Frame(width, height, start, end, low, high + 0.08 * (high - low), 14.0, 2.0, 18.0, 16.0)
     foot = height - frame.foot_pad
     parts = [_level(frame, 0.0, " p-zero"), f'<text class="p-tick" x="0" y="{frame.y(0.0) + 4:.1f}">0</text>']
-    value, peak = extreme if extreme[0] and math.isfinite(extreme[0]) else (0.0, "")
+    most, peak = extreme if extreme[0] and math.isfinite(extreme[0]) else (0.0, "")
     if peak:
         parts += [
-            _level(frame, value),
-            f'<text class="p-tick" x="0" y="{11 if value > 0 else foot - 4}">{escape(peak)}</text>',
+            _level(frame, most),
+            f'<text class="p-tick" x="0" y="{11 if most > 0 else foot - 4}">{escape(peak)}</text>',
         ]
     runs: list[list[str]] = []
     holds = False
@@ -189,7 +189,7 @@ def moment_svg(
         x, y = frame.x(at), frame.y(value)
         runs[-1].append(f"{x:.1f} {y:.1f}H{frame.x(at + step_seconds):.1f}")
     parts += [f'<path class="p-line p-info" d="M{"L".join(run)}"/>' for run in runs]
-    taken = [(0.0, 6.4 * len(peak) + 8 if value > 0 else 0.0)]
+    taken = [(0.0, 6.8 * len(peak) + 8 if most > 0 else 0.0)]
     for at, text in marks:
         if not start <= at <= end:
             continue

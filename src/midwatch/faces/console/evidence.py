@@ -77,7 +77,10 @@ def _marks(incident: Incident, hypothesis: Hypothesis) -> list[tuple[float, str]
 def _plot(world: World, trace: Trace, incident: Incident, marks: list[tuple[float, str]]) -> EvidencePlot | None:
     grid, onset = world.series, incident.onset_at
     shown = (grid.times >= onset - BEFORE_SECONDS) & (grid.times < onset + AFTER_SECONDS)
-    since = shown & (grid.times >= onset - grid.step_seconds)
+    since, when = shown & (grid.times >= onset - grid.step_seconds), "since"
+    before, over_at = shown & ~since, incident.mitigated_at or incident.resolved_at or math.inf
+    if grid.times[since].min(initial=math.inf) < over_at < math.inf:  # what came after makes no trouble look small
+        since, when = since & (grid.times < over_at), "while it lasted"
     times, values, step_seconds = grid.times, trace.values, grid.step_seconds
     if trace.of is not None:  # pooled as the charts of what users feel are: the same service has the same line in both
         times, step_seconds = pooled_times(grid), grid.step_seconds * POOLED
@@ -88,7 +91,7 @@ def _plot(world: World, trace: Trace, incident: Incident, marks: list[tuple[floa
         return None
     told = ", ".join(
         f"{words.measured(_level(trace, part), trace.unit) or words.NO_DATA} {when}"
-        for part, when in ((shown & ~since, "before"), (since, "since"))
+        for part, when in ((before, "before"), (since, when))
     )
     extreme = max(values[np.isfinite(values)].tolist(), key=abs)
     alternative = f"{trace.name}: {told}; the onset was at {words.clock(onset)} UTC"

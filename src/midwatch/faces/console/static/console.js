@@ -65,12 +65,17 @@
         const y = chart.valToPos(plot.limit, "y", true); ctx.strokeStyle = ink;
         ctx.beginPath(); ctx.moveTo(bbox.left, y); ctx.lineTo(bbox.left + bbox.width, y); ctx.stroke();
       }
+      const ends = [];  // where the words of each line of marks end: what would be written over each other goes a line up
       for (const one of plot.marks) {
         const x = chart.valToPos(one.at, "x", true); ctx.strokeStyle = ctx.fillStyle = token("accent");
         ctx.beginPath(); ctx.moveTo(x, bbox.top); ctx.lineTo(x, bbox.top + bbox.height); ctx.stroke();
         const late = x > bbox.left + bbox.width * 0.8;
         ctx.textAlign = late ? "right" : "left";
-        ctx.fillText(one.text, x + (late ? -5 : 5) * devicePixelRatio, bbox.top + 9 * devicePixelRatio);
+        const wide = ctx.measureText(one.text).width + 5 * devicePixelRatio, from = late ? x - wide : x;
+        let line = 0;
+        while (ends[line] > from) line++;
+        ends[line] = from + wide;
+        ctx.fillText(one.text, x + (late ? -5 : 5) * devicePixelRatio, bbox.top - (5 + 13 * line) * devicePixelRatio);
       }
       ctx.restore();
     };
@@ -80,8 +85,9 @@
       fill: `${token(line.tone === "amber" ? "accent" : line.tone)}22`, value: (_, v, __, i) => i == null ? "" : v == null ? "no data" : `${+v.toPrecision(3)} ${plot.unit}`,
     });
     const axis = { stroke: ink, grid, ticks: grid, font: "11px system-ui, sans-serif" };
+    const head = 13 * Math.min(plot.marks.length, 2) + 6;  // room for the words of marks, above what is drawn
     const chart = new uPlot({
-      width, height: 132, series, cursor: { y: false }, legend: { live: true },
+      width, height: 126 + head, padding: [head, null, null, null], series, cursor: { y: false }, legend: { live: true },
       scales: { x: { time: true }, y: { range: (_, low, high) => [0, (Math.max(high, plot.limit || 0) || 1) * 1.1] } },
       axes: [{ ...axis, size: 30, values: (_, ticks) => ticks.map(t => utc(t, false)), space: 60 }, { ...axis, size: 62, values: (_, ticks) => ticks.map(t => `${+t.toPrecision(3)} ${plot.unit}`) }],
       hooks: { draw: [mark] },
