@@ -234,6 +234,20 @@ def test_a_new_version_is_a_change_that_was_seen(otlp: Any) -> None:
     assert [c.id for c in builder.world(otlp.start + 21).changes] == ["d1"]
 
 
+def test_what_a_failing_span_says_counts_as_a_line_where_no_logs_tell(otlp: Any) -> None:
+    builder = WorldBuilder()
+    for number in range(20):
+        builder.add(otlp.batch(*request(otlp, number, fail="connection refused", answered=False)), otlp.start + number)
+        builder.add(otlp.batch(*request(otlp, number)), otlp.start + number)
+    (pattern,) = builder.world(otlp.start + 40).logs.patterns
+    assert (pattern.entity, pattern.template) == ("service:gateway", "connection refused")
+    builder.add(otlp.batch(otlp.log("gateway", 41, "upstream failed")), otlp.start + 41)
+    for number in range(42, 50):
+        failing = request(otlp, number, fail="no route to host", answered=False)
+        builder.add(otlp.batch(*failing), otlp.start + number)
+    assert len(builder.world(otlp.start + 60).logs.patterns) == 2
+
+
 def test_logs_become_patterns(otlp: Any) -> None:
     builder = WorldBuilder()
     for number in range(20):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from midwatch.model.errors import IngestError
 from midwatch.shell.ingest.decode import JSON_TYPE, PROTOBUF_TYPE, decode
 from midwatch.shell.ingest.rows import SIGNALS, Limits
+from midwatch.shell.ingest.severity import message_in, severity_in
 
 NOW = 1_700_000_000_000_000_000
 
@@ -89,7 +90,7 @@ def test_what_the_rows_say(otlp: Any, traces_request: Callable[[], Any]) -> None
     assert (summary.kind, summary.value, summary.count) == ("summary", 9.0, 2.0)
     line, other = decode("logs", logs_request(otlp).SerializeToString()).logs
     assert (line.severity, line.body, line.trace_id) == (17, "PoolTimeout after 30 s", "05" * 16)
-    assert (other.severity, other.body, other.at) == (13, "{'what': [7]}", NOW / 1e9)
+    assert (other.severity, other.body, other.at) == (13, '{"what":[7]}', NOW / 1e9)
 
 
 def spans_json(*spans: dict[str, Any]) -> bytes:
@@ -270,3 +271,31 @@ def test_the_sdk_exporter_is_understood(otlp: Any) -> None:
     assert plain(decode("traces", otlp.as_json(request), JSON_TYPE)) == plain(
         decode("traces", request.SerializeToString())
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "severity"),
+    [
+        ("2026-03-02T10:00:01.123Z ERROR [http-nio-8080-exec-3] c.a.Handler - no connection", 17),
+        ("time=10:00 level=warning msg=slow", 13),
+        ('{"ts":1.5,"level":"error","msg":"boom"}', 17),
+        ('{"level":50,"msg":"boom"}', 17),
+        ({"msg": "boom", "level": "fatal"}, 21),
+        ("10.0.0.3 - GET /errors/ERROR.html 200", 0),
+        ("an error was expected and there was none", 0),
+        ({"msg": "boom"}, 0),
+        (None, 0),
+    ],
+)
+def test_the_level_that_a_line_states_itself(body: object, severity: int) -> None:
+    assert severity_in(body) == severity
+
+
+def test_the_message_of_a_structured_line() -> None:
+    assert (
+        message_in('{"level":"error","ts":1.5,"msg":"query failed","err":"lock timeout"}')
+        == "query failed lock timeout"
+    )
+    assert message_in('{"a":1}') == '{"a":1}'
+    assert message_in("{not json") == "{not json"
+    assert message_in("plain") == "plain"

@@ -58,7 +58,7 @@ class WorldBuilder:
         self._registry = Registry(self._ring, self.limits)
         self._patterns = Patterns(steps, step_seconds, self._registry, self.limits)
         self._traces = TraceBuffer(self.limits)
-        self._requests = Requests(self._ring, self._registry, self.limits, self._traces)
+        self._requests = Requests(self._ring, self._registry, self.limits, self._traces, self._patterns)
         self._measures = Measures(self._ring, self._registry, self._requests, self.limits)
         self._now = 0.0
         self._heard_at = 0.0

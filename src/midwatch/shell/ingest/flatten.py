@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import msgspec
+
 from midwatch.shell.ingest.resources import resource_of
 from midwatch.shell.ingest.rows import STATUS_ERROR, Batch, Limits, LogLine, Point, Span
+from midwatch.shell.ingest.severity import BY_TEXT, SEVERITIES, severity_in
 
 NO_VALUE_FLAG: Final = 1
 DELTA: Final = 1
@@ -24,8 +27,6 @@ _ZERO_SPAN: Final = "0" * 16
 _KINDS: Final = {"INTERNAL": 1, "SERVER": 2, "CLIENT": 3, "PRODUCER": 4, "CONSUMER": 5}
 _STATUS: Final = {"OK": 1, "ERROR": STATUS_ERROR}
 _TEMPORALITY: Final = {"DELTA": DELTA, "CUMULATIVE": 2}
-_SEVERITIES: Final = {"TRACE": 1, "DEBUG": 5, "INFO": 9, "WARN": 13, "WARNING": 13, "ERROR": 17, "FATAL": 21}
-_SEVERITIES_BY_TEXT: Final = {**_SEVERITIES, "CRITICAL": 21, "PANIC": 21, "EMERGENCY": 21, "ERR": 17, "NOTICE": 9}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,11 +195,12 @@ def flatten_logs(resource_logs: Iterable[Any], wire: Wire, batch: Batch, limits:
                         batch.note("no timestamp", 1)
                         continue
                     body = wire.any_value(record.body, limit)
-                    if not isinstance(body, str):
-                        body = "" if body is None else str(body)[:limit]
-                    severity = _enum(record.severity_number, _SEVERITIES)
+                    severity = _enum(record.severity_number, SEVERITIES)
                     if not severity and record.severity_text:
-                        severity = _SEVERITIES_BY_TEXT.get(record.severity_text.upper(), 0)
+                        severity = BY_TEXT.get(record.severity_text.upper(), 0)
+                    severity = severity or severity_in(body)
+                    if not isinstance(body, str):
+                        body = "" if body is None else msgspec.json.encode(body).decode()[:limit]
                     row = LogLine(
                         resource,
                         at / 1e9,

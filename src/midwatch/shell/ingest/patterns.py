@@ -11,10 +11,13 @@ from msgspec import structs
 from midwatch.model.world import LogPattern, LogSet
 from midwatch.shell.ingest.registry import Registry, Reporter, ServiceState
 from midwatch.shell.ingest.ring import LATE, Ring
-from midwatch.shell.ingest.rows import Limits, LogLine
+from midwatch.shell.ingest.rows import Limits, LogLine, Span
+from midwatch.shell.ingest.severity import message_in
+from midwatch.shell.ingest.spans import trouble
 from midwatch.shell.ingest.templates import OTHER, Template, Templates
 
 WARN: Final = 13
+ERROR: Final = 17
 _MAX_PATTERNS: Final = 5000
 # Templates that a service may add: more than its patterns, as several become one once enough of them were seen.
 _TEMPLATES_PER_PATTERN: Final = 5
@@ -39,12 +42,19 @@ class Patterns:
     def add(self, line: LogLine, reporter: Reporter, at: float) -> None:
         """Count ``line`` at time ``at`` (unix seconds)."""
         if line.severity >= WARN:
+            reporter.service.complains = True
             exception = str(line.attributes.get("exception.type", ""))
-            template = self._templates.find(line.body, exception, reporter.entity)
+            self._count(line, self._templates.find(message_in(line.body), exception, reporter.entity), reporter, at)
         elif line.event:
-            template = self._templates.find(f"event {line.event}", "", reporter.entity)
-        else:
-            return
+            self._count(line, self._templates.find(f"event {line.event}", "", reporter.entity), reporter, at)
+
+    def add_trouble(self, span: Span, reporter: Reporter, at: float) -> None:
+        """Count what the span in which an error began says of it, where the service's own lines do not tell."""
+        if (span.exception_message or span.message) and not reporter.service.complains:
+            line = LogLine(span.resource, span.end_at, ERROR, trouble(span), {}, span.trace_id, span.span_id)
+            self._count(line, self._templates.find(line.body, "", reporter.entity), reporter, at)
+
+    def _count(self, line: LogLine, template: Template, reporter: Reporter, at: float) -> None:
         if self._templates.merges:
             self._join()
         entity, identity = reporter.entity, template.id

@@ -54,6 +54,7 @@ class ServiceState:
     callees: set[str] = field(default_factory=set)
     metrics: set[str] = field(default_factory=set)
     patterns: set[str] = field(default_factory=set)
+    complains: bool = False  # it has logged a warning or an error
     spans_at: float = 0.0  # newest server or consumer span
     heard_at: float = 0.0
 

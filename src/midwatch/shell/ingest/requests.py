@@ -16,6 +16,7 @@ from midwatch.model.entity import edge_key, kind_of
 from midwatch.model.signals import LATENCY_BOUNDS_MS
 from midwatch.model.world import TraceExemplar
 from midwatch.shell.ingest import spans as meaning
+from midwatch.shell.ingest.patterns import Patterns
 from midwatch.shell.ingest.registry import Registry, Reporter
 from midwatch.shell.ingest.resources import host_of, is_bare_address
 from midwatch.shell.ingest.ring import ANYONE, LATE, Ring
@@ -30,8 +31,9 @@ _REMEMBERED_ADDRESSES: Final = 5000
 class Requests:
     """``count`` on arrival of a span, ``sweep`` to judge the traces that are finished."""
 
-    def __init__(self, ring: Ring, registry: Registry, limits: Limits, traces: TraceBuffer) -> None:
+    def __init__(self, ring: Ring, registry: Registry, limits: Limits, traces: TraceBuffer, patterns: Patterns) -> None:
         self._ring, self._registry, self._limits, self.traces = ring, registry, limits, traces
+        self._patterns = patterns
         self._reds: dict[str, Red] = {}
         self._calls: dict[str, CallRows] = {}
         self._answers: dict[str, str] = {}  # peer name or address -> callee key, "" when it is ambiguous
@@ -296,6 +298,9 @@ class Requests:
         for span, entity, resource, milliseconds in judged.self_ms:
             self._spread(sig.SELF_MS, span, entity, resource, milliseconds, now)
         for span, entity, resource in judged.origins:
+            writer = self._registry.known(span.resource)
+            if writer is not None:
+                self._patterns.add_trouble(span, writer, min(span.end_at, now))
             self._spread(sig.ORIGIN_ERRORS, span, entity, resource, 1.0, now)
         for root in judged.roots:
             self._entered(root, now)

@@ -22,7 +22,7 @@ PRODUCER: Final = 4
 CONSUMER: Final = 5
 STATUS_ERROR: Final = 2
 
-_PLACES: Final = ("k8s.pod.name", "container.id", "container.hostname")
+_PLACES: Final = ("k8s.pod.name", "container.id", "container.hostname", "k8s.object.name")
 
 
 @dataclass(slots=True, eq=False)
