@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,16 +15,25 @@ from midwatch.shell.health import Health
 
 if TYPE_CHECKING:
     from midwatch.shell.journal.backup import Backup
+    from midwatch.shell.subscribers.book import Book
 
 log = logging.getLogger("midwatch.copying")
 
 
 class Copying:
-    """Copies what is new to ``folder`` each ``every_seconds``; ``seq`` is where the copy ends. What is wrong with it is said
-    as the trouble ``backup``; the watch goes on."""
+    """Copies what is new, and the subscribers' ``book`` when there is one, to ``folder`` each ``every_seconds``; ``seq`` is
+    where the copy ends. What is wrong with it is said as the trouble ``backup``; the watch goes on."""
 
-    def __init__(self, books: Books, vitals: Health, folder: Path, every_seconds: float) -> None:
+    def __init__(
+        self,
+        books: Books,
+        vitals: Health,
+        folder: Path,
+        every_seconds: float,
+        book: Callable[[], Book | None] = lambda: None,
+    ) -> None:
         self.seq = 0
+        self._book = book
         self._books, self._vitals = books, vitals
         self._folder, self._every = folder, every_seconds
         self._backup: Backup | None = None
@@ -48,6 +58,7 @@ class Copying:
     def _copy(self) -> None:
         from midwatch.shell.journal.backup import Backup
         from midwatch.shell.journal.reader import SqlReader
+        from midwatch.shell.subscribers.copied import take
 
         journal = self._books.journal
         if not isinstance(journal, SqlReader):
@@ -55,6 +66,8 @@ class Copying:
         self._backup = self._backup or Backup(self._folder)
         self._backup.take(journal)
         self.seq = self._backup.head.seq
+        if (book := self._book()) is not None:
+            take(book, self._folder)
 
     def close(self) -> None:
         with contextlib.suppress(OSError):

@@ -237,7 +237,8 @@ class Watch:
         self._task(self.poller.run())
         self._task(self.tracking.run())
         if (backup := self.settings.journal.backup) is not None:
-            self.copying = Copying(self.books, self.vitals, backup, self.settings.journal.backup_seconds)
+            seconds = self.settings.journal.backup_seconds
+            self.copying = Copying(self.books, self.vitals, backup, seconds, lambda: self.status.book)
             self._task(self.copying.run())
         for work in self.status.work():
             self._task(work)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -35,12 +36,13 @@ def verify(
         with err.status("Recomputing the chain…"):
             if backup is not None:
                 from midwatch.shell.journal.backup import verify as verify_copy
+                from midwatch.shell.subscribers import copied
 
-                found = verify_copy(backup, heads)
+                found, people = verify_copy(backup, heads), copied.verify(backup)
             else:
                 with journal_of(folder_of(folder)) as one:
-                    found = one.verify(heads)
-        _say(found, as_json)
+                    found, people = one.verify(heads), None
+        _say(found, people, as_json)
         if not found.ok:
             raise typer.Exit(BAD)
 
@@ -57,7 +59,7 @@ def _heads(known: Path | None) -> tuple[Head, ...]:
         raise UsageError(f"{known} holds no heads", hint="give the state file of a midwatch deadman") from error
 
 
-def _say(found: Verification, as_json: bool) -> None:
+def _say(found: Verification, people: int | None, as_json: bool) -> None:
     if as_json:
         print_json(
             {
@@ -67,13 +69,21 @@ def _say(found: Verification, as_json: bool) -> None:
                 "broken_at": found.broken_at,
                 "why": found.why,
                 "erased": found.erased,
+                "subscribers": people,
             }
         )
     elif found.ok:
         erased = f", {found.erased} with their text erased" if found.erased else ""
-        out.print(f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}", soft_wrap=True)
+        out.print(
+            f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}{_and(people)}",
+            soft_wrap=True,
+        )
     else:
         out.print(f"[bold red]The chain is broken at entry {found.broken_at}:[/] {found.why}", soft_wrap=True)
+
+
+def _and(people: int | None) -> str:
+    return "" if people is None else f"; subscribers of the status page: {people}"
 
 
 @journal.command("backup")
@@ -85,26 +95,28 @@ def back_up(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy what is new of the journal to a folder, each entry checked against the chain; beside a running watch or without.
+    """Copy what is new of the journal to a folder, each entry checked against the chain, and the book of the status page's
+    subscribers; beside a running watch or without.
 
     Exit code 4 when the journal or the copy does not hold.
     """
     from midwatch.shell.journal.backup import Backup
+    from midwatch.shell.subscribers import copied
 
     with friendly(as_json):
-        with journal_of(folder_of(folder)) as one:
-            copy = Backup(to)
-            try:
-                entries = copy.take(one)
-                while every is not None:
-                    time.sleep(every)
-                    entries += copy.take(one)
-            finally:
-                copy.close()
+        where = folder_of(folder)
+        with journal_of(where) as one, copied.book_of(load_settings(where)) as book, closing(Backup(to)) as copy:
+            entries = copy.take(one)
+            people = copied.take(book, to) if book else None
+            while every is not None:
+                time.sleep(every)
+                entries += copy.take(one)
+                people = copied.take(book, to) if book else None
         if as_json:
-            print_json({"entries": entries, "seq": copy.head.seq, "hash": copy.head.hash})
+            print_json({"entries": entries, "seq": copy.head.seq, "hash": copy.head.hash, "subscribers": people})
         else:
-            out.print(f"{entries} entries copied to {to}, which ends at {copy.head.seq}", soft_wrap=True)
+            ends = f"{entries} entries copied to {to}, which ends at {copy.head.seq}{_and(people)}"
+            out.print(ends, soft_wrap=True)
 
 
 @journal.command()
@@ -113,13 +125,18 @@ def restore(
     folder: Folder = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make the journal that the folder's settings name from a copy, each entry checked against the chain. It must not be
-    there yet: nothing is written over."""
+    """Make the journal that the folder's settings name from a copy, each entry checked against the chain, and fill the book
+    of the status page's subscribers. Neither may be there yet: nothing is written over."""
     from midwatch.shell.journal.opened import restore as restore_journal
+    from midwatch.shell.subscribers import copied
 
     with friendly(as_json):
-        head = restore_journal(load_settings(folder_of(folder)), source)
+        settings = load_settings(folder_of(folder))
+        copied.verify(source)
+        head = restore_journal(settings, source)
+        people = copied.restore(settings, source)
         if as_json:
-            print_json({"seq": head.seq, "hash": head.hash})
+            print_json({"seq": head.seq, "hash": head.hash, "subscribers": people})
         else:
-            out.print(f"[green]The chain holds:[/] {head.seq} entries restored, head {head.hash}", soft_wrap=True)
+            told = f"{head.seq} entries restored, head {head.hash}{_and(people)}"
+            out.print(f"[green]The chain holds:[/] {told}", soft_wrap=True)

@@ -60,7 +60,7 @@ class Backup:
     folder: Path
 
     def __post_init__(self) -> None:
-        with _said(f"open the backup in {self.folder}"):
+        with said(f"open the backup in {self.folder}"):
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file: int | None = None
             self._in_file = 0
@@ -75,7 +75,7 @@ class Backup:
                 f"{self.folder} is a copy of another journal, or this one was rewritten: its entry {before.seq} differs",
                 hint="keep that copy, run `midwatch journal verify`, and back up to another folder",
             )
-        with _said(f"write the backup in {self.folder}"):
+        with said(f"write the backup in {self.folder}"):
             for row in journal.rows(before.seq):
                 if why := problem(row, bytes.fromhex(self.head.hash), self.head.seq + 1):
                     raise JournalError(
@@ -140,8 +140,8 @@ class Backup:
         for path, first, following in zip(files, firsts, [*firsts[1:], self.head.seq + 1], strict=True):
             if any(first <= seq < following for seq in new):
                 body = b"".join(_framed(_without_text(one) if one.seq in new else one) for one, _ in _entries(path))
-                _replace(path, body)
-        _replace(done_file, " ".join(map(str, sorted(done | new))).encode())
+                replaced(path, body)
+        replaced(done_file, " ".join(map(str, sorted(done | new))).encode())
         self.head = self._mend()  # the newest file may be another one now
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ def entries_of(folder: Path) -> Iterator[Entry]:
     files = files_of(folder)
     if not files:
         raise JournalError(f"there is no backup in {folder}", hint="midwatch journal backup makes one")
-    with _said(f"read the backup in {folder}"):
+    with said(f"read the backup in {folder}"):
         for path in files:
             for entry, _ in _entries(path):
                 if why := problem(entry, before, expected):
@@ -240,7 +240,8 @@ def _without_text(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, salt=None, texts=None)
 
 
-def _replace(path: Path, body: bytes) -> None:
+def replaced(path: Path, body: bytes) -> None:
+    """The file is as before or holds ``body``, whatever is killed when. Raises OSError."""
     fresh = path.with_name(path.name + ".new")
     with fresh.open("wb") as file:
         os.fchmod(file.fileno(), 0o600)
@@ -260,7 +261,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _said(doing: str) -> Iterator[None]:
+def said(doing: str) -> Iterator[None]:
+    """An OSError becomes a JournalError."""
     try:
         yield
     except OSError as error:

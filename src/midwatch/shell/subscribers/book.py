@@ -27,6 +27,12 @@ MAX_ASKED: Final = 1000  # who have not confirmed: then the oldest go
 REFUSALS: Final = 3  # mailings on end after which an address is taken to be gone
 
 
+_COPIED: Final = (mails, keys, subscribers)
+
+Rows = dict[str, list[dict[str, Any]]]
+"""Table -> its rows."""
+
+
 @dataclass(frozen=True)
 class Subscriber:
     """``components`` are names, empty for all. ``confirmed_at`` is None until the owner of the address said yes."""
@@ -232,6 +238,33 @@ class Book:
                 select(mails.c.status, func.count()).where(mails.c.mailing == mailing).group_by(mails.c.status)
             )
             return Counter({str(status): int(count) for status, count in rows})
+
+    # -- copies --
+
+    def rows(self) -> Rows:
+        """All of it, as of one moment."""
+        with self._transaction() as connection:
+            found: Rows = {}
+            for table in _COPIED:
+                rows = connection.execute(select(table).order_by(*table.primary_key.columns))
+                found[table.name] = [dict(row._mapping) for row in rows]
+            known = {row["id"] for row in found[subscribers.name]}  # else somebody erased meanwhile would stay in it
+            found[mails.name] = [row for row in found[mails.name] if row["subscriber"] in known]
+            return found
+
+    def put(self, rows: Rows) -> bool:
+        """Fill the book; False, and nothing is done, when somebody is in it. Mails that waited are in doubt: they may have
+        been sent since."""
+        with self._transaction() as connection:
+            if connection.execute(select(subscribers.c.id)).first() is not None:
+                return False
+            for table in _COPIED:
+                connection.execute(delete(table))
+                if rows[table.name]:
+                    connection.execute(insert(table), rows[table.name])
+            open_ = mails.c.status.in_(("waiting", "sending"))
+            connection.execute(update(mails).where(open_).values(status="in_doubt", why="restored from a copy"))
+        return True
 
     def forget(self, mailings: Sequence[str]) -> None:
         """Keep the mails of ``mailings`` only, and of those that were asked for what still waits."""

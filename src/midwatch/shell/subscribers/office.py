@@ -44,10 +44,10 @@ class StatusOffice:
     ) -> None:
         self.settings = settings.status_page
         self.page, self.now = page, now
-        self._whole, self._books, self._vitals = settings, books, vitals
+        self._whole, self.books, self._vitals = settings, books, vitals
         self._leading, self._crash_point = leading, crash_point
         self._publishing = Publishing(self.settings, self.files, vitals, leading)
-        self._book: Book | None = None
+        self.book: Book | None = None
         self.asking: Asking | None = None
         self.run: MailingRun | None = None
 
@@ -57,7 +57,7 @@ class StatusOffice:
 
     def unkept(self) -> str:
         """Which components show no data because nobody keeps their promise (yet); "" when all is well."""
-        lost = self.settings.unkept({slo.name for slo in self._books.state.slos}).values()
+        lost = self.settings.unkept({slo.name for slo in self.books.state.slos}).values()
         names, promises = (", ".join(dict.fromkeys(told)) for told in ([c.name for c in lost], [c.slo for c in lost]))
         return f"customers see no data of {names}: nobody keeps a promise called {promises} (yet)" if lost else ""
 
@@ -73,7 +73,7 @@ class StatusOffice:
             log.error("nobody can subscribe to the status page: %s", error)
             self._vitals.trouble(TROUBLE, f"nobody can subscribe to the status page until the next start: {error}")
             return
-        self._book = book
+        self.book = book
         channel = self._whole.channels[wanted.through]
         if not isinstance(channel, EmailSettings):
             raise ConfigError("is no channel of type email", key="status_page.subscribers.through")
@@ -86,14 +86,14 @@ class StatusOffice:
             book=book,
             post=build_post(wanted.through, channel),
             head=head,
-            books=self._books,
+            books=self.books,
             vitals=self._vitals,
             page=self.page,
             published=self._published,
             severity=self.settings.severity,
             per_minute=wanted.per_minute,
             now=self.now,
-            may=lambda: self._leading() and self._books.held(LEASE_MARGIN_SECONDS),
+            may=lambda: self._leading() and self.books.held(LEASE_MARGIN_SECONDS),
             crash_point=self._crash_point,
         )
 
@@ -107,8 +107,8 @@ class StatusOffice:
 
     async def close(self) -> None:
         """Idempotent."""
-        if self._book is not None:
-            await asyncio.to_thread(self._book.close)
+        if self.book is not None:
+            await asyncio.to_thread(self.book.close)
 
     # -- what people in charge do --
 
@@ -167,9 +167,9 @@ class StatusOffice:
         return [_row(one) for one in found]
 
     def _open(self) -> tuple[Book, Asking]:
-        if self._book is None or self.asking is None:
+        if self.book is None or self.asking is None:
             raise UsageError("nobody can subscribe here", hint="set status_page.subscribers: docs/status-page.md")
-        return self._book, self.asking
+        return self.book, self.asking
 
     def _lead(self) -> None:
         if not self._leading():
@@ -177,8 +177,8 @@ class StatusOffice:
 
     async def _journal(self, event: SubscribersTouched) -> None:
         self._lead()
-        async with self._books.turn:
-            await self._books.append([event], self.now())
+        async with self.books.turn:
+            await self.books.append([event], self.now())
 
     # -- how it does --
 
