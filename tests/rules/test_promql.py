@@ -6,8 +6,9 @@ import promql_parser
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.rules.same_query import same
 
-from midwatch.core.slo.promql import duration, events, is_template, matched, ratio, same, seconds, selectors
+from midwatch.core.slo.promql import duration, events, is_template, matched, ratio, seconds, selectors
 from midwatch.core.slo.queries import bucket, counting, go_float
 from midwatch.model.errors import ConfigError
 from midwatch.model.indicators import BoolGauge, Composite, EventRatio, Histogram, Indicator, RawRatio, Threshold

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from msgspec.structs import replace
+from tests.rules.same_query import same
 
-from midwatch.core.slo.promql import same
 from midwatch.model.errors import ConfigError
 from midwatch.shell.files.rules_out import write_rules
 from midwatch.shell.files.specs import read_specs
