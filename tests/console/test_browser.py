@@ -102,7 +102,7 @@ def page_of(chromium: Any, width: int, dark: bool = False, **more: Any) -> tuple
     return page, troubles
 
 
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", [360, 768, 1280])
 def test_every_page_fits_and_complains_of_nothing(chromium: Any, incident: Served, width: int) -> None:
     page, troubles = page_of(chromium, width, dark=width == 360)
     one = "/budgets/gateway-availability"
@@ -110,6 +110,9 @@ def test_every_page_fits_and_complains_of_nothing(chromium: Any, incident: Serve
         page.goto(incident.url + path)
         until(page, LIVE)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert page.evaluate("[...document.querySelectorAll('.tabs a')].every(n => n.scrollHeight <= 61)"), (
+            "one line each"
+        )
         if path in (one, "/incidents/INC-7"):
             assert page.locator("figure.plot canvas").count() >= (1 if path == one else 2)
         if path == one:

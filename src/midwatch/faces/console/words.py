@@ -83,9 +83,9 @@ def number(value: float | None, unit: str = "") -> str:
         return "∞" if value > 0 else "-∞"
     size = abs(value)
     if size >= 1e9:
-        text = f"{value / 1e9:.1f} G"
+        text = f"{value / 1e9:.1f}{NBSP}G"
     elif size >= 1e6:
-        text = f"{value / 1e6:.1f} M"
+        text = f"{value / 1e6:.1f}{NBSP}M"
     elif size >= 100 or value == int(value):
         text = f"{value:,.0f}"
     elif size >= 10:
