@@ -17,7 +17,7 @@ import midwatch
 from midwatch.adapters.channels.webhook import WebhookChannel
 from midwatch.adapters.testing import Receiver, sample_page
 from midwatch.model import events as e
-from midwatch.model.errors import ConfigError, Forbidden, SourceError
+from midwatch.model.errors import ConfigError, Forbidden, JournalError, SourceError
 from midwatch.model.findings import Impact
 from midwatch.model.fold import fold
 from midwatch.model.people import People, Team
@@ -174,6 +174,39 @@ def test_commands_are_refused_and_the_refusal_is_in_the_journal(
         assert reads.reads["env:CACHE"] == (1, 0), "hands too"
         assert not any(isinstance(one, e.CommandGiven) for one in found)
         assert all("b" * 20 not in repr(one) for one in found), "no secret in the journal"
+        await watch.stop()
+
+    asyncio.run(go())
+
+
+def test_who_signs_in_while_the_audit_waits_is_in_the_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def go() -> None:
+        watch = Watch(make_settings(tmp_path), policy=Policy())
+        await watch.start()
+        watch.audit.signed_in("ana", "token", "admin")
+        watch.audit.refused("bo", "look", "no role")
+        append = watch.books.append
+
+        async def slow(*given: Any) -> Any:
+            watch.audit.signed_in("cy", "token", "viewer")
+            watch.audit.refused("bo", "look", "no role")
+            return await append(*given)
+
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(watch.books, "append", slow)
+            await watch.audit.write()
+
+        def full(*_: object) -> None:
+            raise JournalError("the disk is full")
+
+        with monkeypatch.context() as broken:
+            broken.setattr(watch.books.journal, "append", full)
+            await watch.audit.write()
+        watch.audit.refused("bo", "look", "no role")
+        await watch.audit.write()
+        found = [one.event for one in watch.journal.read()]
+        assert [one.by for one in found if isinstance(one, e.SignedIn)] == ["ana", "cy"]
+        assert [one.times for one in found if isinstance(one, e.AccessRefused)] == [1, 2]
         await watch.stop()
 
     asyncio.run(go())

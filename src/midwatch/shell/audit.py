@@ -66,17 +66,19 @@ class Audit:
             before = self._reads.get(reference, (0, 0))
             self._reads[reference] = (before[0] + read, before[1] + failed)
         reads = self._reads if self._reads_are_due() else {}
-        events = [*self._waiting, *(AccessRefused(*key, times) for key, times in self._refused.items())]
-        if reads:
-            events.append(SecretsRead(reads))
-        if not events:
+        if not (self._waiting or self._refused or reads):
             return
         async with self._books.turn:
+            # What comes in while the journal is written is for the next time.
+            waiting, self._waiting = self._waiting, []
+            refused, self._refused = self._refused, {}
+            events = [*waiting, *(AccessRefused(*key, times) for key, times in refused.items())]
             try:
-                await self._books.append(events, self._now())
+                await self._books.append([*events, *([SecretsRead(reads)] if reads else [])], self._now())
             except JournalError:
+                self._waiting = (waiting + self._waiting)[:MAX_WAITING]
+                self._refused = {**self._refused, **{k: n + self._refused.get(k, 0) for k, n in refused.items()}}
                 return
-        self._waiting, self._refused = [], {}
         if reads:
             self._known |= reads.keys()
             self._reads, self._told_at = {}, time.monotonic()
