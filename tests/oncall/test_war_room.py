@@ -52,6 +52,30 @@ def test_it_is_ordered_once_whatever_comes_of_it() -> None:
     assert [o.incident for o in ordered(worse)] == ["INC-1", "INC-2"]  # type: ignore[union-attr]
 
 
+def test_one_that_could_not_be_opened_is_ordered_again_within_bounds() -> None:
+    state, at, waited = act(state_of(), START + 60, OPEN), START + 60, []
+    for _ in range(3):
+        state = act(state, at, e.WarRoomEnded("INC-1", "open", False, "Slack is away"))
+        room = state.war_rooms["INC-1"]
+        assert (room.status, room.why, room.ordered_at) == ("failed", "Slack is away", START + 60), (
+            "it is known by that"
+        )
+        if not room.again_at:
+            break
+        assert ordered(state, room.again_at - 1) == () and ordered(state, room.again_at) == (OPEN,)
+        milder = act(state, room.again_at, e.IncidentRated("INC-1", 4, "milder"))
+        over = act(state, room.again_at, e.IncidentResolved("INC-1", "calm"))
+        assert ordered(milder, room.again_at) == () == ordered(over, room.again_at)
+        waited.append(room.again_at - at)
+        at = room.again_at
+        state = act(state, at, OPEN)
+        assert state.war_rooms["INC-1"].status == "ordered" and ordered(state, at + 9e6) == ()
+    assert waited == [300, 1200] and ordered(state, at + 9e6) == ()
+    late = act(act(state_of(), START + 60, OPEN), START + 61, e.WarRoomEnded("INC-1", "open", False, "away"))
+    made = act(act(late, START + 361, OPEN), START + 362, MADE).war_rooms["INC-1"]
+    assert made.usable and made.why == ""
+
+
 def test_who_works_on_it_is_called_in_once() -> None:
     state = act(state_of(), START + 60, OPEN, MADE)
     page = e.PageOrdered("PAGE-1", "INC-1", "k", "sms", "s", "t", person="ana")

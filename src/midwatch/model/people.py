@@ -217,9 +217,9 @@ class Told(Struct, frozen=True):
 
 class Escalation(Struct, frozen=True):
     """The newest escalation of an incident, the ``number``-th. ``ahead_seconds`` is how far it was moved on, by a person or
-    because nobody was there, less than 0 while only ``holder``, who acknowledged it before, is asked; ``turn`` whose turn it is where people take turns; ``topics`` what was paged about in any of
-    the incident's escalations; ``told`` whom this one has paged, by person; ``asked_by`` who wanted it, whatever the
-    incident pages about by itself."""
+    because nobody was there; less than 0 while only ``holder``, who acknowledged it before, is asked. ``turn`` is whose turn
+    it is where people take turns; ``topics`` what was paged about in any of the incident's escalations; ``told`` whom this
+    one has paged, by person; ``asked_by`` who wanted it, whatever the incident pages about by itself."""
 
     policy: str
     team: str

@@ -9,6 +9,8 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 MAX_INVITED: Final = 60
+AGAIN_SECONDS: Final = (300.0, 1200.0)
+"""After that long a room that could not be opened is ordered once more, and then once more."""
 
 
 class WarRoomPolicy(Struct, frozen=True):
@@ -33,9 +35,10 @@ class RoomAt(Struct, frozen=True):
 
 
 class WarRoom(Struct, frozen=True):
-    """``status``: ordered, open, failed (``why``), closing (its archiving is ordered), closed. ``place`` is the chat's own
-    id, ``summary`` that of the message that is pinned. ``invited``: person -> "" while it is under way, ``in``, or why
-    not."""
+    """``status``: ordered, open, failed (``why``; the ``tries``-th time, and when it is ordered again, 0 for never), closing
+    (its archiving is ordered), closed. ``ordered_at`` is when it first was: the room is known by that. ``place`` is the
+    chat's own id, ``summary`` that of the message that is pinned. ``invited``: person -> "" while it is under way, ``in``,
+    or why not."""
 
     channel: str
     name: str
@@ -46,6 +49,8 @@ class WarRoom(Struct, frozen=True):
     summary: str = ""
     why: str = ""
     invited: dict[str, str] = field(default_factory=dict)
+    tries: int = 1
+    again_at: float = 0.0
 
     @property
     def usable(self) -> bool:
@@ -58,6 +63,10 @@ WarRooms = dict[str, WarRoom]
 
 def ordered(rooms: WarRooms, incident: str, what: str, channel: str, name: str, person: str, at: float) -> WarRooms:
     """An intent: to open, to invite ``person``, to archive."""
+    if what == "open" and incident in rooms:
+        return _changed(
+            rooms, incident, channel=channel, status="ordered", tries=rooms[incident].tries + 1, again_at=0.0
+        )
     if what == "open":
         return {**rooms, incident: WarRoom(channel, name, at)}
     if what == "archive":
@@ -67,7 +76,7 @@ def ordered(rooms: WarRooms, incident: str, what: str, channel: str, name: str, 
     return _changed(rooms, incident, invited={**rooms[incident].invited, person: ""})
 
 
-def ended(rooms: WarRooms, incident: str, what: str, done: bool, why: str, **found: str) -> WarRooms:
+def ended(rooms: WarRooms, incident: str, what: str, done: bool, why: str, at: float, **found: str) -> WarRooms:
     """What came of it. ``found``: name, place, url, summary, person."""
     room = rooms.get(incident)
     if room is None:
@@ -80,7 +89,10 @@ def ended(rooms: WarRooms, incident: str, what: str, done: bool, why: str, **fou
     told = {key: found[key] for key in ("name", "place", "url", "summary") if found.get(key)}
     if what == "summary":
         return _changed(rooms, incident, **told)
-    return _changed(rooms, incident, status="open" if done else "failed", why="" if done else why, **told)
+    if done:
+        return _changed(rooms, incident, status="open", why="", **told)
+    again = at + AGAIN_SECONDS[room.tries - 1] if room.tries <= len(AGAIN_SECONDS) else 0.0
+    return _changed(rooms, incident, status="failed", why=why, again_at=again, **told)
 
 
 def _changed(rooms: WarRooms, incident: str, **changes: Any) -> WarRooms:

@@ -1,8 +1,8 @@
 """The stage that opens a war room in the chat, calls those in who work on the incident, and has it archived afterwards. A
 function of (state, now); the shell carries out what it orders.
 
-Off until the policy names a channel. A room that was ordered once is not ordered again, whatever the severity does after
-that; what was not possible is kept with its reason, and people go on in the incident's own page.
+Off until the policy names a channel. A room that is there stays, whatever the severity does after that; one that could not
+be opened is kept with the reason and ordered again a few times, and people go on in the incident's own page meanwhile.
 """
 
 from __future__ import annotations
@@ -57,14 +57,17 @@ def convene(turn: Turn) -> Turn:
 
 
 def _deserves(state: State, incident: Incident, now: float) -> bool:
-    if incident.id in state.war_rooms or incident.severity > state.policy.war_room.severity:
+    room = state.war_rooms.get(incident.id)
+    had = room is not None and not (room.status == "failed" and 0 < room.again_at <= now)
+    if had or incident.severity > state.policy.war_room.severity:
         return False
     return now - incident.opened_at >= state.policy.settle_seconds or incident.told_by_alerts
 
 
 def _opening(state: State, incident: Incident) -> tuple[e.Event, ...]:
     policy = state.policy.war_room
-    name = room_name(policy.prefix, incident)
+    before = state.war_rooms.get(incident.id)
+    name = before.name if before is not None else room_name(policy.prefix, incident)
     order = e.WarRoomOrdered(incident.id, "open", policy.channel, name)
     busy = (r.status in ("ordered", "open") and _running(state, ident) for ident, r in state.war_rooms.items())
     if sum(busy) < MAX_OPEN:

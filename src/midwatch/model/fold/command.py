@@ -75,7 +75,7 @@ def _war_room_ordered(state: State, event: e.WarRoomOrdered, at: float) -> State
 @on(e.WarRoomEnded)
 def _war_room_ended(state: State, event: e.WarRoomEnded, at: float) -> State:
     found = {key: getattr(event, key) for key in ("name", "place", "url", "summary", "person")}
-    after = war_room.ended(state.war_rooms, event.incident, event.what, event.done, event.why, **found)
+    after = war_room.ended(state.war_rooms, event.incident, event.what, event.done, event.why, at, **found)
     return replace(state, war_rooms=after)
 
 
