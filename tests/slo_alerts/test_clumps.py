@@ -51,11 +51,12 @@ def test_independent_failures_are_no_habit_at_any_traffic_and_clumps_are() -> No
     assert 20 < one(clumpy(rng)) < 70
 
 
-@pytest.mark.parametrize("hours", [1, 5, 14])
-def test_a_real_incident_is_no_habit(hours: int) -> None:
+@pytest.mark.parametrize(("hours", "times"), [(1, 1), (40, 1), (3, 12), (1, 14)])
+def test_real_incidents_are_no_habit(hours: int, times: int) -> None:
     rng = np.random.default_rng(8)
     bad = rng.poisson(3.0, HOURS).astype(float)
-    bad[300 : 300 + hours] = PER_HOUR
+    for begin in range(20, 20 + 50 * times, 50):
+        bad[begin : begin + hours] = rng.uniform(0.02, 1.0, hours) * PER_HOUR
     assert one(bad) == 0.0
 
 
