@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import datetime
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from tests.shell.conftest import make_settings
 from midwatch.faces.cli.common import Running
 from midwatch.faces.console.app import console_app
 from midwatch.model import events as e
-from midwatch.model.errors import ConfigError
+from midwatch.model.errors import ConfigError, UsageError
 from midwatch.model.policy import Policy
-from midwatch.shell.oidc import Oidc
+from midwatch.shell.access_settings import OidcSettings
+from midwatch.shell.oidc import MAX_BYTES, Oidc, Trip
 from midwatch.shell.run import Watch
 
 SECRET = "the-client-secret"
@@ -184,6 +185,24 @@ def test_keys_and_their_rotation(tmp_path: Path) -> None:
         assert scene.provider.asked.count("/keys") == asked, "keys are not read again for each bad token"
 
     Scene(tmp_path, oidc=OIDC).run(test)
+
+
+def test_a_provider_without_end_is_not_read_to_its_end() -> None:
+    given = 0
+
+    async def words() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 65_536
+            yield b" " * 65_536
+
+    oidc = Oidc(
+        OidcSettings(**OIDC),  # type: ignore[arg-type]
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=words())),
+    )
+    with pytest.raises(UsageError, match="says too much"):
+        asyncio.run(oidc.away(Trip.new()))
+    assert given < 2 * MAX_BYTES
 
 
 def test_a_way_back_that_was_not_begun_here(tmp_path: Path) -> None:
