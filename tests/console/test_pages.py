@@ -214,6 +214,10 @@ def test_buttons_do_what_they_say() -> None:
             page = (await client.get("/incidents/INC-7")).text
             assert "someone has it" in page and "Acknowledged." in page
             assert "Acknowledged." not in (await client.get("/incidents/INC-7")).text
+            entries = len(watch.journal.entries)
+            await press(client, "/incidents/INC-7", "ack", "INC-7")
+            assert "You have INC-7 already." in (await client.get("/incidents/INC-7")).text
+            assert len(watch.journal.entries) == entries, "that is no news"
             await press(client, "/incidents/INC-7", "confirm_cause", "INC-7", value="service:payment pool_exhausted")
             assert watch.state.incidents["INC-7"].confirmed_cause == "service:payment pool_exhausted"
             await press(client, "/", "hands_off")

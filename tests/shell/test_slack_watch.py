@@ -106,6 +106,11 @@ def test_an_incident_pages_and_the_button_acknowledges_it(tmp_path: Path, monkey
             assert fake.told == ["Heard: ack INC-1, by ana."]
             again = await client.post("/in/slack/team", content=body, headers=headers)
             assert again.status_code == 409, "replayed"
+            body, headers = fake.signed(body, watch.now() + 1)
+            assert (await client.post("/in/slack/team", content=body, headers=headers)).status_code == 200
+            await until(
+                lambda: fake.told[1:] == ["You have INC-1 already."], what="a kind answer, and nothing journaled"
+            )
         # The next process knows the place: it shows the message as it stands, and makes no second one.
         async with on_watch(settings) as (watch, client):
             await alert(client, 2)

@@ -42,7 +42,9 @@ def started(known: Mapping[str, Escalation], event: EscalationStarted, at: float
     topics = before.topics if before else ()
     told = {event.by: Told(at, -1)} if event.by else {}  # who asks for help is awake
     ahead = -event.holder_seconds
-    run = Escalation(event.policy, event.team, at, event.number, event.turn, ahead, topics, told, event.by, event.holder)
+    run = Escalation(
+        event.policy, event.team, at, event.number, event.turn, ahead, topics, told, event.by, event.holder
+    )
     return {**known, event.incident: run}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from midwatch.core.decide.obey import has_it
 from midwatch.core.decide.propose import OPEN
 from midwatch.core.decide.room import checklist
 from midwatch.core.detect.together import sentence
@@ -18,7 +19,7 @@ from midwatch.core.learn import hindsight
 from midwatch.core.learn.items import items_of, same_before
 from midwatch.core.oncall.page import wakes_nobody
 from midwatch.core.oncall.words import cause_words
-from midwatch.model.errors import NotFound
+from midwatch.model.errors import NotFound, UsageError
 from midwatch.model.findings import Incident
 from midwatch.model.items import ItemRecord
 from midwatch.model.room import ROLES, Room
@@ -113,6 +114,17 @@ def find_incident(state: State, given: str) -> Incident:
             return incident
     known = ", ".join(i.id for i in newest_first(state)[:5])
     raise NotFound(f"there is no incident {given!r}", hint=f"the latest are {known}" if known else "there are none yet")
+
+
+def has_already(state: State, verb: str, target: str, by: str) -> str:
+    """What whoever acknowledges an incident once more is told, in place of an entry in the journal; "" for all else. Raises
+    UsageError when the incident is over."""
+    incident = state.incidents.get(target) if verb == "ack" else None
+    if incident is None:
+        return ""
+    if incident.phase == "resolved":
+        raise UsageError(f"{incident.id} is over", hint="midwatch incidents shows what is open")
+    return f"You have {target} already." if has_it(state, incident, by) else ""
 
 
 def find_action(state: State, given: str) -> ActionRecord:

@@ -20,7 +20,6 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field
 
 from midwatch.core.decide import correct, hush, room, severity
-from midwatch.core.decide.obey import has_it
 from midwatch.core.decide.regroup import why_not
 from midwatch.core.oncall import by_hand, rota
 from midwatch.core.turn import Turn
@@ -149,7 +148,7 @@ def router(watch: Watch) -> APIRouter:
         if not by:
             raise HTTPException(422, "by: say who you are; this token does not")
         target = _target(watch, given)
-        if given.verb == "ack" and _has_already(watch, target, by):
+        if queries.has_already(watch.state, given.verb, target, by):
             return {"seq": None, "at": watch.now(), "verb": given.verb, "target": target, "by": by}
         said = CommandGiven(given.verb, by, target, _value(watch, given), given.note, given.via, holder)
         if given.verb in ("merge", "split", "move") and (why := why_not(watch.state, said)):
@@ -213,14 +212,6 @@ def _target(watch: Watch, given: Command) -> str:
         known = ", ".join(sorted(state.playbooks)) or "none"
         raise UsageError(f"there is no playbook {given.target!r}", hint=f"known: {known}")
     return given.target
-
-
-def _has_already(watch: Watch, target: str, by: str) -> bool:
-    """Raises UsageError when the incident is over."""
-    incident = queries.find_incident(watch.state, target)
-    if incident.phase == "resolved":
-        raise UsageError(f"{incident.id} is over", hint="midwatch incidents shows what is open")
-    return has_it(watch.state, incident, by)
 
 
 def _value(watch: Watch, given: Command) -> str:

@@ -26,7 +26,7 @@ from midwatch.model.events import CommandGiven
 from midwatch.shell.channel_settings import SlackSettings
 from midwatch.shell.config import resolve
 from midwatch.shell.ingest.body import Gone, Receive, read_body
-from midwatch.shell.queries import cannot, find_action, find_incident
+from midwatch.shell.queries import cannot, find_action, find_incident, has_already
 from midwatch.shell.run import Watch
 
 log = logging.getLogger("midwatch.slack")
@@ -111,6 +111,8 @@ class SlackRoutes:
     async def _obey(self, one: Pressed, person: str) -> str:
         target = _target(self._watch, one)
         by = person or f"{one.name or one.user} (Slack)"
+        if words := has_already(self._watch.state, one.verb, target, by):
+            return words
         await self._watch.command(CommandGiven(one.verb, by, target, via="chat", credential=person))
         return f"Heard: {one.verb} {target}, by {by}."
 

@@ -21,7 +21,7 @@ from midwatch.model.findings import Incident
 from midwatch.model.room import Room
 from midwatch.model.state import State
 from midwatch.shell.channel_settings import SlackSettings
-from midwatch.shell.queries import find_incident, newest_first
+from midwatch.shell.queries import find_incident, has_already, newest_first
 from midwatch.shell.run import Watch
 
 FOR_ALL: Final = frozenset({"help", "status", "ack", "escalate"})
@@ -65,6 +65,8 @@ def room_of(state: State, channel: str, place: str) -> str:
 
 async def _given(watch: Watch, said: Said, room: str, person: str, by: str) -> str:
     incident = _about(watch.state, said, room)
+    if words := has_already(watch.state, said.verb, incident.id, by):
+        return words
     given = CommandGiven(said.verb, by, incident.id, said.value, said.note, "chat", person)
     turn = Turn(watch.state, watch.memory, watch.world, watch.now(), (given,))
     refused = (e for e in rota(obey(turn)).events if isinstance(e, CommandRefused))

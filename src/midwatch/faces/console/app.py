@@ -35,6 +35,7 @@ from midwatch.faces.console.view import WatchView
 from midwatch.model.errors import MidwatchError
 from midwatch.model.events import CommandGiven
 from midwatch.shell import plots
+from midwatch.shell.queries import has_already
 
 MAX_FORM_BYTES = 16_384
 MAX_FIELDS = 120
@@ -204,13 +205,15 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         try:
             value, note = form.get("value", "")[:2000], form.get("note", "")[:2000]
             given = CommandGiven(verb, session.name, target, value, note, "page", session.credential)
-            recorded = await watch.command(given)
+            had = has_already(watch.state, verb, target, session.credential or session.name)
+            recorded = None if had else await watch.command(given)
         except MidwatchError as error:
             hint = f" {error.hint}" if error.hint else ""
             said.put(session, "bad", f"That could not be done: {error}.{hint}")
         else:
-            renderer.gave(verb, target, recorded.at)
-            said.put(session, "info", renderer.heard(verb, target))
+            if recorded is not None:
+                renderer.gave(verb, target, recorded.at)
+            said.put(session, "info", had or renderer.heard(verb, target))
         if request.headers.get("hx-request") == "true":
             text, status = await renderer.inside(back, session, said=said.take(session))
             return HTMLResponse(text, status_code=status)
