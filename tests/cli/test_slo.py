@@ -154,7 +154,12 @@ def test_a_backtest_that_cannot_be_made(spec: Path, history: Path, tmp_path: Pat
     wrong = midwatch("backtest", "--slo", spec, "--history", history, "--since", "yesterday")
     assert wrong.exit_code == 2 and "--since" in wrong.stderr
     down = midwatch("backtest", "--slo", spec, "--history", "http://127.0.0.1:1", "--since", "1h", "--folder", tmp_path)
-    assert down.exit_code == 4 and "cannot be reached" in down.stderr
+    assert down.exit_code == 4 and "error: http://127.0.0.1:1: the source cannot be reached" in down.stderr
+    down = midwatch("check", spec, "--source", "http://127.0.0.1:1", "--folder", tmp_path)
+    assert down.exit_code == 4 and "error: http://127.0.0.1:1: cannot be reached" in down.stderr
+    for command in (("check", spec, "--source"), ("suggest", "--slo", spec, "--history")):
+        told = midwatch(*command, "http://ada:secret@127.0.0.1:1", "--folder", tmp_path)
+        assert told.exit_code == 2 and "holds a password" in told.stderr and "secret" not in told.output
 
 
 def test_a_target_is_suggested_from_a_file(history: Path) -> None:

@@ -69,7 +69,7 @@ def _linted(paths: list[Path], source: str, policy: str, folder: Path, quiet: bo
 
 async def _facts(slos: Sequence[Slo], where: str, folder: Path, quiet: bool) -> dict[str, Any]:
     from midwatch.adapters.sources.prometheus.source import PrometheusSource
-    from midwatch.faces.cli.slo.histories import named_source
+    from midwatch.faces.cli.slo.histories import asked, named_source
     from midwatch.shell.facts import facts_of
 
     source = named_source(where, folder)
@@ -77,7 +77,7 @@ async def _facts(slos: Sequence[Slo], where: str, folder: Path, quiet: bool) -> 
         raise UsageError(f"{where!r} cannot be asked for facts")
     found = {}
     counted = [slo for slo in slos if slo.sli == "source" and not isinstance(slo.indicator, Composite)]
-    with bar("Asking the source", off=quiet) as progress:
+    with asked(where), bar("Asking the source", off=quiet) as progress:
         for slo in progress.track(counted):
             found[slo.name] = await facts_of(source, slo, time.time())
     return found

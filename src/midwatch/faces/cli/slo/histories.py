@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -12,7 +13,7 @@ from rich.progress import Progress, TaskID
 
 from midwatch.faces.cli.common import Running
 from midwatch.faces.cli.slo.common import bar
-from midwatch.model.errors import MidwatchError, NotFound, UsageError
+from midwatch.model.errors import MidwatchError, NotFound, SourceError, UsageError
 from midwatch.model.ports import Source
 from midwatch.model.slo import Slo
 from midwatch.shell.config import SourceSettings, load_settings
@@ -38,7 +39,17 @@ def read_history(
     if not where.startswith(("http://", "https://")) and (path.suffix.lower() == ".csv" or path.is_file()):
         found = read_csv(path)
         return History(tuple(cut(one, *span) for one in found.counts), found.notes) if windowed else found
-    return asyncio.run(_of_source(named_source(where, folder), slos, span, step_seconds, quiet))
+    with asked(where):
+        return asyncio.run(_of_source(named_source(where, folder), slos, span, step_seconds, quiet))
+
+
+@contextmanager
+def asked(where: str) -> Iterator[None]:
+    """A source's error says which one was asked, as it was named here."""
+    try:
+        yield
+    except SourceError as error:
+        raise SourceError(str(error) if where in str(error) else f"{where}: {error}", hint=error.hint) from error
 
 
 def named_source(where: str, folder: Path) -> Source:
@@ -47,6 +58,9 @@ def named_source(where: str, folder: Path) -> Source:
     if where in settings:
         return build_source(where, settings[where])
     if where.startswith(("http://", "https://")):
+        if "@" in where.partition("//")[2].partition("/")[0]:
+            hint = "set it up as a source in settings.yaml, its url as env:NAME or file:/path, and say its name here"
+            raise UsageError("the address holds a password, which others see in the list of processes", hint=hint)
         same = [name for name, one in settings.items() if one.url.rstrip("/") == where.rstrip("/")]
         if same:
             return build_source(same[0], settings[same[0]])
