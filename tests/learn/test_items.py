@@ -134,6 +134,24 @@ def test_an_unknown_cause_at_the_same_place_joins_the_item_that_asks_for_it() ->
     assert journal.incident(3, T + 7200, cause="", paged=False) == (), "what woke nobody is no news for the item"
 
 
+def test_two_alerts_on_one_service_leave_an_item_each_and_the_same_one_again_joins_its_own() -> None:
+    journal = Journal()
+
+    def told(number: int, alert: str) -> tuple[e.Event, ...]:
+        ident, finding, at = f"INC-{number}", f"alert|service:payment|{alert}", T + 3600 * number
+        journal.say(at, e.IncidentOpened(ident, alert, at, 2, "so rated", (finding,), ("service:payment",)))
+        journal.say(at + 1, e.PageOrdered(f"PAGE-{number}", ident, f"{ident}/phone/0", "phone", "s", "t"))
+        return journal.turn(at + 60, e.IncidentResolved(ident, "calm"))
+
+    assert [items(told(1, "DiskFull")), items(told(2, "SlowAnswers"))] == [["cause"], ["cause"]]
+    assert {r.item.about for r in journal.state.items.values()} == {
+        "service:payment DiskFull",
+        "service:payment SlowAnswers",
+    }
+    again = told(3, "DiskFull")
+    assert items(again) == [] and [ev.item for ev in again if isinstance(ev, e.ItemSeenAgain)] == ["AI-1"]
+
+
 def test_a_sev4_that_woke_nobody_leaves_only_what_was_not_ended() -> None:
     journal = Journal()
     journal.say(T, e.IncidentOpened("INC-1", "payment fails", T - 90, 4, "barely", (), ("service:payment",)))

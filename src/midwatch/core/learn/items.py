@@ -46,9 +46,11 @@ def cause_of(incident: Incident) -> str:
 
 
 def about(incident: Incident) -> str:
-    """The cause, or where it was felt when there is none."""
+    """The cause, or where it was felt when there is none; of what only alerts tell also which alert: a full disk and slow
+    answers of one service are two things to find out."""
     felt = incident.impact.entry if incident.impact else ""
-    return cause_of(incident) or felt or (incident.symptoms[0] if incident.symptoms else incident.title)
+    alert = " ".join(min(incident.findings).split("|")[1:3]) if incident.told_by_alerts else ""
+    return cause_of(incident) or felt or alert or (incident.symptoms[0] if incident.symptoms else incident.title)
 
 
 def cause_phrase(cause: str) -> str:
