@@ -18,6 +18,7 @@ from midwatch.gym.record import Recording
 from midwatch.gym.score import run as scorer
 from midwatch.gym.score.judge import Score
 from midwatch.gym.score.report import CaseFile
+from midwatch.gym.simulator import cli as simulator_cli
 
 
 def gym(*words: object) -> Result:
@@ -200,3 +201,13 @@ def test_simulate_ends_with_what_the_invariants_say(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(cli, "simulate", simulate)
     assert gym("simulate", "--seed", 4, "--incidents", 3).exit_code == 1
     assert asked == {"seed": 4, "incidents": 3, "as_json": False}
+
+
+def test_simulate_says_how_far_it_is_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(simulator_cli, "LINE_SECONDS", 0.0)
+    result = gym("simulate", "--seed", 4, "--incidents", 2, "--json")
+    assert [line.split(",")[0] for line in result.stderr.splitlines()] == [
+        "1 of 2 simulated incidents",
+        "2 of 2 simulated incidents",
+    ]
+    assert json.loads(result.stdout)["incidents"] == 2, "nothing of it is in the JSON"
