@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pytest
 from tests.ha.postgres import fresh_schema
+from tests.shell.conftest import make_settings
 from typer.testing import CliRunner
 
 from midwatch.faces.cli.app import app
 from midwatch.model import events as e
+from midwatch.model.policy import Policy
 from midwatch.shell.journal.sqlite import SqliteJournal
+from midwatch.shell.run import Watch
 from midwatch.shell.subscribers import copied
 from midwatch.shell.subscribers.book import Book
 from midwatch.shell.subscribers.opened import FILE, in_file, in_postgres
@@ -67,6 +71,25 @@ def test_what_is_erased_is_gone_from_the_copy_and_an_unchanged_book_is_not_writt
         assert file.stat().st_ino == before
         book.erase("ann@example.org")
         assert copied.take(book, tmp_path) == 1 and b"ann@" not in file.read_bytes()
+
+
+def test_a_watch_copies_the_book_with_its_journal(tmp_path: Path) -> None:
+    async def go() -> None:
+        settings = make_settings(
+            tmp_path,
+            channels={"post": {"type": "email", "host": "mail", "sender": "s@example.org", "to": ["ops@example.org"]}},
+            status_page={"subscribers": {"through": "post"}},
+            journal={"backup": tmp_path / "copy", "backup_seconds": 60.0},
+        )
+        watch = Watch(settings, policy=Policy())
+        await watch.start()
+        assert watch.copying is not None and watch.status.book is not None
+        watch.status.book.add("ann@example.org", (), NOW)
+        await watch.copying.copy()
+        assert watch.health()["degraded"] == [] and copied.verify(tmp_path / "copy") == 1
+        await watch.stop()
+
+    asyncio.run(go())
 
 
 def test_a_damaged_copy_is_said_and_nothing_is_restored(tmp_path: Path) -> None:
