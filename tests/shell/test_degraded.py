@@ -4,6 +4,7 @@ theirs in test_intake, test_sources and test_watch; copies in test_backup; a lea
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from midwatch.model.actions import Verdict
 from midwatch.model.errors import ChannelError, JournalError
 from midwatch.model.events import PageOrdered
 from midwatch.model.policy import Policy
-from midwatch.shell import duty, people_files
+from midwatch.shell import duty, handover, people_files
+from midwatch.shell.config import Settings
 from midwatch.shell.effects import Limits
+from midwatch.shell.files import Loaded
 from midwatch.shell.health import Health, prometheus_text
 from midwatch.shell.journal import postgres
 from midwatch.shell.journal.postgres import PostgresJournal
 from midwatch.shell.journal.sqlite import SqliteJournal
+from midwatch.shell.leader import Holder
 from midwatch.shell.run import Watch
 
 PAGE = PageOrdered("PAGE-1", "INC-1", "INC-1/phone/0", "phone", "SEV1 INC-1", "payment is down", severity=1)
@@ -172,6 +176,37 @@ def test_a_standby_that_is_lost(server: Server, tmp_path: Path, quick: None) -> 
         await until(lambda: heard_of("c"))
 
     asyncio.run(led(watch, test))
+    other.close()
+
+
+def test_files_that_take_longer_to_read_than_a_lease_lasts(
+    server: Server, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thousand promises take seconds: whoever takes over reads them, and keeps the lease."""
+    journal = PostgresJournal(server.dsn, schema="degraded_files", lease_seconds=1.0)
+    other = PostgresJournal(server.dsn, schema="degraded_files", lease_seconds=1.0, me=Holder("elsewhere", 1))
+    read, taken = handover.load_policy_that_can_be, list[str]()
+
+    def slowly(settings: Settings) -> Loaded:
+        for _ in range(25):
+            time.sleep(0.1)
+            taken.append(other.try_take())
+        return read(settings)
+
+    watch = Watch(make_settings(tmp_path / "a", journal={"postgres": "env:UNUSED", "replica": "a"}), journal=journal)
+    monkeypatch.setattr(duty, "RENEW_SECONDS", 0.1)
+
+    async def go() -> None:
+        await watch.start()
+        monkeypatch.setattr(handover, "load_policy_that_can_be", slowly)
+        running = asyncio.create_task(watch.run())
+        await until(lambda: watch.duty.leading)
+        watch.request_stop()
+        await running
+        await watch.stop()
+
+    asyncio.run(go())
+    assert len(taken) == 25 and not any(taken), "nobody else could take it"
     other.close()
 
 

@@ -104,9 +104,11 @@ def policy_in_force(
     channels: tuple[str, ...],
     trouble: Callable[[str, str], object],
     known: People | None = None,
+    loaded: Loaded | None = None,
 ) -> tuple[Policy, tuple[str, ...]]:
-    """The policy that a watch keeps, and the files that said it: ``given``, else what the files say. The settings' mode goes
-    before the policy's, the hands' ``verbs`` are added, and who names no channel for paging gets all ``channels``.
+    """The policy that a watch keeps, and the files that said it: ``given``, else what the files say, or said when they were
+    ``loaded``. The settings' mode goes before the policy's, the hands' ``verbs`` are added, and who names no channel for
+    paging gets all ``channels``.
 
     Promises that are left out are told to ``trouble``; so are people files that cannot be read, and then those whom the
     journal ``known`` before are kept: a slip of the pen leaves nobody unwoken. Raises ConfigError.
@@ -114,7 +116,7 @@ def policy_in_force(
     policy = given
     sources: tuple[str, ...] = ("given",)
     if policy is None:
-        loaded = load_policy_that_can_be(settings)
+        loaded = loaded or load_policy_that_can_be(settings)
         policy, sources = loaded.policy, loaded.sources
         for problem in loaded.problems:
             log.warning("a promise is left out: %s", problem)

@@ -8,17 +8,18 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from midwatch.core.memory import Memory
-from midwatch.model.errors import ConfigError
+from midwatch.model.errors import ConfigError, Deposed
 from midwatch.model.events import Event, PolicyLoaded, WatchStarted
 from midwatch.model.policy import Policy
 from midwatch.shell import duty
 from midwatch.shell.duty import Letter
-from midwatch.shell.folder import policy_in_force
+from midwatch.shell.folder import load_policy_that_can_be, policy_in_force
 from midwatch.shell.health import product_version
 from midwatch.shell.journal import Journal
 from midwatch.shell.leader import LEASE_SECONDS
 
 if TYPE_CHECKING:
+    from midwatch.shell.files import Loaded
     from midwatch.shell.run import Watch
 
 RENEW_SECONDS = 2.0
@@ -69,9 +70,10 @@ class Handover:
         watch = self._watch
         watch.desk.take_over()
         started = WatchStarted(product_version(), watch.books.journal.epoch, reason)
+        files = await self._read_files()
         async with watch.books.turn:
             await watch.books.append([started], watch.now())
-            await self._load_policy()
+            await self._load_policy(files)
         watch.duty.leading = True
         watch.effects.reconcile(watch.state)
         watch.tracking.reconcile()
@@ -89,7 +91,19 @@ class Handover:
         await self.lead(f"{watch.duty.name} leads: the lease was {found}")
         self._stir()
 
-    def policy(self) -> tuple[Policy, tuple[str, ...]]:
+    async def _read_files(self) -> asyncio.Future[Loaded] | None:
+        """What the files say, or what is wrong with them. A thousand promises take seconds, longer than a lease may last: it
+        is kept meanwhile. Raises Deposed."""
+        if self._given_policy is not None:
+            return None
+        reading = asyncio.ensure_future(asyncio.to_thread(load_policy_that_can_be, self._watch.settings))
+        while not reading.done():
+            await asyncio.wait({reading}, timeout=duty.RENEW_SECONDS)
+            if not await self._watch.books.renew():
+                raise Deposed("another process took the watch while this one read its files")
+        return reading
+
+    def policy(self, files: asyncio.Future[Loaded] | None = None) -> tuple[Policy, tuple[str, ...]]:
         """What the files say now, and which. Raises ConfigError."""
         watch = self._watch
         return policy_in_force(
@@ -99,12 +113,13 @@ class Handover:
             tuple(watch.channels),
             watch.vitals.trouble,
             watch.state.policy.people,
+            files.result() if files is not None else None,
         )
 
-    async def _load_policy(self) -> None:
+    async def _load_policy(self, files: asyncio.Future[Loaded] | None) -> None:
         watch = self._watch
         try:
-            policy, sources = self.policy()
+            policy, sources = self.policy(files)
         except ConfigError as error:
             if not watch.duty.replicated:
                 raise
