@@ -10,7 +10,7 @@ from midwatch.core.diagnose.case import make_case
 from midwatch.core.diagnose.diagnose import diagnose
 from midwatch.model import faults, signals
 from midwatch.model.findings import Finding, Hypothesis
-from midwatch.model.world import Change, World
+from midwatch.model.world import Change, LogPattern, World
 
 ONSET = 40
 GATEWAY, PAYMENT, CHECKOUT, DB = "service:gateway", "service:payment", "service:checkout", "database:shop"
@@ -217,6 +217,35 @@ def test_a_region_is_dark_unless_its_front_door_fell_over() -> None:
     hypotheses, _ = ranked(silent_region(door_dies=True), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == (GATEWAY, faults.MEMORY_LEAK)
     assert all(h.kind != faults.REGION_DARK for h in hypotheses)
+
+
+def test_a_zone_that_falls_silent_is_dark_though_the_other_starves_with_it() -> None:
+    """The door of the zone is gone with the rest, and what waits for it elsewhere gets no further, but speaks."""
+    series: dict[tuple[str, str], np.ndarray] = {}
+    labels = {}
+    for short in ("gateway", "checkout", "payment", "user", "cart"):
+        for zone, requests, up in (("eu-1a", 50 if short == "gateway" else 10, 1), ("eu-1b", 0, 0)):
+            instance = f"instance:{short}-{zone}"
+            labels[instance] = {"service": short, "region": "eu", "zone": zone}
+            series[instance, signals.REQUESTS] = after(50, requests, ONSET)
+            series[instance, signals.UP] = after(1, up, ONSET)
+        series[f"service:{short}", signals.REQUESTS] = after(100, requests, ONSET)
+        series[f"service:{short}", signals.ERRORS] = flat(0)
+    series[GATEWAY, signals.ERRORS] = after(0, 20, ONSET)
+    series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_ERRORS] = after(0, 20, ONSET)
+    hypotheses, _ = ranked(make_world(series, labels=labels), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == ("region:eu-1b", faults.REGION_DARK)
+
+
+def test_an_expired_certificate_is_more_than_a_bad_way_where_the_errors_say_so() -> None:
+    series = failing_in(PAYMENT)
+    series[PAYMENT, signals.ERRORS] = series[PAYMENT, signals.ORIGIN_ERRORS] = flat(0)
+    series[PAYMENT, signals.TIME_MS] = flat(900)
+    series[f"{CHECKOUT}>{PAYMENT}", signals.UNANSWERED_ERRORS] = after(0, 15, ONSET)
+    words = "x509: certificate has expired or is not yet valid"
+    pattern = LogPattern("t1", CHECKOUT, 17, words, words, START + ONSET * STEP)
+    hypotheses, _ = ranked(make_world(series, logs=[(pattern, after(0, 15, ONSET))]), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.CERT_EXPIRED)
 
 
 def one_slow_store(own: float, store_ms: float, throttled: float = 0.0) -> World:

@@ -248,6 +248,27 @@ def test_what_a_failing_span_says_counts_as_a_line_where_no_logs_tell(otlp: Any)
     assert len(builder.world(otlp.start + 60).logs.patterns) == 2
 
 
+def test_the_age_of_the_oldest_message_follows_from_what_waits_and_what_is_sent(otlp: Any) -> None:
+    """Kafka tells how many messages wait, and not for how long."""
+    builder = WorldBuilder()
+    kafka = otlp.resource("kafka")
+    for at in range(60):
+        root = otlp.span("shop", SERVER, at, 20)
+        sent = otlp.span(
+            "shop", PRODUCER, at, 2, root, messaging__system="kafka", messaging__destination__name="orders"
+        )
+        builder.add(otlp.batch(root, sent), otlp.start + at + 0.5)
+        if at % 5 == 0:
+            waiting = 2.0 if at < 30 else at - 15.0
+            lag = otlp.gauge(kafka, "kafka.consumer_group.lag_sum", at, waiting, topic="orders", group="billing")
+            builder.add(otlp.batch(lag), otlp.start + at + 0.5)
+    ages = builder.world(otlp.start + 70).series.get("queue:orders", sig.QUEUE_LAG_SECONDS)
+    assert ages is not None
+    told = ages[np.isfinite(ages)]
+    assert told[:6].tolist() == [0.0] * 6, "a few are always on the way"
+    assert told[-1] == pytest.approx(40, rel=0.1), "40 wait and one is sent in a second"
+
+
 def test_logs_become_patterns(otlp: Any) -> None:
     builder = WorldBuilder()
     for number in range(20):

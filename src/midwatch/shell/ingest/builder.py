@@ -35,6 +35,7 @@ from midwatch.shell.ingest.traces import TraceBuffer
 # What a container runtime says of a process is no sign that the process lives.
 _TOLD_BY_OTHERS: Final = ("container.", "container_", "k8s.", "kube_")
 _SWEEP_SECONDS: Final = 0.25
+_ON_THE_WAY: Final = 10.0  # messages
 
 
 class WorldBuilder:
@@ -232,9 +233,11 @@ class WorldBuilder:
             ring.advance(last)
         heard = ring.heard_until(last)
         self._up_rows()
+        self._lag_rows()
         values = ring.snapshot(last, heard)
         index = ring.index
         self._fill_up(values, heard, last)
+        self._fill_lag(values)
         start_at = ring.start_at(last)
         subjects, latency = ring.latency_snapshot(last)
         for array in (values, latency):
@@ -279,6 +282,22 @@ class WorldBuilder:
                 for _ in range(3 if np.isfinite(told).any() else 0):
                     told[1:] = np.where(np.isnan(told[1:]), told[:-1], told[1:])
                 values[row - 1] = np.fmin(up, told)
+
+    def _lag_rows(self) -> None:
+        for queue in [subject for subject, signal in self._ring.rows if signal == sig.QUEUE_DEPTH]:
+            self._ring.row(queue, sig.QUEUE_LAG_SECONDS)
+
+    def _fill_lag(self, values: Floats) -> None:
+        """The age of the oldest message where only the depth is told: what waits over what is sent in a second (Little's
+        law), where more than a few wait, as there are always some on the way."""
+        rows = self._ring.rows
+        for queue in [subject for subject, signal in rows if signal == sig.QUEUE_DEPTH]:
+            depth, lag = (values[rows[queue, signal] - 1] for signal in (sig.QUEUE_DEPTH, sig.QUEUE_LAG_SECONDS))
+            senders = [edge for edge, ends in self._registry.edges.items() if ends.callee == queue]
+            sent = [values[rows[edge, sig.CALLS] - 1] for edge in senders if (edge, sig.CALLS) in rows]
+            seconds = np.isfinite(sent).any(axis=0).sum() * self.step_seconds if sent else 0.0
+            if not np.isfinite(lag).any() and seconds > 0 and np.nansum(sent) > 0:
+                lag[:] = np.where(depth < _ON_THE_WAY, 0.0, depth * seconds / np.nansum(sent))
 
     def _replaced(self, gone: Reporter, instances: Mapping[str, Reporter]) -> bool:
         return any(

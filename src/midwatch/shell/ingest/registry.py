@@ -217,6 +217,7 @@ class Registry:
             "region": resource.region,
             "version": resource.version or reporter.version,
             "host": resource.host,
+            "zone": str(resource.attributes.get("cloud.availability_zone") or ""),
         }
         shown = {name: value for name, value in labels.items() if value}
         self.entities[reporter.instance] = Entity("instance", name_of(reporter.instance), shown)

@@ -103,6 +103,7 @@ _TABLE: Final[tuple[tuple[str, str, How, Combine, Combine, float], ...]] = (
     # queues
     (r"messaging_queue_depth|rabbitmq_message_current|rabbitmq_queue_messages(_ready)?|kafka_consumer_?group_lag",
      sig.QUEUE_DEPTH, "gauge", "max", "max", 1),
+    (r"kafka_consumer_group_lag_sum", sig.QUEUE_DEPTH, "gauge", "max", "sum", 1),
     (r"messaging_queue_oldest_age|.*queue.*(oldest|_age|lag_seconds|lag_time).*", sig.QUEUE_LAG_SECONDS,
      "gauge", "max", "max", 1),
     (r"(?!.*(max|limit|capacity)).*queue.*(depth|length|backlog|messages|waiting_jobs)", sig.QUEUE_DEPTH,

@@ -10,9 +10,9 @@ from midwatch.core.diagnose.calls import well
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.core.diagnose.evidence.changes import changed
-from midwatch.core.diagnose.evidence.processes import died
+from midwatch.core.diagnose.evidence.processes import died, fell_silent
 from midwatch.model import faults, signals
-from midwatch.model.entity import entity_key, name_of, split_edge
+from midwatch.model.entity import Entity, entity_key, name_of, split_edge
 
 MIN_SHARE: Final = 0.10
 ONE_PLACE: Final = 0.85
@@ -82,36 +82,53 @@ def _unanswered_by_region(case: Case, service: str) -> dict[str, float]:
 
 
 def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
-    """Several services in trouble, all of them in one region."""
-    regions: dict[str, dict[str, float]] = {}
-    for service in case.services:
-        for instance in case.instances(service):
-            region = instance.labels.get("region", "")
-            if region:
-                regions.setdefault(region, {})[service] = _trouble(case, instance.key)
+    """Several services in trouble, all of them in one region, or in one zone of the only region."""
+    regions = _places(case, "region")
+    if len(regions) < 2:
+        regions = _places(case, "zone")
     if len(regions) < 2:
         return
-    troubled = {r: sum(1 for v in found.values() if v > 0) for r, found in regions.items()}
-    worst = max(troubled, key=lambda r: troubled[r])
-    others = sum(n for r, n in troubled.items() if r != worst)
+    mute = {r: sum(fell_silent(case, i) for i in found.values()) for r, found in regions.items()}
+    troubled = {r: sum(_trouble(case, i.key) for i in found.values()) for r, found in regions.items()}
+    worst = max(regions, key=lambda r: (mute[r], troubled[r]))
+    # Where a whole region falls silent, what waits for it elsewhere is in trouble as well, but speaks.
+    dark = mute[worst] >= max(3, 0.6 * len(regions[worst]))
+    if not dark:
+        worst = max(troubled, key=lambda r: troubled[r])
+    counted = mute if dark else troubled
+    others = sum(n for r, n in counted.items() if r != worst)
     needed = max(3, 0.4 * len(regions[worst]))
-    if troubled[worst] < needed or others > 0.25 * troubled[worst]:
+    if counted[worst] < needed or others > 0.25 * counted[worst]:
         return
-    doors = [i for entry in case.world.entries for i in case.instances(entry) if i.labels.get("region", "") == worst]
-    if any(died(case, door) for door in doors):
+    doors = [
+        i
+        for entry in case.world.entries
+        for i in case.instances(entry)
+        if worst in (i.labels.get("region"), i.labels.get("zone"))
+    ]
+    if not dark and any(died(case, door) for door in doors):
         return  # nothing comes in where the front door fell over: the region behind it is not the cause
     text = (
-        f"{troubled[worst]} of {len(regions[worst])} services are unreachable or silent in {worst}, {others} elsewhere"
+        f"{counted[worst]} of {len(regions[worst])} services are unreachable or silent in {worst}, {others} elsewhere"
     )
     yield clue(
         entity_key("region", worst), faults.REGION_DARK, 5.0, "concentration", text,
-        value=float(troubled[worst]), baseline=float(others), unit="count", share=1.0, scope={"region": worst},
+        value=float(counted[worst]), baseline=float(others), unit="count", share=1.0, scope={"region": worst},
     )  # fmt: skip
 
 
-def _trouble(case: Case, instance: str) -> float:
-    """Whether an instance lost its traffic (to less than a third of usual) or its voice."""
+def _places(case: Case, label: str) -> dict[str, dict[str, Entity]]:
+    """The instances of each place that ``label`` names, by service."""
+    found: dict[str, dict[str, Entity]] = {}
+    for service in case.services:
+        for instance in case.instances(service):
+            if instance.labels.get(label):
+                found.setdefault(instance.labels[label], {})[service] = instance
+    return found
+
+
+def _trouble(case: Case, instance: str) -> bool:
+    """Whether an instance lost its traffic (to less than a third of usual)."""
     usual = case.sum(instance, signals.REQUESTS, case.normal) * case.scale
     now = case.sum(instance, signals.REQUESTS, case.bad)
-    lost = usual >= MIN_REQUESTS / 2 and now < usual / 3
-    return 1.0 if lost else 0.0
+    return usual >= MIN_REQUESTS / 2 and now < usual / 3

@@ -66,7 +66,7 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
             unit="count",
             share=share,
         )
-    silent = [i for i in case.instances(service) if _silent(case, i)]
+    silent = [i for i in case.instances(service) if fell_silent(case, i)]
     if silent:
         everybody = len(silent) == len([i for i in case.instances(service) if _was_up(case, i)])
         names = ", ".join(i.name for i in silent)
@@ -80,7 +80,7 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
 
 def died(case: Case, instance: Entity) -> bool:
     """Whether an instance fell silent or began anew since the trouble began."""
-    return _silent(case, instance) or case.sum(instance.key, signals.RESTARTS, case.bad) >= 1
+    return fell_silent(case, instance) or case.sum(instance.key, signals.RESTARTS, case.bad) >= 1
 
 
 def _turned_away(case: Case, service: str) -> float:
@@ -121,7 +121,7 @@ def _was_up(case: Case, instance: Entity) -> bool:
     return case.sum(instance.key, signals.UP, slice(max(0, case.normal.stop - 6), case.normal.stop)) >= 2
 
 
-def _silent(case: Case, instance: Entity) -> bool:
+def fell_silent(case: Case, instance: Entity) -> bool:
     """It reported just before the onset, and not in the newest three steps, nor for longer than it used to pause."""
     newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
     if not _was_up(case, instance) or newest.stop - newest.start < 3 or case.sum(instance.key, signals.UP, newest) > 0:
