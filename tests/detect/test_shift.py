@@ -74,3 +74,12 @@ def test_an_empty_newest_step_is_no_clean_one() -> None:
     total[:, -2:] = 0
     found = shift(bad, total, floor=0.03, sustained=True)
     assert found.fired(0.03).tolist() == [0]
+
+
+def test_a_rise_that_lasts_is_no_habit_of_bursts() -> None:
+    """Rarely called, briefly known: it takes many steps to be sure, and most of the history is the rise itself by then."""
+    rng = np.random.default_rng(5)
+    total = rng.poisson(3, (200, 26)).astype(float) + 1
+    bad = np.zeros_like(total)
+    bad[:, 10:] = rng.binomial(total[:, 10:].astype(int), 0.8)
+    assert fired(bad, total) >= 190

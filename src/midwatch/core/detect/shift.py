@@ -36,6 +36,9 @@ HASTE: Final = {
     4: 3.0,
     8: 1.0,
 }  # nats more at an entry where a look takes in few steps: most false ones are such
+LASTING: Final = (
+    4.0  # nats more where a rise of many steps is to be no habit of bursts, though the history holds most of it
+)
 THRESHOLD_INSIDE: Final = 16.0  # nats, at the many services behind it
 HISTORY: Final = 72  # steps looked at: more costs time and adds nothing but yesterday
 MIN_BAD: Final = 5.0
@@ -92,12 +95,11 @@ def shift(
     sum_total = np.concatenate([np.zeros((rows, 1)), np.cumsum(total, axis=1)], axis=1)
     limit = np.full(rows, steps, dtype=np.intp) if baseline_until is None else baseline_until
     at = np.arange(rows)
+    bursts = _overdispersion(bad, total, np.minimum(limit, max(steps - WIDTHS[1], 1)))
     for width in WIDTHS:
         if steps <= width:
             break
         end = np.minimum(limit, steps - width)
-        # The rise that is looked for must not count as a habit of bursts.
-        spread = _overdispersion(bad, total, np.minimum(limit, max(steps - max(width, WIDTHS[1]), 1)))
         k0, n0 = sum_bad[at, end], sum_total[at, end]
         k1 = sum_bad[:, -1] - sum_bad[:, steps - width]
         n1 = sum_total[:, -1] - sum_total[:, steps - width]
@@ -109,7 +111,8 @@ def shift(
         usable = (end >= MIN_BASELINE_STEPS) & (n0 >= MIN_BASELINE_TOTAL) & (n1 > 0) & (k1 >= min_bad) & split
         with np.errstate(divide="ignore", invalid="ignore"):
             p0, p1 = k0 / n0, k1 / n1
-            score = _log_bayes(k0, n0, k1, n1) / spread
+            nats = _log_bayes(k0, n0, k1, n1)
+            score = np.maximum(nats / bursts, nats / _overdispersion(bad, total, end, width) - LASTING)
         score = np.where(usable & (p1 > np.maximum(p0, floor)), score, -np.inf)
         better = score > best
         best = np.where(better, score, best)
@@ -135,16 +138,19 @@ def _log_bayes(k0: Floats, n0: Floats, k1: Floats, n1: Floats) -> Floats:
     return np.asarray(apart - together)
 
 
-def _overdispersion(bad: Floats, total: Floats, until: Ints) -> Floats:
-    """Variance of the history's failures over what independent failures would show, at least 1, at most 10."""
-    inside = np.arange(total.shape[1])[None, :] < until[:, None]
-    n = np.where(inside, total, 0.0)
-    k = np.where(inside, bad, 0.0)
-    steps = np.maximum(inside.sum(axis=1), 1)
-    p = (k.sum(axis=1) + 0.5) / (n.sum(axis=1) + 1.0)
-    residual = ((k - n * p[:, None]) ** 2 * inside).sum(axis=1) / steps
-    expected = np.maximum((n * inside).sum(axis=1) / steps * p * (1 - p), 1e-9)
-    few = k.sum(axis=1) < 5  # no burst can be judged by fewer failures
+def _overdispersion(bad: Floats, total: Floats, until: Ints, width: int = 0) -> Floats:
+    """Variance of the failures over what independent failures would show, at least 1, at most 10: in the history, and in the
+    newest ``width`` steps around a share of their own, lest a rise that lasts be taken for a habit of bursts."""
+    steps = np.arange(total.shape[1])[None, :]
+    residual, expected, failures = np.zeros(len(bad)), np.full(len(bad), 1e-9), np.zeros(len(bad))
+    for inside in (steps < until[:, None], np.broadcast_to(steps >= total.shape[1] - width, bad.shape)):
+        n = np.where(inside, total, 0.0)
+        k = np.where(inside, bad, 0.0)
+        p = (k.sum(axis=1) + 0.5) / (n.sum(axis=1) + 1.0)
+        residual += ((k - n * p[:, None]) ** 2).sum(axis=1)
+        expected += n.sum(axis=1) * p * (1 - p)
+        failures += k.sum(axis=1)
+    few = failures < 5  # no burst can be judged by fewer failures
     return np.where(few, 1.0, np.clip(residual / expected, 1.0, 10.0))
 
 
