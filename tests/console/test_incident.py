@@ -398,6 +398,7 @@ def test_the_war_room_is_a_link_or_a_reason() -> None:
     watch.say(watch.now - 80, e.WarRoomEnded("INC-7", "open", False, "the app lacks the scope channels:manage"))
     told = text_of(page(watch))
     assert "War room this page" in told and "the app lacks the scope channels:manage." in told
+    assert re.search(r"channels:manage\. It is tried again at (yesterday )?\d\d:\d\d", told)
     made = e.WarRoomEnded("INC-7", "open", True, name="inc-7-x", place="C1", url="https://t.slack.com/archives/C1")
     invited = e.WarRoomOrdered("INC-7", "invite", "team", person="bo")
     watch.say(watch.now - 70, made, invited, e.WarRoomEnded("INC-7", "invite", False, "nobody says who bo is", "bo"))
