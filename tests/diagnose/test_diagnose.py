@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from tests.worlds import START, STEP, after, flat, make_world
 
 from midwatch.core.decide.propose import target_of
@@ -235,6 +236,22 @@ def test_a_zone_that_falls_silent_is_dark_though_the_other_starves_with_it() -> 
     series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_ERRORS] = after(0, 20, ONSET)
     hypotheses, _ = ranked(make_world(series, labels=labels), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == ("region:eu-1b", faults.REGION_DARK)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "HikariPool-1 - Connection is not available, request timed out after 3000ms.",
+        "QueuePool limit of size 5 overflow 10 reached, connection timed out, timeout 30.00",
+        "context deadline exceeded: failed to acquire connection",
+        "The connection pool has been exhausted, either raise 'Max Pool Size' or 'Timeout'",
+        "timeout exceeded when trying to connect",
+    ],
+)
+def test_what_drivers_say_of_a_pool_that_has_nothing_left(words: str) -> None:
+    pattern = LogPattern("t1", PAYMENT, 17, words, words, START + ONSET * STEP)
+    hypotheses, _ = ranked(make_world(failing_in(PAYMENT), logs=[(pattern, after(0, 15, ONSET))]), symptom())
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.POOL_EXHAUSTED)
 
 
 def test_an_expired_certificate_is_more_than_a_bad_way_where_the_errors_say_so() -> None:
