@@ -182,7 +182,7 @@ def test_a_standby_that_is_lost(server: Server, tmp_path: Path, quick: None) -> 
 def test_files_that_take_longer_to_read_than_a_lease_lasts(
     server: Server, tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A thousand promises take seconds: whoever takes over reads them, and keeps the lease."""
+    """A thousand promises take seconds: whoever takes over reads them, keeps the lease, and pages meanwhile."""
     journal = PostgresJournal(server.dsn, schema="degraded_files", lease_seconds=1.0)
     other = PostgresJournal(server.dsn, schema="degraded_files", lease_seconds=1.0, me=Holder("elsewhere", 1))
     read, taken = handover.load_policy_that_can_be, list[str]()
@@ -191,9 +191,17 @@ def test_files_that_take_longer_to_read_than_a_lease_lasts(
         for _ in range(25):
             time.sleep(0.1)
             taken.append(other.try_take())
+        paged.extend(phone.pages)
         return read(settings)
 
-    watch = Watch(make_settings(tmp_path / "a", journal={"postgres": "env:UNUSED", "replica": "a"}), journal=journal)
+    assert other.try_take()
+    other.append([e.WatchStarted("1", other.epoch), PAGE], 1.0)
+    other.lease.release()
+    phone, paged = Phone(), list[PageOrdered]()
+    phone.down = False
+
+    settings = make_settings(tmp_path / "a", journal={"postgres": "env:UNUSED", "replica": "a"})
+    watch = Watch(settings, journal=journal, channels=[phone])
     monkeypatch.setattr(duty, "RENEW_SECONDS", 0.1)
 
     async def go() -> None:
@@ -207,6 +215,7 @@ def test_files_that_take_longer_to_read_than_a_lease_lasts(
 
     asyncio.run(go())
     assert len(taken) == 25 and not any(taken), "nobody else could take it"
+    assert [page.key for page in paged] == [PAGE.key], "what was due did not wait for the files"
     other.close()
 
 

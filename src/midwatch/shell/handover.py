@@ -70,12 +70,20 @@ class Handover:
         watch = self._watch
         watch.desk.take_over()
         started = WatchStarted(product_version(), watch.books.journal.epoch, reason)
-        files = await self._read_files()
-        async with watch.books.turn:
-            await watch.books.append([started], watch.now())
-            await self._load_policy(files)
+        if watch.duty.replicated:  # the journal has a policy: pages that are due do not wait for the files
+            async with watch.books.turn:
+                await watch.books.append([started], watch.now())
+            watch.effects.reconcile(watch.state)
+            files = await self._read_files()
+            async with watch.books.turn:
+                await self._load_policy(files)
+        else:
+            files = await self._read_files()
+            async with watch.books.turn:
+                await watch.books.append([started], watch.now())
+                await self._load_policy(files)
+            watch.effects.reconcile(watch.state)
         watch.duty.leading = True
-        watch.effects.reconcile(watch.state)
         watch.tracking.reconcile()
 
     async def take_over(self, found: str) -> None:
