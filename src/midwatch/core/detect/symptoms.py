@@ -149,11 +149,11 @@ def _slowness(turn: Turn) -> Iterable[Finding]:
 
 
 def _settled(heard: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Steps whose latency may say what is usual, shape (rows, steps): all but the newest third of those with requests, 2 to
+    """Steps whose latency may say what is usual, shape (rows, steps): all but the newest half of those with requests, 2 to
     ``JUDGED_STEPS`` of them, so that slowness does not become usual before it was judged. Steps that are empty because a
     service reports late do not count as judged."""
     newer = np.cumsum(heard[:, ::-1], axis=1)[:, ::-1]
-    return np.asarray(newer > np.clip(newer[:, :1] // 3, 2, JUDGED_STEPS))
+    return np.asarray(newer > np.clip(newer[:, :1] // 2, 2, JUDGED_STEPS))
 
 
 def _promised(turn: Turn) -> dict[str, float]:
