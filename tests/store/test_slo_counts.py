@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.alerts.conftest import until as soon
 from tests.store import rows
 from tests.store.test_store import with_store
 
@@ -201,11 +202,11 @@ def test_a_store_that_fails_gets_it_all_later_and_at_most_one_write_runs() -> No
         store, keeper = Shaky(), Keeper()
         keeper.keep(store, busy(NOW + 900), NOW + 900)
         keeper.keep(store, busy(NOW + 900), NOW + 905)
-        await asyncio.sleep(0.1)
+        await soon(lambda: keeper.failed)
         assert (store.written, keeper.failed, keeper.behind) == (0, 1, True)
         store.down = False
         keeper.keep(store, busy(NOW + 910), NOW + 910)
-        await asyncio.sleep(0.1)
+        await soon(lambda: keeper.rows_written)
         assert (store.written, keeper.rows_written, keeper.behind) == (3, 3, False)
         keeper.keep(store, busy(NOW + 915), NOW + 915)
         await keeper.flush(store, busy(NOW + 920))
