@@ -229,3 +229,10 @@ def test_whatever_a_list_is_asked(query: str, offset: str, sort: str) -> None:
         opsgenie_views.page([], {"query": query, "offset": offset or "0", "sort": sort or "createdAt"})
     except IngestError as problem:
         assert opsgenie.refused(problem).status == 422
+
+
+def test_what_a_change_says_besides_is_left_alone() -> None:
+    """The document promises that fields which it does not name are taken, whatever they hold."""
+    said = {"payload": {"summary": "deployed", "severity": ["info"], "class": 7, "group": None}, "client": 1}
+    (change,) = pagerduty.decode_change(json.dumps(said).encode(), {}, Rules("ci"), NOW).changes
+    assert (change.summary, change.kind) == ("deployed", "deploy")

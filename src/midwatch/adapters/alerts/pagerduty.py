@@ -170,8 +170,17 @@ def refused(problem: IngestError) -> Answer:
 FORMAT: Final = Format("pagerduty", MAX_BYTES, decode, accepted, refused, key_of)
 
 
+class _What(msgspec.Struct):
+    """What else an event may say, a severity for one, means nothing of a change."""
+
+    summary: str = ""
+    source: str = ""
+    timestamp: str | None = None
+    custom_details: Any = None
+
+
 class _Changed(msgspec.Struct):
-    payload: _Payload
+    payload: _What
     links: list[_Link] | None = None
 
 
