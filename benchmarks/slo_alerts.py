@@ -320,7 +320,7 @@ by one, or in the clumps described above. It wakes the agent and never people. T
 1 % of errors (slow tier, above). Where failures come in clumps of 5 %, 1 % that lasts looks like the end of one for hours:
 there the test is no sooner than the tiers."""
 QUIET_HEAD = """Not wanted on healthy data; at most one a week is allowed. *Dispersion* is what the test measured on the
-three days before, and divides its evidence by; *together* is how many failures came together in one hour of fifty of the
+three days before, and divides its evidence by; *together* is how many failures came together in one hour of sixty of the
 month before, and count as one. The last row is the clumps described above."""
 FORECAST_HEAD = """Sixty days of history, the question asked at day 60, promises around the edge of their budget (0.5 to 1.5
 times what it bears; those already spent left out). "Not within the period" is an answer, and right when it comes so: where
@@ -328,7 +328,8 @@ nearly every future gives that answer the interval holds it nearly always, which
 evenly: it should read 80 %. *New level*: a step of up to 7.5 times, one to fifteen days before; nobody can know whether
 it stays. *Wandering*: a level with AR(.9) from day to day."""
 BACKTEST_HEAD = """Ninety days with labelled incidents of 15 minutes to 3 hours in which 2 to 100 % of the requests fail, and
-errors at 0.3 of the budget between them."""
+errors at 0.3 of the budget between them. Seven incidents a month are no habit, and the guards miss none of them from
+30 requests a minute on."""
 
 
 def _formula_table() -> list[str]:

@@ -72,7 +72,7 @@ def alerts(slo: Slo, policy: AlertPolicy, usual: float | None, habit: float = 0.
 
 
 def habit(slo: Slo, ledger: Ledger | None, now: float) -> float:
-    """How many failures come together, one hour in fifty (``clumps.py``); 0 where failures are no measure."""
+    """How many failures come together, one hour in sixty (``clumps.py``); 0 where failures are no measure."""
     return habit_of(ledger, now) if ledger is not None and counts_events(slo) else 0.0
 
 

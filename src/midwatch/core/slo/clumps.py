@@ -1,9 +1,9 @@
-"""How many failures come together at a service as a habit: what one hour in fifty brings beyond independent failures.
+"""How many failures come together at a service as a habit: what one hour in sixty brings beyond independent failures.
 
 Failures that come in clumps fool every count of them: a clump of twenty-five is one event, not twenty-five. For each hour of
 the last month the failures are set against those that independent ones at the month's mean ratio would bring at the most
-(the 98 % point of a Poisson count, by its normal approximation); what 98 % of the hours stay below is the habit. A quantile,
-because a month may hold fourteen real incidents that are no habit; hours, because clumps are shorter than that. What goes on
+(the 98 % point of a Poisson count, by its normal approximation); what one hour in sixty exceeds is the habit. A quantile,
+because a month may hold twelve real incidents that are no habit; hours, because clumps are shorter than that. What goes on
 for longer is an incident: of hours beside each other only the worst counts.
 """
 
@@ -19,7 +19,7 @@ from midwatch.core.memory import Ledger
 from midwatch.model.world import Floats
 
 STEP_SECONDS: Final = 3600.0
-SHARE: Final = 0.02  # of the hours may be worse
+SHARE: Final = 1 / 60  # of the hours may be worse: twelve of a month
 MOST_HOURS: Final = 720
 MIN_HOURS: Final = 72  # with traffic: of less, nothing is a habit
 FEWEST: Final = 3  # may be worse however few hours there are: a young service has incidents too
@@ -45,10 +45,10 @@ def hours_of(ledger: Ledger, now: float) -> tuple[Floats, Floats]:
 
 
 def habit(bad: Floats, total: Floats) -> Floats:
-    """Failures beyond independent ones that one hour in fifty brings, shape (rows,); 0 where there are none, or too few
+    """Failures beyond independent ones that one hour in sixty brings, shape (rows,); 0 where there are none, or too few
     hours to know. ``bad`` and ``total`` are counts of hours, shape (rows, hours), the newest last."""
     bad, total = bad[:, -MOST_HOURS:], total[:, -MOST_HOURS:]
-    worse = math.floor(MOST_HOURS * SHARE) + 1
+    worse = math.floor(MOST_HOURS * SHARE + 1e-9) + 1
     if bad.shape[1] < max(worse, MIN_HOURS):
         return np.zeros(bad.shape[0])
     ratio = bad.sum(axis=1) / np.maximum(total.sum(axis=1), 1e-12)
@@ -59,6 +59,6 @@ def habit(bad: Floats, total: Floats) -> Floats:
     beyond = np.where(worst, beyond, -np.inf)
     hours = (total > 0).sum(axis=1)
     top = -np.sort(-np.partition(beyond, -worse, axis=1)[:, -worse:], axis=1)
-    place = np.maximum(np.floor(hours * SHARE).astype(int), FEWEST)
+    place = np.maximum(np.floor(hours * SHARE + 1e-9).astype(int), FEWEST)
     found = top[np.arange(bad.shape[0]), np.minimum(place, worse - 1)]
     return np.where(hours >= MIN_HOURS, np.maximum(found, 0.0), 0.0)

@@ -112,7 +112,7 @@ def _tier(
             wanted = math.ceil(float(least(expected, tier, budget, rules, many - 1)))
             if failed < rules.min_failures:
                 return alert("quiet", f"only {failed:.0f} failed; it wants {wanted} before it speaks")
-            clump = f"about {many:.0f} fail together here, one hour in fifty"
+            clump = f"about {many:.0f} fail together here, one hour in sixty"
             return alert("quiet", f"{failed:.0f} failed; it wants {wanted}, because {clump}")
         if long_bad <= float(needed(expected, tier, budget, rules)):
             return alert("quiet", "above its factor, by no more than chance would do")

@@ -68,7 +68,7 @@ def print_alerts(found: dict[str, Any]) -> None:
     head = f"{found['slo']}: {percent(found['target'])} over {period}, {traffic}, policy {found['policy']}"
     out.print(Text(head, style="bold"), soft_wrap=True)
     if found["habit"]:
-        clump = f"one hour in fifty brings {number(found['habit'])} failures more than independent ones would"
+        clump = f"one hour in sixty brings {number(found['habit'])} failures more than independent ones would"
         out.print(Text(f"{clump}: counted in below, as failures that come together", style="dim"), soft_wrap=True)
     for gone in found["gone_seconds"]:
         ratio = gone["error_ratio"]
