@@ -23,7 +23,12 @@ class Provider(httpx.AsyncBaseTransport):
         self, clock: Callable[[], float], client_id: str = "midwatch", secret: str = "the-client-secret"
     ) -> None:
         self.clock, self.client_id, self.secret = clock, client_id, secret
-        self.claims: dict[str, Any] = {"sub": "42", "email": "ana@example.com", "groups": ["sre"]}
+        self.claims: dict[str, Any] = {
+            "sub": "42",
+            "email": "ana@example.com",
+            "groups": ["sre"],
+            "email_verified": True,
+        }
         self.spoil: Callable[[dict[str, Any]], dict[str, Any]] = lambda claims: claims
         self.keys = [RSAKey.generate_key(2048, {"kid": "one", "use": "sig", "alg": "RS256"})]
         self.published = self.keys

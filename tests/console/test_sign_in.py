@@ -155,6 +155,7 @@ BAD_CLAIMS: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
     "no end": lambda c: {k: v for k, v in c.items() if k != "exp"},
     "no name": lambda c: {k: v for k, v in c.items() if k != "email"},
     "a name that nobody has verified": lambda c: {**c, "email_verified": False},
+    "a name of which nobody says that it is verified": lambda c: {k: v for k, v in c.items() if k != "email_verified"},
 }
 
 
@@ -168,6 +169,26 @@ def test_a_token_that_does_not_hold_lets_nobody_in(tmp_path: Path, what: str) ->
         assert SECRET not in back.text and "eyJ" not in back.text
 
     Scene(tmp_path, oidc=OIDC).run(test)
+
+
+@pytest.mark.parametrize(
+    ("choice", "says", "status"),
+    [
+        ({"email_verified": "assumed"}, None, 200),
+        ({"email_verified": "assumed"}, False, 401),
+        ({"email_verified": "assumed"}, "false", 401),
+        ({}, "true", 200),
+        ({"name": "preferred_username"}, None, 200),
+    ],
+)
+def test_whose_word_an_address_is(tmp_path: Path, choice: dict[str, str], says: object, status: int) -> None:
+    async def test(scene: Scene) -> None:
+        kept = {k: v for k, v in scene.provider.claims.items() if k != "email_verified"}
+        more = {} if says is None else {"email_verified": says}
+        scene.provider.claims = {**kept, "preferred_username": "ana@corp.example", **more}
+        assert (await scene.signs_in()).status_code == status
+
+    Scene(tmp_path, oidc={**OIDC, **choice}).run(test)
 
 
 def test_keys_and_their_rotation(tmp_path: Path) -> None:

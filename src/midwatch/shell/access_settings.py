@@ -52,13 +52,15 @@ class MachineSettings(Part):
 class OidcSettings(Part):
     """An OpenID Connect provider. ``url`` is where people reach the console; the provider sends them back to
     ``url``/login/oidc/back. ``name`` is the claim that says who it is, ``groups`` the one that lists groups; ``roles`` gives
-    a group its roles. Who is in none of them gets ``default``; ``none`` lets nobody else in."""
+    a group its roles. Who is in none of them gets ``default``; ``none`` lets nobody else in. ``email_verified``: what a
+    provider that says nothing of an e-mail address is taken to mean by that."""
 
     issuer: str
     client_id: str = Field(min_length=1, max_length=300)
     client_secret: Secret = ""
     url: str
     name: str = "email"
+    email_verified: Literal["required", "assumed"] = "required"
     groups: str = "groups"
     scopes: tuple[str, ...] = ("openid", "email", "profile")
     roles: dict[str, Roles] = Field(default_factory=dict)

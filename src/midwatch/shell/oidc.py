@@ -158,8 +158,12 @@ class Oidc:
             raise UsageError(
                 f"the provider says no {self.settings.name}", hint="choose another claim: access.oidc.name"
             )
-        if self.settings.name == "email" and claims.get("email_verified") is False:
-            raise UsageError("the provider has not verified that e-mail address")
+        verified = claims.get("email_verified", self.settings.email_verified == "assumed")
+        if self.settings.name == "email" and str(verified).lower() != "true":  # some say it as a string
+            raise UsageError(
+                "the provider does not say that it has verified that e-mail address",
+                hint="docs/access.md: another claim for access.oidc.name, or access.oidc.email_verified",
+            )
         groups = claims.get(self.settings.groups, [])
         groups = [groups] if isinstance(groups, str) else groups if isinstance(groups, list) else []
         return Identity(name.strip(), tuple(str(one) for one in groups[:MAX_GROUPS]))
