@@ -254,6 +254,36 @@ def test_what_drivers_say_of_a_pool_that_has_nothing_left(words: str) -> None:
     assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.POOL_EXHAUSTED)
 
 
+def test_instances_that_a_roll_out_replaced_are_neither_bad_nor_down() -> None:
+    """New pods take over; one of the old failed a few requests before it went."""
+    series = failing_in(PAYMENT)
+    labels = {}
+    for name, before, now, errors, up in (
+        ("old-1", 50, 0, 2, np.nan),
+        ("old-2", 50, 0, 0, np.nan),
+        ("new-1", 0, 100, 15, 1),
+    ):
+        instance = f"instance:payment-{name}"
+        labels[instance] = {"service": "payment"}
+        series[instance, signals.REQUESTS] = after(before, now, ONSET)
+        series[instance, signals.ERRORS] = series[instance, signals.ORIGIN_ERRORS] = after(0, errors, ONSET)
+        series[instance, signals.UP] = after(1, up, ONSET)
+    change = Change("c1", START + ONSET * STEP - 5, "deploy", PAYMENT, "9.1.0 where 1.7.4 did", "1.7.4", "9.1.0")
+    hypotheses, _ = ranked(make_world(series, labels=labels), symptom(), changes=(change,))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.BAD_DEPLOY)
+    assert all(h.kind != faults.BAD_INSTANCE for h in hypotheses)
+
+
+def test_a_few_exceptions_do_not_explain_that_requests_are_slow() -> None:
+    series = healthy()
+    series[PAYMENT, signals.SELF_MS] = series[f"{GATEWAY}>{PAYMENT}", signals.ROOT_SELF_MS] = after(300, 90_000, ONSET)
+    series[GATEWAY, signals.TIME_MS] = after(1200, 91_000, ONSET)
+    words = "ValueError: unexpected state"
+    pattern = LogPattern("t1", PAYMENT, 17, words, words, START + ONSET * STEP)
+    hypotheses, _ = ranked(make_world(series, logs=[(pattern, after(0, 0.5, ONSET))]), symptom("latency_shift"))
+    assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.SLOW_SERVICE)
+
+
 def test_an_expired_certificate_is_more_than_a_bad_way_where_the_errors_say_so() -> None:
     series = failing_in(PAYMENT)
     series[PAYMENT, signals.ERRORS] = series[PAYMENT, signals.ORIGIN_ERRORS] = flat(0)

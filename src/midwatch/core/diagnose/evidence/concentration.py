@@ -40,6 +40,8 @@ def instance_excess(case: Case, service: str) -> dict[str, float]:
 
 
 def _one_instance(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
+    if _succeeded(case, service):
+        return
     parts = instance_excess(case, service)
     unanswered = _unanswered_by_region(case, service)
     if sum(unanswered.values()) > sum(v for v in parts.values() if v > 0):
@@ -56,6 +58,14 @@ def _one_instance(case: Case, blame: Blame, service: str) -> Iterator[Clue]:
         if kind != faults.BAD_DEPLOY or _everywhere(case, service, change.after):
             text = f"{_reached(kind)} all instances of {name_of(service)}, and {share:.0%} of its trouble is on {place}"
             yield clue(service, kind, -2.2, "concentration", text, value=share, unit="ratio")
+
+
+def _succeeded(case: Case, service: str) -> bool:
+    """Whether most requests are served by instances that had none before, as after a roll-out: the trouble of those that
+    went says nothing of a place."""
+    served = {i.key: case.sum(i.key, signals.REQUESTS, case.bad) for i in case.instances(service)}
+    new = sum(n for i, n in served.items() if case.sum(i, signals.REQUESTS, case.normal) == 0)
+    return new > 0.5 * sum(served.values())
 
 
 def _everywhere(case: Case, service: str, version: str) -> bool:

@@ -65,6 +65,8 @@ def _meaning(case: Case, blame: Blame, pattern: LogPattern, now: float, usual: f
     for expression, kind, weight in LEXICON:
         if not expression.search(words):
             continue
+        if kind == faults.BAD_DEPLOY and blame.error_weight == 0:
+            return  # an exception makes requests fail, and what hurts is that they are slow
         text = f"{name_of(pattern.entity)} logs {news}, {now:.0f} times: {pattern.template[:120]}"
         for suspect in _suspects(case, pattern.entity, kind):
             scaled = weight * min(1.0, 0.4 + 0.2 * math.log1p(now))

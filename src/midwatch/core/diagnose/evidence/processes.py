@@ -66,7 +66,7 @@ def _memory_and_crashes(case: Case, blame: Blame, service: str) -> Iterator[Clue
             unit="count",
             share=share,
         )
-    silent = [i for i in case.instances(service) if fell_silent(case, i)]
+    silent = [i for i in case.instances(service) if fell_silent(case, i) and not _succeeded(case, i)]
     if silent:
         everybody = len(silent) == len([i for i in case.instances(service) if _was_up(case, i)])
         names = ", ".join(i.name for i in silent)
@@ -130,6 +130,11 @@ def fell_silent(case: Case, instance: Entity) -> bool:
     reported = np.flatnonzero(np.nan_to_num(seen) > 0)
     pauses = np.diff(reported) - 1
     return bool(reported.size and seen.size - 1 - reported[-1] > pauses.max(initial=0))
+
+
+def _succeeded(case: Case, instance: Entity) -> bool:
+    """Whether another process took its place: of one that is gone for good nobody says that it is down."""
+    return not np.isfinite(case.values(instance.key, signals.UP, case.bad)[-3:]).any()
 
 
 def kept_from_cpu(case: Case, service: str) -> list[tuple[Entity, float, float]]:
