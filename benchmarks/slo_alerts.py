@@ -23,7 +23,7 @@ from midwatch.core.slo.formulas import gone_seconds, table
 from midwatch.core.slo.tiers import GUARDED
 
 PARTS = {
-    "false_pages": (cases.false_pages, 100),
+    "false_pages": (cases.false_pages, 60),
     "habits": (cases.habits, 40),
     "outages": (cases.outages, 300),
     "formulas": (cases.against_formulas, 300),
