@@ -106,6 +106,27 @@ def test_orders_are_journaled_before_they_are_carried_out_and_so_is_what_became_
     asyncio.run(go())
 
 
+def test_a_step_that_fails_at_the_end_leaves_the_journal_closed_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> None:
+        raise OSError("the disk is gone")
+
+    async def go() -> None:
+        watch = watch_of(settings)
+        await watch.start()
+        monkeypatch.setattr(watch.effects, "cancel", broken)
+        monkeypatch.setattr(watch.status, "close", broken)
+        with pytest.raises(OSError, match="the disk is gone"):
+            await watch.stop()
+        assert read_running(settings.folder) is None
+        again = watch_of(settings)
+        await again.start()  # the lease was given back, the ports are free
+        await again.stop()
+
+    asyncio.run(go())
+
+
 def test_a_busy_port_says_what_to_do(tmp_path: Path) -> None:
     async def go() -> None:
         first = watch_of(make_settings(tmp_path))

@@ -293,26 +293,30 @@ class Watch:
     async def stop(self) -> None:
         """End in order: no new input, effects finished (or left to reconcile), journal closed. Idempotent."""
         self._stopping.set()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
-        await self.doors.close()
-        await self.effects.drain(5.0)
-        await self.effects.cancel()
+        async with contextlib.AsyncExitStack() as then:  # read it upwards: what is named last ends first
+            then.callback(self._tick_thread.shutdown, wait=False)
+            then.callback(remove_running, self.settings)
+            then.push_async_callback(self.books.close)  # whatever a step raises: the lease is given back
+            then.push_async_callback(self.duty.sign_off)
+            then.push_async_callback(self.status.close)
+            then.push_async_callback(self.audit.write)
+            if self.copying is not None:
+                then.callback(self.copying.close)
+                then.push_async_callback(self.copying.copy)  # the last entries too
+            then.push_async_callback(self.intake.stop)
+            then.push_async_callback(self._keep)
+            then.push_async_callback(self.effects.cancel)
+            then.push_async_callback(self.effects.drain, 5.0)
+            then.push_async_callback(self.doors.close)
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            self._tasks.clear()
+
+    async def _keep(self) -> None:
         if self.duty.leading:
             await self.intake.keep_all(self.memory.ledgers)
             await self.intake.remember_all(self.memory)
-        await self.intake.stop()
-        if self.copying is not None:
-            await self.copying.copy()  # the last entries too
-            self.copying.close()
-        await self.audit.write()
-        await self.status.close()
-        await self.duty.sign_off()
-        await self.books.close()
-        remove_running(self.settings)
-        self._tick_thread.shutdown(wait=False)
 
     def _task(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work, name=getattr(work, "__qualname__", None))
