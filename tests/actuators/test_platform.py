@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 import httpx
 import pytest
 from msgspec.structs import replace
 
-from midwatch.adapters.actuators.platform.actuator import PlatformActuator
+from midwatch.adapters.actuators.platform.actuator import MAX_ANSWER_BYTES, PlatformActuator
 from midwatch.adapters.fakes.server import Answer, Asked, FakeApi
 from midwatch.adapters.testing import (
     Receiver,
@@ -114,6 +115,25 @@ def broken(request: httpx.Request) -> httpx.Response:
 def test_an_answer_that_never_came_is_doubt(handler: object) -> None:
     with pytest.raises(InDoubt):
         asyncio.run(actuator(handler).apply(RESIZE))
+
+
+@pytest.mark.parametrize(("status", "failure"), [(200, InDoubt), (400, ActuatorError)])
+def test_an_answer_without_end_is_not_read_to_its_end(status: int, failure: type[ActuatorError]) -> None:
+    given = 0
+
+    async def words() -> AsyncIterator[bytes]:
+        nonlocal given
+        while True:
+            given += 65_536
+            yield b" " * 65_536
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, content=words())
+
+    with pytest.raises(failure):
+        asyncio.run(actuator(answer).apply(RESIZE))
+    seen = asyncio.run(actuator(answer).observe(RESIZE))
+    assert seen.status == "in_doubt" and given < 4 * MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize(

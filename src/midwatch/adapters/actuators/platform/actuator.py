@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 from urllib.parse import quote
 
 import httpx
@@ -20,6 +20,7 @@ from midwatch.model.actions import Action, Outcome, Scalar, VerbSpec
 from midwatch.model.entity import name_of
 from midwatch.model.errors import ActuatorError, InDoubt
 
+MAX_ANSWER_BYTES: Final = 1024 * 1024
 _NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 
 
@@ -57,8 +58,7 @@ class PlatformActuator:
             "by": "midwatch",
         }
         try:
-            async with asyncio.timeout(seconds), self._client(seconds) as client:
-                answer = await client.post(f"{self._url}/v1/ops", json=body)
+            answer = await self._asked("POST", "/v1/ops", seconds, body)
         except _NEVER_SENT as error:
             raise ActuatorError(f"the platform does not answer: {type(error).__name__}") from error
         except (TimeoutError, httpx.HTTPError) as error:
@@ -72,8 +72,7 @@ class PlatformActuator:
     async def observe(self, action: Action) -> Outcome:
         check(self._verbs, action)
         try:
-            async with asyncio.timeout(5), self._client(5) as client:
-                answer = await client.get(f"{self._url}/v1/ops/{quote(action.key, safe='')}")
+            answer = await self._asked("GET", f"/v1/ops/{quote(action.key, safe='')}", 5)
         except (TimeoutError, httpx.HTTPError) as error:
             return Outcome("in_doubt", f"the platform does not answer: {type(error).__name__}")
         if answer.status_code == 404:
@@ -85,9 +84,21 @@ class PlatformActuator:
         except InDoubt as error:
             return Outcome("in_doubt", str(error))
 
-    def _client(self, seconds: float) -> httpx.AsyncClient:
+    async def _asked(self, method: str, path: str, seconds: float, body: object = None) -> httpx.Response:
+        """The answer; of one that is too long the beginning, which no reader understands: then what was done is in doubt."""
         # Proxies of the environment are for the internet; the platform is named in full.
-        return httpx.AsyncClient(headers=self._headers, timeout=seconds, transport=self._transport, trust_env=False)
+        client = httpx.AsyncClient(headers=self._headers, timeout=seconds, transport=self._transport, trust_env=False)
+        read = bytearray()
+        async with (
+            asyncio.timeout(seconds),
+            client,
+            client.stream(method, self._url + path, json=body) as answer,
+        ):
+            async for part in answer.aiter_bytes():
+                read += part
+                if len(read) > MAX_ANSWER_BYTES:
+                    break
+        return httpx.Response(answer.status_code, content=bytes(read[:MAX_ANSWER_BYTES]))
 
 
 def _short(answer: httpx.Response) -> str:
