@@ -54,6 +54,21 @@ def _body(on: OnWatch, path: str, **more: Any) -> bytes:
     return json.dumps({**key, **more}).encode()
 
 
+def test_what_was_left_out_of_one_request_is_counted_and_one_line_of_the_log(
+    on_watch: Callable[..., OnWatch], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def go() -> None:
+        async with on_watch() as on, httpx.AsyncClient(base_url=on.url) as client:
+            many = json.dumps([{"nothing": "of use"}] * 500)
+            answer = await client.post("/in/json", content=many, headers=_headers(on, "/in/json"))
+            assert answer.json()["accepted"] == 0 and len(answer.json()["left_out"]) == 20
+            assert on.watch.inbox.dropped["json", "could not be read"] == 500
+
+    run(go())
+    (line,) = [record.getMessage() for record in caplog.records if "left out" in record.getMessage()]
+    assert "alert 0" in line and "and 499 more" in line
+
+
 def test_each_sender_gets_the_error_of_its_own_api(on_watch: Callable[..., OnWatch]) -> None:
     """10 MB, no JSON, a broken gzip, no key, a wrong one: refused with the documented body; the next one is served."""
 

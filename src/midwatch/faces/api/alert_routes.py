@@ -109,9 +109,10 @@ class AlertRoutes:
         if not sender.allowance.take(max(1, len(decoded.alerts)), time.monotonic()):
             self._watch.inbox.drop(sender.name, "more than it may send in a minute", max(1, len(decoded.alerts)))
             raise IngestError(f"{sender.name} may send {sender.allowance.per_minute} alerts a minute", status=429)
-        for problem in decoded.problems:
-            self._watch.inbox.drop(sender.name, "could not be read")
-            log.warning("%s sent something that was left out: %s", sender.name, problem)
+        if decoded.problems:
+            self._watch.inbox.drop(sender.name, "could not be read", len(decoded.problems))
+            more = f" (and {len(decoded.problems) - 1} more)" if len(decoded.problems) > 1 else ""
+            log.warning("%s sent something that was left out: %s%s", sender.name, decoded.problems[0], more)
         await self._watch.take_alerts(sender.name, decoded.alerts, decoded.notes)
         for change in decoded.changes:
             await self._watch.change(change)
