@@ -229,6 +229,19 @@ def test_buttons_do_what_they_say() -> None:
     asyncio.run(go())
 
 
+def test_what_nobody_else_saw_is_declared_on_the_page_of_incidents() -> None:
+    async def go() -> None:
+        watch = watch_in("incident")
+        async with browser(watch) as client:
+            more = {"value": "1", "note": "wrong prices"}
+            assert (await press(client, "/incidents", "declare", "fraud", **more)).status_code == 303
+            assert "The next turn opens an incident" in (await client.get("/incidents")).text
+        (told,) = [r.alert for r in watch.state.alerts.values() if r.alert.source == "people"]
+        assert (told.entity, told.severity, told.name) == ("service:fraud", 1, "wrong prices")
+
+    asyncio.run(go())
+
+
 def test_the_journal_says_who_pressed() -> None:
     async def go() -> None:
         watch = watch_in("incident")

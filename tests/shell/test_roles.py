@@ -82,6 +82,7 @@ ABOUT: Final[dict[str, tuple[str, ...]]] = {
     **dict.fromkeys(("approve", "refuse", "undo"), ("ACT-{}",)),
     "item_done": ("AI-{}",),
     **dict.fromkeys(("move_alert", "close_alert"), ("prom:{}",)),
+    "declare": ("service:s{}",),
     "adjust": ("slo-{}", "ADJ-{}"),
     **dict.fromkeys(("override", "swap"), ("rota-{}",)),
     "override_end": ("OVR-{}",),

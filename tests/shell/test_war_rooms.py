@@ -211,11 +211,17 @@ def test_what_is_typed_takes_the_role_that_it_takes_everywhere(settings: Setting
         assert "say which incident: INC-" in await type_in("decide stop", "U0ANA")
         assert await type_in("decide INC-1 stop", "U0ANA") == "Heard: decide INC-1 stop, by ana."
         assert (await type_in("status", "U0VI")).count("INC-") == 2
+        assert "declare takes the role responder; vi has viewer" in await type_in("declare it burns", "U0VI")
+        assert "the words are missing" in await type_in("declare SEV2", "U0ANA")
+        assert "settings name nobody" in await type_in("declare it burns", "U0EVE")
+        assert "Heard: SEV1, by ana" in await type_in("declare sev1 printer: it burns", "U0ANA")
         await watch.tick_once()
         assert [one.by for one in watch.state.rooms["INC-1"].decisions] == ["ana"]
         await watch.stop()
-        refused = [r.event for r in journal_of(settings) if isinstance(r.event, e.AccessRefused)]
-        assert [(one.by, one.what) for one in refused] == [("vi", "decide")]
+        said = [r.event for r in journal_of(settings)]
+        refused = [one for one in said if isinstance(one, e.AccessRefused)]
+        assert [(one.by, one.what) for one in refused] == [("vi", "decide"), ("vi", "declare")]
+        assert e.CommandGiven("declare", "ana", "", "1", "printer: it burns", "chat", "ana") in said
 
     asyncio.run(go())
 

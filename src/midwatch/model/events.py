@@ -90,6 +90,7 @@ CommandVerb = Literal[
     "swap_answer",
     "move_alert",
     "close_alert",
+    "declare",
     "role",
     "decide",
     "tick",

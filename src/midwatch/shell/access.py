@@ -26,7 +26,7 @@ EVERYWHERE: Final = "*"
 NEEDS: Final[Mapping[str, Role]] = {
     **dict.fromkeys(("ack", "unack", "resolve", "note", "confirm_cause", "silence", "unsilence"), "responder"),
     **dict.fromkeys(("item", "item_done"), "responder"),
-    **dict.fromkeys(("merge", "split", "move", "move_alert", "close_alert", "refuse", "hands_off"), "responder"),
+    **dict.fromkeys(("merge", "split", "move", "move_alert", "close_alert", "declare", "refuse", "hands_off"), "responder"),
     **dict.fromkeys(("role", "decide", "tick", "untick", "task", "task_give", "task_done", "severity"), "responder"),
     **dict.fromkeys(("escalate", "override", "override_end", "swap", "swap_answer"), "responder"),
     **dict.fromkeys(("approve", "undo", "autonomy", "adjust", "hands_on"), "operator"),

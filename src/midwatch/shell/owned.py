@@ -48,8 +48,12 @@ def _alert(state: State, target: str) -> str:
     record = state.alerts.get(target)
     if record is None:
         return NOBODYS
-    team = state.policy.people.owner(record.alert.entity)
-    return _incident(state, record.incident) if record.incident else team.name if team else NOBODYS
+    return _incident(state, record.incident) if record.incident else _entity(state, record.alert.entity)
+
+
+def _entity(state: State, target: str) -> str:
+    team = state.policy.people.owner(target)
+    return team.name if team else NOBODYS
 
 
 def _promise(state: State, target: str) -> str:
@@ -87,6 +91,7 @@ _ABOUT: Final[Mapping[str, Callable[[State, str], str]]] = {
     "item_done": _item,
     "move_alert": _alert,
     "close_alert": _alert,
+    "declare": _entity,
     "adjust": _promise,
     "override": _schedule,
     "swap": _schedule,

@@ -45,7 +45,7 @@ _ONE_TOKEN: Final = (
 
 OF_PEOPLE: Final = frozenset({"unack", "escalate", "override", "override_end", "swap", "swap_answer"})
 """Commands about shifts, which the stage that knows who is on call obeys."""
-OF_ALERTS: Final = frozenset({"move_alert", "close_alert"})
+OF_ALERTS: Final = frozenset({"move_alert", "close_alert", "declare"})
 """Commands about single alerts, which the stage that groups them obeys."""
 
 

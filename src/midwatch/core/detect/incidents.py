@@ -224,7 +224,8 @@ def _felt(turn: Turn, impact: Impact | None, findings: tuple[Finding, ...]) -> t
 def title_of(finding: Finding, impact: Impact | None) -> str:
     """A first title from the symptom; the words get better once the cause is known."""
     if finding.kind == ALERT:
-        return f"{finding.id.split('|')[2] or 'Alert'} at {name_of(finding.entity)}"
+        name, where = finding.id.split("|")[2] or "Alert", name_of(finding.entity)
+        return name if name == where else f"{name} at {where}"
     what = {
         "error_shift": "Elevated error rates in",
         "latency_shift": "Slow responses from",

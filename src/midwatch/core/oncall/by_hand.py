@@ -1,5 +1,6 @@
-"""What people say about single alerts: that one belongs to another incident, or is over. It is part of the obey stage, and
-stands here because it needs to know how alerts are grouped."""
+"""What people say about single alerts: that one belongs to another incident, or is over; and what they see that nothing else
+told, which is an alert of theirs. It is part of the obey stage, and stands here because it needs to know how alerts are
+grouped."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ from msgspec.structs import replace
 from midwatch.core.oncall.grouping import finding_for, open_incident
 from midwatch.core.oncall.homes import entity_of, finding_of
 from midwatch.core.turn import Turn
-from midwatch.model.alerts import AlertRecord, Judged
+from midwatch.model.alerts import MAX_NAME, MAX_SUMMARY, Alert, AlertRecord, Judged
+from midwatch.model.entity import ENTITY_KINDS, kind_of
 from midwatch.model.events import (
     AlertsJudged,
     AlertsReceived,
@@ -24,6 +26,9 @@ from midwatch.model.state import State
 
 NEW: Final = "new"
 """The incident to say for one of its own."""
+PEOPLE: Final = "people"
+"""The source of alerts that were declared."""
+MAX_DECLARED: Final = 100
 
 
 def by_hand(turn: Turn) -> Turn:
@@ -39,6 +44,8 @@ def by_hand(turn: Turn) -> Turn:
 
 def why_not(state: State, said: CommandGiven) -> str:
     """Why it would come to nothing; "" when it may be obeyed."""
+    if said.verb == "declare":
+        return _why_not_declared(state, said)
     record = state.alerts.get(said.target)
     if record is None:
         return f"no alert is called {said.target!r}"
@@ -80,4 +87,40 @@ def _close(turn: Turn, said: CommandGiven) -> Turn:
     return turn.emit(AlertsReceived((replace(record.alert, state="resolved", at=turn.now, by=said.by),)))
 
 
-VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {"move_alert": _move, "close_alert": _close}
+def _why_not_declared(state: State, said: CommandGiven) -> str:
+    if not said.note.strip():
+        return "say in a few words what is wrong"
+    if said.value not in ("1", "2", "3", "4"):
+        return f"how bad it is is said by 1 (worst), 2, 3 or 4, not by {said.value!r}"
+    if said.target and kind_of(said.target) not in ENTITY_KINDS:
+        return f"{said.target!r} is no entity: say service:payment, or nothing"
+    if sum(r.firing and r.alert.source == PEOPLE for r in state.alerts.values()) >= MAX_DECLARED:
+        return f"{MAX_DECLARED} things that people declared are open: resolve those that are over"
+    return ""
+
+
+def _declare(turn: Turn, said: CommandGiven) -> Turn:
+    """Something is wrong with ``target`` (an entity, "" where nobody knows), as bad as ``value``, in the words of ``note``.
+    It goes the way of every alert: silences, grouping, rating, pages. It is over when its incident is resolved."""
+    words = " ".join(said.note.replace("|", "/").split())  # the ids of findings are parted by that
+    alert = Alert(
+        f"{PEOPLE}:{turn.state.seq}",
+        PEOPLE,
+        "firing",
+        turn.now,
+        turn.now,
+        int(said.value),
+        name=words[:MAX_NAME],
+        summary=words[:MAX_SUMMARY] if len(words) > MAX_NAME else "",
+        entity=said.target,
+        labels={"declared_by": said.by},
+        page_lines=(f"Declared by {said.by or 'somebody'}.",),
+    )
+    return turn.emit(AlertsReceived((alert,)))
+
+
+VERBS: Final[dict[str, Callable[[Turn, CommandGiven], Turn]]] = {
+    "move_alert": _move,
+    "close_alert": _close,
+    "declare": _declare,
+}

@@ -158,7 +158,8 @@ def router(watch: Watch) -> APIRouter:
         if given.verb == "severity" and (why := severity.why_not(watch.state, said)):
             raise UsageError(why, hint=f"midwatch show {target} says how it is rated and why")
         if given.verb in by_hand.VERBS and (why := by_hand.why_not(watch.state, said)):
-            raise UsageError(why, hint="midwatch alerts shows which there are")
+            hint = "midwatch declare --help shows how it is said" if given.verb == "declare" else ""
+            raise UsageError(why, hint=hint or "midwatch alerts shows which there are")
         if given.verb in ("silence", "unsilence") and (why := hush.why_not(watch.state, said, watch.now())):
             raise UsageError(why, hint="midwatch silence --help shows how it is said")
         if given.verb == "adjust" and (why := correct.why_not(watch.state, said, watch.now())):
@@ -206,6 +207,8 @@ def _target(watch: Watch, given: Command) -> str:
         if given.verb == "confirm_cause":
             _known(watch, given.value.replace(",", " ").split())
         return incident.id
+    if given.verb == "declare":
+        return f"service:{given.target}" if given.target and ":" not in given.target else given.target
     if given.verb in by_hand.VERBS:
         return find_alert(state, given.target).alert.key
     if given.verb == "autonomy" and given.target not in state.playbooks:

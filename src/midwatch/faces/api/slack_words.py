@@ -12,6 +12,7 @@ from typing import Final
 from midwatch.adapters.channels.slack.commands import Said, Typed, read, usage
 from midwatch.core.decide.obey import obey
 from midwatch.core.decide.room import checklist
+from midwatch.core.oncall import by_hand
 from midwatch.core.oncall.rota import rota
 from midwatch.core.oncall.standing import subject
 from midwatch.core.turn import Turn
@@ -52,6 +53,8 @@ async def answer(watch: Watch, channel: str, settings: SlackSettings, typed: Typ
             return usage()
         if said.verb == "status":
             return _status(watch.state, said, room)[:MAX_WORDS]
+        if said.verb == "declare":
+            return await _declared(watch, said, person)
         return await _given(watch, said, room, person, person or f"{typed.name or typed.user} (Slack)")
     except UsageError as error:
         return f"That could not be done: {error}. {error.hint}".strip()[:MAX_WORDS]
@@ -61,6 +64,20 @@ def room_of(state: State, channel: str, place: str) -> str:
     """The incident whose war room ``place`` is, in the chat of ``channel``; "" for none."""
     found = (i for i, r in state.war_rooms.items() if r.place and (r.channel, r.place) == (channel, place))
     return next(found, "")
+
+
+async def _declared(watch: Watch, said: Said, person: str) -> str:
+    """About the service that the words begin with, if there is one of that name."""
+    first = f"service:{said.note.partition(' ')[0].rstrip(':,').lower()}"
+    entity = first if first in watch.world.entities else ""
+    given = CommandGiven(said.verb, person, entity, said.value, said.note, "chat", person)
+    if why := by_hand.why_not(watch.state, given):
+        raise UsageError(why)
+    await watch.command(given)
+    where = f" about {entity}" if entity else ""
+    return (
+        f"Heard: SEV{said.value}{where}, by {person}. An incident opens, or an open one takes it in: /midwatch status."
+    )
 
 
 async def _given(watch: Watch, said: Said, room: str, person: str, by: str) -> str:

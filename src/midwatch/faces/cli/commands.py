@@ -91,6 +91,22 @@ def resolve(ident: Incident, folder: Folder = None, by: By = "", note: Note = ""
     send(folder, as_json, "resolve", by, ident, "{target} is over.", note=note)
 
 
+def declare(
+    what: Annotated[str, typer.Argument(metavar="WORDS", help="What is wrong, in a few words.")],
+    at: Annotated[str, typer.Option("--at", help="service:payment, or just payment; nothing where nobody knows.")] = "",
+    severity: Annotated[int, typer.Option("--severity", min=1, max=4, help="1 is worst.")] = 2,
+    folder: Folder = None,
+    by: By = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say that something is wrong that nothing here has seen: an incident opens, and whoever is on call is woken.
+
+    It joins an open incident of the same service. It is over when somebody resolves it.
+    """
+    said = "The next turn opens an incident for it, or adds it to one: midwatch incidents."
+    send(folder, as_json, "declare", by, at, said, str(severity), what)
+
+
 def approve(ident: Action, folder: Folder = None, by: By = "", note: Note = "", as_json: AsJson = False) -> None:
     """Say yes to an action that asks. What is irreversible needs two people."""
     send(

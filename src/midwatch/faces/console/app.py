@@ -53,7 +53,7 @@ VERBS = frozenset(
         "autonomy",
         "note",
     }
-    | {"merge", "split", "move", "silence", "unsilence", "escalate", "swap_answer"}
+    | {"declare", "merge", "split", "move", "silence", "unsilence", "escalate", "swap_answer"}
     | {"role", "decide", "tick", "untick", "task", "task_give", "task_done", "severity"}
 )
 STATIC = Path(__file__).parent / "static"
@@ -192,6 +192,8 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         back = _safe_path(form.get("back", "/"))
         if form.get("verb") == "move":  # the incident that it goes to is a field of its own
             form["value"] = f"{form.pop('into', '')} {form.get('value', '')}"
+        if form.get("verb") == "declare" and (where := form.get("target", "").strip()):
+            form["target"] = where if ":" in where else f"service:{where}"
         if form.get("verb") not in VERBS:
             return PlainTextResponse("There is no such button.\n", status_code=400)
         if not same_origin(request):

@@ -16,7 +16,7 @@ from midwatch.faces.console.projection import JournalProjection
 from midwatch.faces.console.pulse import Fleet, read_fleet
 from midwatch.faces.console.view import WatchView
 from midwatch.model.actions import AUTONOMY_LADDER
-from midwatch.model.entity import kind_of
+from midwatch.model.entity import kind_of, name_of
 from midwatch.model.findings import Incident
 from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import World
@@ -24,6 +24,7 @@ from midwatch.model.world import World
 RECENT_SECONDS = 24 * 3600.0
 SHOWN_ACTIONS = 200
 SHOWN_BUDGETS = 6
+MAX_NAMED = 500
 
 
 class Banner(Struct, frozen=True):
@@ -210,6 +211,7 @@ def incidents_page(view: View, projection: JournalProjection) -> dict[str, Any]:
         "open": [brief(view, i, projection) for i in by_urgency(view.state)],
         "closed": [brief(view, i, projection) for i in closed],
         "postmortems": {i.id for i in closed if not i.merged_into},  # written in the turn that resolves an incident
+        "services": sorted(name_of(e) for e in view.world.entities if kind_of(e) == "service")[:MAX_NAMED],
     }
 
 

@@ -39,6 +39,7 @@ FILTERS = (
 _HEARD = {
     "hands_off": "Hands off was ordered.",
     "hands_on": "Hands on was ordered.",
+    "declare": "Heard. The next turn opens an incident for it, or adds it to an open one.",
     "ack": "Acknowledged. Pages for {target} stop repeating.",
     "unack": "The acknowledgement of {target} was taken back: it pages again.",
     "approve": "Approved {target}. The guards have the last word.",

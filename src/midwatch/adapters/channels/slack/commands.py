@@ -16,11 +16,13 @@ from msgspec import Struct
 
 MAX_TEXT: Final = 3000
 _INCIDENT = re.compile(r"(?:inc-)?0*([1-9]\d{0,8})", re.IGNORECASE)
+_SEVERITY = re.compile(r"(?:sev-?)?([1-4])(?:\s+|$)", re.IGNORECASE)
 _PERSON = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 _OTHER = re.compile(r"<[#!]([^>|]*)(?:\|([^>]*))?>|<([^>|]+)(?:\|[^>]*)?>")
 
 USAGE: Final = {
     "status": "what is going on",
+    "declare": "[SEV2] what is wrong: an incident opens, about the service that comes first",
     "ack": "[INC-7] it is yours",
     "escalate": "[INC-7] wake the next level now",
     "resolve": "[INC-7] [why]: it is over",
@@ -79,6 +81,10 @@ def read(text: str, people: Mapping[str, str]) -> Said:
         return Said("help")
     if word not in USAGE:
         return Said(word, why=f"there is no {word[:40]!r}")
+    if word == "declare":
+        match = _SEVERITY.match(rest)
+        value, note = (match[1], rest[match.end() :]) if match else ("2", rest)
+        return Said(word, "", value, note, "" if note else "the words are missing")
     incident, rest = _incident(word, rest)
     verb = VERBS.get(word, word)
     match word:
