@@ -116,6 +116,16 @@ def test_an_altered_or_a_missing_part_is_found(
     written.close()
 
 
+def test_a_copy_that_ends_before_a_known_head_says_so(written: SqliteJournal, tmp_path: Path) -> None:
+    Backup(tmp_path / "copy").take(written)
+    assert backup.verify(tmp_path / "copy", (written.head(),)).missing == 0
+    written.append([e.GapOpened("late", "x"), e.GapClosed("late")], 2000.0)
+    checked = backup.verify(tmp_path / "copy", (Head(1, next(iter(written.rows(0))).hash.hex(), 1.0), written.head()))
+    assert (checked.ok, checked.missing) == (True, 2), "it may only lag: it is said, and is no break"
+    assert backup.verify(tmp_path / "copy").missing == 0, "nobody knows more"
+    written.close()
+
+
 def test_the_copy_of_another_journal_is_left_alone(written: SqliteJournal, tmp_path: Path) -> None:
     Backup(tmp_path / "copy").take(written)
     other = SqliteJournal(tmp_path / "other.sqlite", ballast_bytes=0)

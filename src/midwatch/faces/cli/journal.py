@@ -69,6 +69,7 @@ def _say(found: Verification, people: int | None, as_json: bool) -> None:
                 "broken_at": found.broken_at,
                 "why": found.why,
                 "erased": found.erased,
+                "missing": found.missing,
                 "subscribers": people,
             }
         )
@@ -78,6 +79,12 @@ def _say(found: Verification, people: int | None, as_json: bool) -> None:
             f"[green]The chain holds:[/] {found.entries} entries{erased}, head {found.head_hash}{_and(people)}",
             soft_wrap=True,
         )
+        if found.missing:
+            out.print(
+                f"[yellow]It ends too early:[/] entry {found.entries + found.missing} is known, {found.missing} entries are "
+                "not in this copy. It lags behind, or its end was cut off; `midwatch journal backup` adds what the journal has.",
+                soft_wrap=True,
+            )
     else:
         out.print(f"[bold red]The chain is broken at entry {found.broken_at}:[/] {found.why}", soft_wrap=True)
 

@@ -29,7 +29,8 @@ class Head:
 @dataclass(frozen=True)
 class Verification:
     """What recomputing the chain found. ``broken_at`` is the first seq that does not follow; ``erased`` counts the
-    entries whose text was erased on purpose (that does not break the chain, but it is said)."""
+    entries whose text was erased on purpose (that does not break the chain, but it is said); ``missing`` those after the
+    end of a copy that a remembered head says were written."""
 
     ok: bool
     entries: int
@@ -37,6 +38,7 @@ class Verification:
     broken_at: int | None = None
     why: str = ""
     erased: int = 0
+    missing: int = 0
 
 
 class JournalReader(Protocol):

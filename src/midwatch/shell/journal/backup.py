@@ -173,7 +173,7 @@ def entries_of(folder: Path) -> Iterator[Entry]:
 
 
 def verify(folder: Path, known: tuple[Head, ...] = ()) -> Verification:
-    """As ``JournalReader.verify``, over a copy."""
+    """As ``JournalReader.verify``, over a copy; but one that ends before a known head holds: it may only lag."""
     remembered = {head.seq: head.hash for head in known if head.seq}
     entries, erased, last = 0, 0, GENESIS.hex()
     try:
@@ -184,7 +184,7 @@ def verify(folder: Path, known: tuple[Head, ...] = ()) -> Verification:
             erased += bool(entry.texts_digest) and entry.texts is None
     except JournalError as error:
         return Verification(False, entries, last, entries + 1, str(error), erased)
-    return Verification(True, entries, last, None, "", erased)
+    return Verification(True, entries, last, None, "", erased, max(0, max(remembered, default=0) - entries))
 
 
 def fill(connection: Connection, folder: Path) -> Head:
