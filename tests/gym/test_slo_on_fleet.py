@@ -221,8 +221,10 @@ def test_every_command_answers(runner: asyncio.Runner, shop: Shop) -> None:
     assert foreseen["state"] == "not known" and "days of history are too few" in foreseen["why"]
     report = runner.run(shop.slo("report", "--folder", folder))
     assert "shop-answers" in report and "team-shop" in report
-    checked = json.loads(runner.run(shop.slo("check", specs, "--json")))
+    checked = json.loads(runner.run(shop.slo("check", specs, "--folder", folder, "--json")))
     assert checked["problems"] == []
+    unknown = {one["slo"] for one in checked["remarks"] if one["rule"] == "above-dependencies"}
+    assert "shop-answers" not in unknown, "the watch knows what the gateway calls"
     assert runner.run(shop.slo("rules", specs, codes=(2,))) == "", "what midwatch counts itself has no PromQL"
     assert runner.run(shop.slo("convert", specs)).count("kind: SLO\n") >= 4
 

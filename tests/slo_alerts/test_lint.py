@@ -6,8 +6,9 @@ import pytest
 from msgspec.structs import replace
 
 from midwatch.core.slo.lint import RULES, Facts, lint, selectors_of
+from midwatch.core.slo.lint.needs import needs
 from midwatch.core.slo.tiers import GUARDED, TEXTBOOK, AlertPolicy
-from midwatch.model.indicators import EventRatio, Histogram, RawRatio
+from midwatch.model.indicators import Composite, EventRatio, Histogram, Part, RawRatio
 from midwatch.model.slo import BurnTier, Slo
 
 PLAIN = Slo("s", "service:pay", "ratio", 0.999)
@@ -22,6 +23,7 @@ KNOWN = Facts(
     buckets=(0.1, 0.25, 0.3, 0.5, float("inf")),
     retention_seconds=90 * 86400.0,
     matched={s: 3 for slo in (SOURCED, BUCKETS) for s in selectors_of(slo)},
+    dependencies={"database:pg": 0.9999},
     impossible_steps=0,
 )
 WEAK = AlertPolicy("weak", (BurnTier("early", 0.5, 3600, 300, True),))
@@ -50,6 +52,14 @@ BROKEN = [
         GUARDED,
         {"matched": dict.fromkeys(selectors_of(SOURCED), 0)},
         "no series matches http_requests_total",
+    ),
+    (
+        "above-dependencies",
+        "warning",
+        PLAIN,
+        GUARDED,
+        {"dependencies": {"a": 0.9995, "b": 0.9993}},
+        "promises 99.8800% together",
     ),
     ("no-failure-allowed", "warning", PLAIN, GUARDED, {"per_minute": 0.01}, "the first failure breaks"),
 ]
@@ -103,6 +113,7 @@ def test_a_missing_fact_is_said_and_not_taken_for_fine() -> None:
         "good-above-total",
         "short-retention",
         "matches-nothing",
+        "above-dependencies",
         "no-failure-allowed",
     }
     assert all(message.startswith("not checked: ") for message in found.values())
@@ -117,3 +128,15 @@ def test_the_selectors_are_those_of_the_queries() -> None:
     total, bad = selectors_of(SOURCED)
     assert (total, 'code=~"5.."' in bad) == ('http_requests_total{job="pay"}', True)
     assert selectors_of(PLAIN) == ()
+
+
+def test_what_a_promise_needs_is_what_its_journey_or_its_calls_say() -> None:
+    pay, db = replace(PLAIN, name="pay-good"), Slo("db-good", "database:pg", "ratio", 0.9995)
+    worse, slow = replace(db, name="db-worse", target=0.9), replace(db, name="db-fast", sli="latency", target=0.99999)
+    journey = replace(SOURCED, name="buy", indicator=Composite((Part("pay-good"), Part("db-good")), "all"))
+    mean = replace(journey, name="mean", indicator=Composite(journey.indicator.parts, "weighted"))
+    slos = (pay, db, worse, slow, journey, mean)
+    alone = {"buy": {"pay-good": 0.999, "db-good": 0.9995}}
+    assert needs(slos, None) == alone, "without a watch nobody knows who calls whom"
+    calls = {"service:pay": ["database:pg", "service:pay", "cache:valkey"]}
+    assert needs(slos, calls) == {**alone, "pay-good": {"db-good": 0.9995}, "db-good": {}, "db-worse": {}}

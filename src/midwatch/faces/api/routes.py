@@ -30,7 +30,7 @@ from midwatch.faces.api.openapi import document
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.faces.api.status_page_routes import add_status_page_routes
 from midwatch.model.errors import Forbidden, JournalError, MidwatchError, NotFound, UsageError
-from midwatch.model.events import CommandGiven
+from midwatch.model.events import MAX_SAID, CommandGiven
 from midwatch.model.world import Change
 from midwatch.shell import queries
 from midwatch.shell.access_settings import Scope
@@ -50,8 +50,8 @@ class Command(BaseModel):
     verb: str = Field(max_length=40)
     by: str = Field("", max_length=80)  # taken from the token where that has a name
     target: str = Field("", max_length=1000)
-    value: str = Field("", max_length=2000)
-    note: str = Field("", max_length=2000)
+    value: str = Field("", max_length=MAX_SAID)
+    note: str = Field("", max_length=MAX_SAID)
     via: str = Field("api", pattern="^(api|cli|chat)$")
 
 
@@ -110,6 +110,11 @@ def router(watch: Watch) -> APIRouter:
         found = queries.status(watch.state)
         found["hands_off"] = watch.hands_off
         return {**found, "health": queries.plain(watch.health()), "journal": queries.plain(vars(watch.head))}
+
+    @routes.get("/api/v1/calls", dependencies=read)
+    async def calls() -> dict[str, tuple[str, ...]]:
+        """Who calls whom: entity -> entities, as seen lately."""
+        return dict(watch.world.callees)
 
     @routes.get("/api/v1/incidents", dependencies=read)
     async def incidents(limit: Annotated[int, Query(ge=1, le=500)] = 100) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from midwatch.core.slo.lint.data import (
     unparsable,
 )
 from midwatch.core.slo.lint.remark import Facts, Remark, Rule
-from midwatch.core.slo.lint.targets import no_failure_allowed
+from midwatch.core.slo.lint.targets import above_dependencies, no_failure_allowed
 from midwatch.core.slo.tiers import GUARDED, AlertPolicy
 from midwatch.model.slo import Slo
 
@@ -31,6 +31,7 @@ RULES: Final[tuple[Rule, ...]] = (
     short_retention,  # a source that forgets before the period is over
     unparsable,  # a query that is no PromQL
     matches_nothing,  # queries without series
+    above_dependencies,  # a target above what it depends on
     no_failure_allowed,  # a budget of less than one failure
 )
 

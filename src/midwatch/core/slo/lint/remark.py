@@ -16,13 +16,15 @@ class Facts(Struct, frozen=True):
 
     ``per_minute``: usual events per minute. ``buckets``: the ``le`` bounds that its histogram has, in its unit.
     ``retention_seconds``: how far back its source can be asked. ``matched``: series that each selector found
-    (``data.selectors_of``). ``impossible_steps``: steps with more good than total events.
+    (``data.selectors_of``). ``dependencies``: what it needs promises, name -> target (``needs.py``). ``impossible_steps``:
+    steps with more good than total events.
     """
 
     per_minute: float | None = None
     buckets: tuple[float, ...] | None = None
     retention_seconds: float | None = None
     matched: dict[str, int] | None = None
+    dependencies: dict[str, float] | None = None
     impossible_steps: int | None = None
 
 

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from midwatch.core.slo.lint.remark import Facts, Remark, not_checked
 from midwatch.core.slo.tiers import AlertPolicy
 from midwatch.model.slo import Slo
+
+
+def above_dependencies(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[Remark]:
+    """A service that needs others in every request is no better than their targets multiplied, as if they failed
+    independently, unless it can do without them."""
+    if facts.dependencies is None:
+        yield not_checked("above-dependencies", "nobody knows what it depends on")
+        return
+    together = math.prod(facts.dependencies.values())
+    if facts.dependencies and slo.target > together + 1e-12:
+        named = ", ".join(f"{name} {target:.4%}" for name, target in sorted(facts.dependencies.items()))
+        yield Remark(
+            "above-dependencies",
+            "warning",
+            f"it promises {slo.target:.4%}, and what it needs promises {together:.4%} together ({named})",
+            "a lower target, better promises, or retries and fallbacks that do without them",
+        )
 
 
 def no_failure_allowed(slo: Slo, policy: AlertPolicy, facts: Facts) -> Iterable[Remark]:

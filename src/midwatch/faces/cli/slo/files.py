@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from midwatch.faces.cli.common import BAD, USAGE, AsJson, Folder, err, folder_of, friendly, out, print_json
+from midwatch.faces.cli.common import BAD, USAGE, AsJson, Folder, Running, err, folder_of, friendly, out, print_json
 from midwatch.faces.cli.slo.common import Out, Specs, bar, duration, problem_row, put, read
-from midwatch.model.errors import UsageError
+from midwatch.model.errors import MidwatchError, UsageError
 from midwatch.model.indicators import Composite
 from midwatch.model.slo import Slo
 from midwatch.shell.files.yaml_lines import Problem
@@ -57,14 +57,29 @@ def check(
 
 
 def _linted(paths: list[Path], source: str, policy: str, folder: Path, quiet: bool) -> list[tuple[str, Remark]]:
-    """The remarks on every promise that could be read, with facts from ``source`` when one is named."""
+    """The remarks on every promise that could be read, with facts from ``source`` when one is named, and with who calls
+    whom from the watch that runs on ``folder``, if one does."""
+    from msgspec.structs import replace
+
     from midwatch.core.slo.lint import Facts, lint
+    from midwatch.core.slo.lint.needs import needs
     from midwatch.shell.alert_policies import read_policy
     from midwatch.shell.files.specs import read_specs
 
     slos, alerting = read_specs(paths).slos, read_policy(policy)
     known: dict[str, Facts] = asyncio.run(_facts(slos, source, folder, quiet)) if source else {}
-    return [(slo.name, remark) for slo in slos for remark in lint(slo, alerting(slo), known.get(slo.name))]
+    needed = needs(slos, _calls(folder))
+    facts = {s.name: replace(known.get(s.name, Facts()), dependencies=needed.get(s.name)) for s in slos}
+    return [(slo.name, remark) for slo in slos for remark in lint(slo, alerting(slo), facts[slo.name])]
+
+
+def _calls(folder: Path) -> dict[str, list[str]] | None:
+    """None without a watch."""
+    try:
+        found: dict[str, list[str]] = Running(folder).get("/api/v1/calls")
+    except MidwatchError:
+        return None
+    return found
 
 
 async def _facts(slos: Sequence[Slo], where: str, folder: Path, quiet: bool) -> dict[str, Any]:
