@@ -29,6 +29,7 @@ from midwatch.core.verify.closing import close
 from midwatch.core.verify.expect import verify
 from midwatch.model.alerts import Alert, Judged
 from midwatch.model.events import (
+    MAX_SAID,
     ActionDropped,
     AlertsJudged,
     AlertsReceived,
@@ -98,6 +99,12 @@ def test_the_one_that_stays_is_about_everything_and_as_bad_as_the_worse() -> Non
     assert kept.impact is not None and kept.impact.affected_ratio == 0.15
     assert kept.hypotheses and kept.absorbed == ("INC-1",)
     assert (gone.phase, gone.resolved_at, gone.merged_into) == ("resolved", START + 30, "INC-2")
+
+
+def test_a_reason_is_kept_as_long_as_it_may_be_said() -> None:
+    for state, verb, value in ((two(), "merge", "INC-2"), (one(CART), "split", CART)):
+        told = say(state, verb, "INC-1", value, "x" * MAX_SAID)
+        assert [e.why for e in told if isinstance(e, IncidentMerged | IncidentSplit)] == ["x" * MAX_SAID]
 
 
 def test_several_at_once_and_what_was_merged_before_comes_along() -> None:

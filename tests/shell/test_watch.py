@@ -22,6 +22,7 @@ from midwatch.faces.cli.common import Running
 from midwatch.model.actions import Action, Verdict
 from midwatch.model.errors import ConfigError, JournalError, UsageError
 from midwatch.model.events import (
+    MAX_SAID,
     ActionEnded,
     ActionJudged,
     ActionOrdered,
@@ -297,6 +298,8 @@ def test_the_hands_off_command_holds_at_once_and_outlives_the_process(settings: 
         assert not watch.hands_off
         with pytest.raises(UsageError):
             await watch.command(CommandGiven("explode", "alice"))
+        with pytest.raises(UsageError, match="2,000 characters at most"):
+            await watch.command(CommandGiven("note", "alice", "INC-1", note="x" * (MAX_SAID + 1)))
         await watch.stop()
 
     asyncio.run(go())

@@ -19,6 +19,8 @@ from midwatch.model.world import Floats
 
 LEVELS: Final[tuple[tuple[float, int], ...]] = ((10.0, 2160), (300.0, 864), (3600.0, 800))
 """(step in seconds, steps) of a ledger's rings: 6 h at 10 s, 3 d at 5 min, 33 d at 1 h."""
+WARM_UP_SECONDS: Final = 20.0
+"""A younger working set finds, judges, closes and lets act nothing."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ Old journals stay readable: a field may be added with a default; anything else i
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Final, Literal
 
 from msgspec import Struct, field
 
@@ -100,6 +100,8 @@ CommandVerb = Literal[
     "task_done",
     "severity",
 ]
+MAX_SAID: Final = 2000
+"""Characters of each text of a command: what is longer is refused at the door, so nothing cuts it later."""
 
 
 class CommandGiven(Base, frozen=True, tag="command_given"):

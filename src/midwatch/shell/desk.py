@@ -8,7 +8,7 @@ from typing import get_args
 from msgspec.structs import replace
 
 from midwatch.model.errors import Deposed, JournalError, UsageError
-from midwatch.model.events import ChangeSeen, CommandGiven, CommandVerb, Event, Recorded
+from midwatch.model.events import MAX_SAID, ChangeSeen, CommandGiven, CommandVerb, Event, Recorded
 from midwatch.model.world import Change
 from midwatch.shell.books import Books
 from midwatch.shell.ingest.changes import known
@@ -40,8 +40,8 @@ class Desk:
         given = replace(given, by=given.credential or given.by)
         if given.verb not in COMMANDS:
             raise UsageError(f"there is no command {given.verb!r}", hint="one of: " + ", ".join(sorted(COMMANDS)))
-        if any(len(text) > 2000 for text in (given.by, given.target, given.value, given.note)):
-            raise UsageError("that is too long: 2,000 characters at most")
+        if any(len(text) > MAX_SAID for text in (given.by, given.target, given.value, given.note)):
+            raise UsageError(f"that is too long: {MAX_SAID:,} characters at most")
         if given.verb == "hands_off":
             self._switch.throw(given.by, given.via)  # before anything is waited for
         async with self._books.turn:

@@ -12,7 +12,6 @@ from midwatch.model.adjustments import Adjustment
 from midwatch.model.events import AdjustmentWithdrawn, BudgetAdjusted, CommandGiven, CommandRefused
 from midwatch.model.state import State
 
-MAX_NOTE: Final = 4000
 MAX_SECONDS: Final = 33 * 86400.0
 
 
@@ -42,7 +41,7 @@ def adjust(turn: Turn, said: CommandGiven) -> Turn:
     promise ``target`` (``all`` for every one), or ``withdraw`` for the adjustment ``target``. ``note`` is the reason."""
     if why := why_not(turn.state, said, turn.now):
         return turn.emit(CommandRefused(said.verb, said.target, said.by, why))
-    reason = said.note.strip()[:MAX_NOTE]
+    reason = said.note.strip()
     kind, *window = said.value.split()
     if kind == "withdraw":
         return turn.emit(AdjustmentWithdrawn(said.target, said.by, reason))

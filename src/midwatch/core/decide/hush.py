@@ -39,7 +39,7 @@ def silence(turn: Turn, said: CommandGiven) -> Turn:
         return turn.emit(CommandRefused(said.verb, said.target, said.by, why))
     kind, start, end = _window(said.value, turn.now)
     ident, matchers = f"SIL-{turn.state.next_silence}", parse_matchers(said.target)
-    return turn.emit(SilenceSet(Silence(ident, kind, matchers, start, end, said.by, said.note.strip()[:2000])))
+    return turn.emit(SilenceSet(Silence(ident, kind, matchers, start, end, said.by, said.note.strip())))
 
 
 def unsilence(turn: Turn, said: CommandGiven) -> Turn:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from midwatch.core.decide.correct import MAX_NOTE, adjust
+from midwatch.core.decide.correct import adjust
 from midwatch.core.decide.hush import silence, unsilence
 from midwatch.core.decide.items import add_item, close_item
 from midwatch.core.decide.propose import OPEN
@@ -122,7 +122,7 @@ def _refuse(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, f"no action is called {said.target!r}")
     if record.status not in (*OPEN, "in_doubt", "unknown"):
         return _refused(turn, said, f"{said.target} is {record.status}: there is nothing to refuse")
-    return turn.emit(ActionDropped(said.target, said.note[:MAX_NOTE] or f"refused by {said.by}", said.by))
+    return turn.emit(ActionDropped(said.target, said.note or f"refused by {said.by}", said.by))
 
 
 def _undo(turn: Turn, said: CommandGiven) -> Turn:
@@ -198,7 +198,7 @@ def _resolve(turn: Turn, said: CommandGiven) -> Turn:
             turn = turn.emit(ActionDropped(record.action.id, f"{said.by} resolved {incident.id}", said.by))
     if incident.mitigated_at is None:
         turn = turn.emit(IncidentMitigated(incident.id, said.by))
-    why = f"{said.by} said so" + (f": {said.note[:MAX_NOTE]}" if said.note else "")
+    why = f"{said.by} said so" + (f": {said.note}" if said.note else "")
     return turn.emit(IncidentResolved(incident.id, why, incident.impact, said.channel))
 
 
@@ -207,7 +207,7 @@ def _autonomy(turn: Turn, said: CommandGiven) -> Turn:
         return _refused(turn, said, f"no playbook is called {said.target!r}")
     if said.value not in AUTONOMY_LADDER:
         return _refused(turn, said, f"{said.value!r} is no level; there are {', '.join(AUTONOMY_LADDER)}")
-    return turn.emit(AutonomyChanged(said.target, said.value, said.note[:MAX_NOTE] or f"{said.by} said so", said.by))
+    return turn.emit(AutonomyChanged(said.target, said.value, said.note or f"{said.by} said so", said.by))
 
 
 def _note(turn: Turn, said: CommandGiven) -> Turn:

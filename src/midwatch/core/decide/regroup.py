@@ -22,7 +22,6 @@ from midwatch.model.events import (
 from midwatch.model.findings import Finding, Incident
 from midwatch.model.state import State
 
-MAX_NOTE: Final = 1000
 MAX_AT_ONCE: Final = 20
 """Incidents that one command merges."""
 
@@ -78,7 +77,7 @@ def _merge_one(turn: Turn, kept: Incident, absorbed: Incident, said: CommandGive
         if record.status == "asked":
             why = f"{absorbed.id} became part of {kept.id}: what is still needed is proposed there"
             turn = turn.emit(ActionDropped(record.action.id, why, said.by))
-    turn = turn.emit(IncidentMerged(kept.id, absorbed.id, said.by, said.note[:MAX_NOTE]))
+    turn = turn.emit(IncidentMerged(kept.id, absorbed.id, said.by, said.note))
     # Whoever answered for one of them answers for the whole. Nobody did: it goes on paging.
     answered = kept.acknowledged_by or absorbed.acknowledged_by
     return turn.emit(IncidentAcknowledged(kept.id, answered)) if answered else turn
@@ -105,7 +104,7 @@ def _take_out(turn: Turn, said: CommandGiven, into: str) -> Turn:
     staying = {entity_of(turn.state, f) for f in incident.findings if f not in moved}
     places = tuple(dict.fromkeys(entity_of(turn.state, f) for f in moved))
     gone = tuple(p for p in places if p not in staying)
-    turn = turn.emit(IncidentSplit(incident.id, into, moved, gone, said.by, said.note[:MAX_NOTE]))
+    turn = turn.emit(IncidentSplit(incident.id, into, moved, gone, said.by, said.note))
     if into in turn.state.incidents:
         fresh = tuple(p for p in places if p not in turn.state.incidents[into].symptoms)
         return turn.emit(IncidentGrew(into, moved, fresh, f"{said.by} moved it here from {incident.id}"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from midwatch.core.decide.correct import MAX_NOTE
 from midwatch.core.decide.room import why_not_about
 from midwatch.core.detect.incidents import facts_of
 from midwatch.core.turn import Turn
@@ -34,7 +33,7 @@ def say_severity(turn: Turn, said: CommandGiven) -> Turn:
     """``value`` is 1 to 4, or ``-`` to leave it to the facts again; ``note`` is why."""
     if why := why_not(turn.state, said):
         return turn.emit(CommandRefused(said.verb, said.target, said.by, why))
-    incident, note = turn.state.incidents[said.target], said.note.strip()[:MAX_NOTE]
+    incident, note = turn.state.incidents[said.target], said.note.strip()
     if _given(said) == FACTS:
         why = f"{said.by} leaves it to the facts" + (f": {note}" if note else "")
         return turn.emit(IncidentRated(incident.id, incident.severity, why, by=said.by))

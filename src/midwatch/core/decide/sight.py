@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from midwatch.core.memory import Memory
+from midwatch.core.memory import WARM_UP_SECONDS, Memory
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.slo.seen import SIGHT_SECONDS, sees
 from midwatch.model import signals
@@ -14,7 +14,6 @@ from midwatch.model.findings import HARMFUL, Finding, Incident
 from midwatch.model.state import ActionRecord, State
 from midwatch.model.world import World
 
-WARM_UP_SECONDS: Final = 15.0
 BUSY: Final = frozenset({"approved", "ordered", "done"})
 """Statuses of an action that is under way: decided, being carried out, or being verified."""
 

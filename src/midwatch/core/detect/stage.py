@@ -14,11 +14,11 @@ from midwatch.core.detect.resources import resources
 from midwatch.core.detect.shapes import trace_shapes
 from midwatch.core.detect.symptoms import recovered, symptoms
 from midwatch.core.detect.trend import trending
+from midwatch.core.memory import WARM_UP_SECONDS
 from midwatch.core.turn import Turn
 from midwatch.model.events import FindingClosed, FindingOpened
 from midwatch.model.findings import ALERT, HARMFUL, LEADS, OF_BUDGETS, Finding
 
-WARM_UP_SECONDS: Final = 20.0
 QUIET_SECONDS: Final = 15.0
 QUIET_LEAD_SECONDS: Final = 60.0
 MAX_OPEN: Final = 500

@@ -29,7 +29,6 @@ from midwatch.model.events import (
 from midwatch.model.people import Override, Swap, Team
 from midwatch.model.people_steps import MAX_OVERRIDES
 
-MAX_NOTE: Final = 1000
 NOBODY: Final = "nobody"
 ANYBODY: Final = "anybody"
 AHEAD_SECONDS: Final = 400 * 86400.0
@@ -103,7 +102,7 @@ def _unack(turn: Turn, said: CommandGiven) -> Turn:
     if not incident.acknowledged_by:
         return _refused(turn, said, f"nobody has acknowledged {incident.id}")
     run, policy = turn.state.escalations.get(incident.id), escalation_of(turn.state, incident)
-    why = f"{said.by or 'somebody'} took it back" + (f": {said.note[:MAX_NOTE]}" if said.note else "")
+    why = f"{said.by or 'somebody'} took it back" + (f": {said.note}" if said.note else "")
     turn = turn.emit(AcknowledgementExpired(incident.id, incident.acknowledged_by, why))
     if run is None or policy is None or not answered(incident, run):
         return turn
