@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from midwatch.core.slo.discover import left_without
 from midwatch.core.slo.unseen import PREFIXES, slo_gaps
 from midwatch.core.turn import Turn
 from midwatch.model.events import GapClosed, GapOpened
@@ -17,6 +18,8 @@ def gaps(turn: Turn) -> Turn:
     seen = {gap.subject: gap.reason for gap in turn.world.gaps}
     if turn.memory.habits is not None and turn.memory.habits.refused:
         seen["habits"] = "the bound of series whose habits are known is reached: the newer ones are judged without"
+    if why := left_without(turn.state, turn.world):
+        seen["promises"] = why
     seen |= slo_gaps(turn.state, turn.memory, turn.world, turn.now)
     known = turn.state.gaps
     again = [s for s in seen if s in known and _sourced(s) and known[s] != seen[s]]

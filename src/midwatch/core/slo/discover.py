@@ -7,6 +7,7 @@ the same entity replaces it.
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from midwatch.model import signals
 from midwatch.model.entity import kind_of, name_of
 from midwatch.model.events import SloDiscovered
 from midwatch.model.slo import Slo
+from midwatch.model.state import State
 from midwatch.model.world import Floats, World
 
 MAX_DISCOVERED: Final = 200
@@ -32,21 +34,27 @@ def discover(turn: Turn) -> Turn:
     """Propose SLOs for entries and queues that have none, once there is enough normal traffic to judge by."""
     if not turn.state.policy.discover_slos or turn.state.open_incidents:
         return turn
-    promised = {slo.entity for slo in turn.state.slos}
-    if len(promised) >= MAX_DISCOVERED:
-        return turn
-    found = [
-        SloDiscovered(slo, why)
-        for entity in _candidates(turn.world)
-        if entity not in promised
-        for slo, why in _propose(turn.world, entity)
-    ]
+    proposed = filter(None, (_propose(turn.world, entity) for entity in _without(turn.state, turn.world)))
+    found = [SloDiscovered(slo, why) for some in islice(proposed, _room(turn.state)) for slo, why in some]
     return turn.emit(*found) if found else turn
 
 
-def _candidates(world: World) -> tuple[str, ...]:
-    queues = tuple(key for key in world.entities if kind_of(key) == "queue")
-    return tuple(dict.fromkeys((*world.entries, *queues)))
+def left_without(state: State, world: World) -> str:
+    """That there are entities for which nothing is proposed, because the bound is reached; "" while there is room."""
+    if not state.policy.discover_slos or _room(state) or not _without(state, world):
+        return ""
+    return f"{MAX_DISCOVERED} entities have promises that nobody wrote: newer ones get none, until somebody writes them"
+
+
+def _room(state: State) -> int:
+    return max(0, MAX_DISCOVERED - len({slo.entity for slo in state.slos if slo.source == "discovered"}))
+
+
+def _without(state: State, world: World) -> list[str]:
+    """Entries and queues that have no promise."""
+    promised = {slo.entity for slo in state.slos}
+    queues = (key for key in world.entities if kind_of(key) == "queue")
+    return [key for key in dict.fromkeys((*world.entries, *queues)) if key not in promised]
 
 
 def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
