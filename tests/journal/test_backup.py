@@ -82,7 +82,7 @@ def test_what_was_erased_is_erased_in_the_copy_too(written: SqliteJournal, tmp_p
     (said,) = written.append([e.CommandGiven("note", "ann", note=secret)], 1500.0)
     copy.take(written)
     assert any(secret.encode() in path.read_bytes() for path in files_of(tmp_path / "copy"))
-    written.erase_body(said.seq)
+    written.erase([said.seq], "ann", "she asked", 1600.0)
     copy.take(written)
     assert not any(secret.encode() in path.read_bytes() for path in files_of(tmp_path / "copy"))
     written.append([e.GapOpened("late", "x")], 2000.0)

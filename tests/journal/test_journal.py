@@ -22,6 +22,7 @@ from midwatch.model.state import State
 from midwatch.shell import journal as package
 from midwatch.shell.journal import Head, Journal
 from midwatch.shell.journal.memory import MemoryJournal
+from midwatch.shell.journal.sql import SqlWriter
 from midwatch.shell.journal.sqlite import SqliteJournal, open_readonly
 
 
@@ -72,18 +73,20 @@ def test_nothing_to_append(journal: Journal) -> None:
     assert journal.append([], 1.0) == []
 
 
-def test_erase(journal: Journal) -> None:
+@pytest.mark.parametrize("journal", ["sqlite", "postgres"], indirect=True)
+def test_erase(journal: SqlWriter) -> None:
     journal.append(ONE_OF_EACH, 1000.0)
     head = journal.head()
-    pages = [one.seq for one in journal.read() if isinstance(one.event, e.PageOrdered)]
+    page = next(one.seq for one in journal.read() if isinstance(one.event, e.PageOrdered))
     journal.snapshot(journal.load_state())
-    assert journal.erase_body(pages[0])
-    assert not journal.erase_body(pages[0])
-    assert not journal.erase_body(1)  # no free text
-    assert not journal.erase_body(10_000)
-    checked = journal.verify((head,))
+    assert journal.erase([page, 1, 10_000], "ann", "she asked", 2000.0) == (page,), "the others have no text"
+    assert journal.erase([page], "ann", "again", 2001.0) == ()
+    (last,) = journal.read(head.seq)
+    assert last == Recorded(head.seq + 1, 2000.0, e.TextErased((page,), "ann", "she asked"))
+    checked = journal.verify((head, journal.written))
     assert (checked.ok, checked.erased) == (True, 1)
-    assert journal.load_state().pages["page-1"].ordered.text == "[erased]"
+    assert journal.load_state().pages["page-1"].ordered.text == "[erased]", "no snapshot brings it back"
+    assert journal.erase([last.seq], "ann", "nor is the reason kept", 2002.0) == (last.seq,)
 
 
 def test_a_head_remembered_elsewhere_must_still_be_there(journal: Journal) -> None:
@@ -188,7 +191,7 @@ def test_erased_bytes_are_off_the_disk(tmp_path: Path) -> None:
     journal = open_journal(tmp_path / "j.db")
     secret = "call Maria at home"
     journal.append([e.CommandGiven("note", "ann", note=secret), e.GapOpened("a", "x")], 1.0)
-    journal.erase_body(1)
+    journal.erase([1], "ann", "asked", 2.0)
     for file in tmp_path.iterdir():
         assert secret.encode() not in file.read_bytes(), file
     journal.close()

@@ -758,6 +758,15 @@ class SecretsRead(Base, frozen=True, tag="secrets_read"):
     v: int = 1
 
 
+class TextErased(Base, frozen=True, tag="text_erased"):
+    """``by`` erased the free text of the entries ``seqs``, from this journal and so from its copies."""
+
+    seqs: tuple[int, ...]
+    by: str
+    why: str
+    v: int = 1
+
+
 class SettingsRead(Base, frozen=True, tag="settings_read"):
     """The settings that hold from now on: a digest of each part, and which parts differ from the last ones."""
 
@@ -827,6 +836,7 @@ Event = (
     | AccessRefused
     | SecretsRead
     | SettingsRead
+    | TextErased
     | RoleTaken
     | DecisionMade
     | StepTicked

@@ -34,6 +34,7 @@ from midwatch.model.events import (
     SettingsRead,
     SignedIn,
     SubscribersTouched,
+    TextErased,
     WarRoomEnded,
     WatchStarted,
 )
@@ -49,7 +50,7 @@ log = logging.getLogger("midwatch.books")
 
 MAX_UNRECORDED = 1000
 NOT_OF_A_TURN = (
-    *(WatchStarted, PolicyLoaded, SettingsRead, SignedIn, AccessRefused, SecretsRead),
+    *(WatchStarted, PolicyLoaded, SettingsRead, SignedIn, AccessRefused, SecretsRead, TextErased),
     *(ActionEnded, PageEnded, AlertsReceived, AlertNoted, ItemFiled, ItemClosed),
     *(MailingOrdered, MailingEnded, SubscribersTouched, WarRoomEnded),
 )

@@ -285,6 +285,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
     ),
     e.SecretsRead: lambda v, a: f"{len(v.reads)} secrets were read",
     e.SettingsRead: lambda v, a: f"settings read: {', '.join(v.changed) or 'nothing'} changed",
+    e.TextErased: lambda v, a: f"erased the text of {len(v.seqs)} entries of the journal: {v.why}",
     e.OnCallChanged: lambda v, a: f"on call in {v.schedule}: {v.person or 'nobody'}, after {v.was or 'nobody'}",
     e.CommandRefused: lambda v, a: f"{v.by}'s {v.verb.replace('_', ' ')} was not obeyed: {v.why}",
     e.BudgetAdjusted: lambda v, a: _adjusted(v),

@@ -1,4 +1,4 @@
-"""``midwatch journal``: verify the hash chain, keep a copy elsewhere, make a journal from a copy."""
+"""``midwatch journal``: verify the hash chain, keep and restore copies, find and erase what somebody wrote."""
 
 from __future__ import annotations
 
@@ -9,8 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.text import Text
 
-from midwatch.faces.cli.common import BAD, AsJson, Folder, err, folder_of, friendly, out, print_json
+from midwatch.faces.cli.common import (
+    BAD,
+    AsJson,
+    By,
+    Folder,
+    clock_words,
+    err,
+    folder_of,
+    friendly,
+    me,
+    out,
+    print_json,
+)
 from midwatch.faces.cli.reading import journal_of
 from midwatch.model.errors import UsageError
 from midwatch.shell.config import load_settings
@@ -82,7 +95,7 @@ def _say(found: Verification, people: int | None, as_json: bool) -> None:
         if found.missing:
             out.print(
                 f"[yellow]It ends too early:[/] entry {found.entries + found.missing} is known, {found.missing} entries are "
-                "not in this copy. It lags behind, or its end was cut off; `midwatch journal backup` adds what the journal has.",
+                "not in this copy. It lags, or its end was cut off: `midwatch journal backup` adds what the journal has.",
                 soft_wrap=True,
             )
     else:
@@ -124,6 +137,67 @@ def back_up(
         else:
             ends = f"{entries} entries copied to {to}, which ends at {copy.head.seq}{_and(people)}"
             out.print(ends, soft_wrap=True)
+
+
+@journal.command()
+def find(
+    words: Annotated[str, typer.Argument(help="As they were written; upper and lower case are one.")],
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Which entries hold these words, and whether `erase` takes them away: names and what was decided stay for ever."""
+    from midwatch.shell.journal.codec import texts_of
+
+    sought = words.casefold()
+    with friendly(as_json):
+        found = []
+        with journal_of(folder_of(folder)) as one:
+            for row in one.rows(0):
+                text = next((text for text in texts_of(row.texts) if sought in text.casefold()), "")
+                stays = sought in row.facts.decode("utf-8", "ignore").casefold()
+                if text or stays:
+                    found.append({"seq": row.seq, "at": row.at, "kind": row.kind, "text": text, "stays": stays})
+                    if not as_json:
+                        start = max(0, text.casefold().find(sought) - 30)
+                        words_there = [f"“{' '.join(text[start : start + 80].split())}”"] if text else []
+                        where = ", ".join(words_there + ["in what stays"] * stays)
+                        out.print(Text(f"{row.seq}  {clock_words(row.at)}  {row.kind}  {where}"), soft_wrap=True)
+        if as_json:
+            print_json(found)
+        if not found:
+            raise typer.Exit(BAD)
+
+
+@journal.command()
+def erase(
+    entries: Annotated[list[int], typer.Argument(help="Their numbers; `midwatch journal find` says which.", min=1)],
+    reason: Annotated[str, typer.Option(help="Why, for the journal.")],
+    by: By = "",
+    folder: Folder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase for good what was written in these entries: people's words, lines of logs. That something was decided, when and
+    by whom stays, and the chain holds. The watch must be stopped, with replicas all of them: each has the words in memory.
+
+    Exit code 1 when none of them holds a text.
+    """
+    from midwatch.shell.journal.opened import open_for_erasing
+
+    with friendly(as_json):
+        if not reason.strip():
+            raise UsageError("a text is erased with a reason", hint="--reason")
+        with closing(open_for_erasing(load_settings(folder_of(folder)))) as one:
+            erased = one.erase(entries, me(by), reason.strip(), time.time())
+            noted = one.written.seq
+        if as_json:
+            print_json({"erased": erased, "entry": noted if erased else None})
+        elif erased:
+            numbers = ", ".join(map(str, erased))
+            out.print(f"Erased the text of {numbers} (journal entry {noted}). Copies follow at their next run.")
+        else:
+            out.print("None of these entries holds a text.")
+        if not erased:
+            raise typer.Exit(BAD)
 
 
 @journal.command()

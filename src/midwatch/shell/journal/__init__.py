@@ -107,10 +107,6 @@ class Journal(JournalReader, Protocol):
         """Keep ``state`` (the fold up to ``state.seq``) so that loading starts there."""
         ...
 
-    def erase_body(self, seq: int) -> bool:
-        """Erase the free text of one entry for good; False when it has none. What was decided, when and why stays."""
-        ...
-
 
 @dataclass(frozen=True)
 class ReplicaSeen:

@@ -59,6 +59,7 @@ ERASABLE: dict[str, tuple[tuple[str, ...], ...]] = {
     "autonomy_changed": (("why",),),
     "budget_adjusted": (("adjustment", "reason"),),
     "adjustment_withdrawn": (("reason",),),
+    "text_erased": (("why",),),
 }
 ERASED = "[erased]"
 
@@ -120,6 +121,14 @@ def decode(kind: str, version: int, facts: bytes, texts: bytes | None) -> Event:
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise JournalError(f"cannot read a {kind}: {error}", hint="run `midwatch journal verify`") from error
     return event  # type: ignore[no-any-return]
+
+
+def texts_of(stored: bytes | None) -> list[str]:
+    """The free texts of one entry; none where there are none, or they were erased. Raises JournalError."""
+    try:
+        return _texts.decode(stored) if stored else []
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise JournalError(f"cannot read a text: {error}", hint="run `midwatch journal verify`") from error
 
 
 def _upgraded(kind: str, version: int, facts: bytes) -> Event:

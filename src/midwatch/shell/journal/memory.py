@@ -21,7 +21,6 @@ class MemoryJournal:
     epoch: int = 1
     _entries: list[Recorded] = field(default_factory=list)
     _hashes: list[bytes] = field(default_factory=list)
-    _erased: set[int] = field(default_factory=set)
     _snapshot: State = field(default_factory=State)
     _closed: bool = False
 
@@ -79,27 +78,13 @@ class MemoryJournal:
     def load_state(self) -> State:
         return fold_all(self.read(self._snapshot.seq), self._snapshot)
 
-    def erase_body(self, seq: int) -> bool:
-        if not 1 <= seq <= len(self._entries) or seq in self._erased:
-            return False
-        old = self._entries[seq - 1]
-        encoded = codec.encode(old.event)
-        if not encoded.texts:
-            return False
-        self._chain()  # hashes are over what was written
-        blank = codec.decode(encoded.kind, encoded.version, encoded.facts, None)
-        self._entries[seq - 1] = Recorded(old.seq, old.at, blank)
-        self._erased.add(seq)
-        self._snapshot = State()
-        return True
-
     def verify(self, known: Sequence[Head] = ()) -> Verification:
         """Always holds: nobody else can reach this memory. ``known`` is compared all the same."""
         head = self.head()
         for one in known:
             if one.seq and (one.seq > head.seq or self._hashes[one.seq - 1].hex() != one.hash):
                 return Verification(False, head.seq, head.hash, one.seq, "not the journal that was remembered")
-        return Verification(True, head.seq, head.hash, None, "", len(self._erased))
+        return Verification(True, head.seq, head.hash, None)
 
     def close(self) -> None:
         self._closed = True

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from midwatch.model.errors import ConfigError
+from midwatch.model.errors import ConfigError, JournalError
 from midwatch.shell.config import Settings, resolve
 from midwatch.shell.journal import Head
 from midwatch.shell.journal.reader import SqlReader
 
 if TYPE_CHECKING:
     from midwatch.shell.journal.postgres import PostgresJournal
+    from midwatch.shell.journal.sql import SqlWriter
 
 
 def open_replica(settings: Settings) -> PostgresJournal:
@@ -32,6 +33,21 @@ def open_for_reading(settings: Settings) -> SqlReader:
     from midwatch.shell.journal.sqlite import open_readonly
 
     return open_readonly(settings.journal_file)
+
+
+def open_for_erasing(settings: Settings) -> SqlWriter:
+    """As who has the watch, so that nobody else does. Raises JournalError when somebody has, or when there is none,
+    ConfigError."""
+    open_for_reading(settings).close()
+    if not settings.journal.postgres:
+        from midwatch.shell.journal.sqlite import SqliteJournal
+
+        return SqliteJournal(settings.journal_file)
+    journal = open_replica(settings)
+    if not journal.try_take():
+        journal.close()
+        raise JournalError("another midwatch has the watch", hint="stop all replicas first")
+    return journal
 
 
 def restore(settings: Settings, copy: Path) -> Head:

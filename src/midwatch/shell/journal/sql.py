@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from midwatch.model.errors import Deposed, JournalError
-from midwatch.model.events import Event, Recorded
+from midwatch.model.events import Event, Recorded, TextErased
 from midwatch.model.state import State
 from midwatch.shell.journal import SNAPSHOT_EVERY, Head, codec
 from midwatch.shell.journal.chain import NO_TEXT, link, new_salt, texts_digest
@@ -92,23 +92,25 @@ class SqlWriter(SqlReader):
             self._write("keep a snapshot in", write)
             self._last_snapshot = state.seq
 
-    def erase_body(self, seq: int) -> bool:
-        """Erase an entry's free text for good, snapshots that may repeat it included. The caller journals that it was
-        done, by whom and why."""
+    def erase(self, seqs: Sequence[int], by: str, why: str, at: float) -> tuple[int, ...]:
+        """Erase the free text of these entries for good, with the snapshots that may repeat it, and journal in the same
+        transaction that it was done; which of them had any. What was decided, when and by whom stays. Who has folded the
+        journal before has the words in memory. Raises JournalError and its kind Deposed."""
 
-        def write(connection: Connection) -> bool:
+        def write(connection: Connection) -> tuple[tuple[int, ...], Head]:
             self._check_epoch(connection)
-            done = connection.execute(
-                update(texts).where(texts.c.seq == seq, texts.c.texts.is_not(None)).values(salt=None, texts=None)
-            )
-            if done.rowcount:
-                connection.execute(delete(snapshots).where(snapshots.c.seq >= seq))
-            return bool(done.rowcount)
+            kept = select(texts.c.seq).where(texts.c.seq.in_(seqs), texts.c.texts.is_not(None)).order_by(texts.c.seq)
+            found = tuple(connection.execute(kept).scalars())
+            if not found:
+                return (), self._head
+            connection.execute(update(texts).where(texts.c.seq.in_(found)).values(salt=None, texts=None))
+            connection.execute(delete(snapshots).where(snapshots.c.seq >= found[0]))
+            event = TextErased(found, by, why)
+            return found, add_entries(connection, [codec.encode(event)], [event], at, self.epoch)[1]
 
-        erased = self._write("erase a text in", write)
+        erased, self._head = self._write("erase a text in", write)
         if erased:
             self._wipe()
-            self.snapshot(self.load_state())
         return erased
 
     def _wipe(self) -> None:
