@@ -105,6 +105,7 @@ ONE_OF_EACH: tuple[Any, ...] = (
     ),
     e.MailingEnded("inc-1/1", 120, 1, 1, 3),
     e.SubscribersTouched("removed", "ann", "k3jd83hd"),
+    e.SloWithdrawn("cart-availability", "cart has been gone for days"),
     e.TextErased((4, 9), "ann", "Maria asked for it"),
 )  # fmt: skip
 

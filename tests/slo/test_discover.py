@@ -9,10 +9,13 @@ from tests.slo.turns import turn_of
 from tests.worlds import START, flat, make_world
 
 from midwatch.core.detect.gaps import gaps
+from midwatch.core.memory import Memory
 from midwatch.core.slo import discover as stage
 from midwatch.core.slo.discover import discover
+from midwatch.core.slo.ledger import new_ledger
+from midwatch.core.turn import Turn
 from midwatch.model import signals
-from midwatch.model.events import GapClosed, GapOpened, PolicyLoaded, Recorded, SloDiscovered
+from midwatch.model.events import GapClosed, GapOpened, PolicyLoaded, Recorded, SloDiscovered, SloWithdrawn
 from midwatch.model.fold import fold
 from midwatch.model.policy import Policy
 from midwatch.model.slo import Slo
@@ -43,6 +46,29 @@ def discovered(state: State, world: World) -> tuple[list[str], State]:
 def test_written_promises_take_no_room_from_those_that_are_discovered() -> None:
     found, _ = discovered(written("a", "b", "c", "d"), services("a", "b", "x", "y"))
     assert found == ["service:x", "service:y"]
+
+
+def test_what_is_gone_for_days_makes_room_and_what_is_away_for_a_night_does_not() -> None:
+    _, state = discovered(written(), services("v", "w", "x"))
+    later = replace(services("w", "x", "y"), now=START + 4 * 86400.0)
+    heard = dict.fromkeys(("v-availability", "w-availability", "x-availability"), later.now)
+
+    def turned(**changed: float) -> Turn:
+        ledgers = {name: replace(new_ledger(START), heard_at=at) for name, at in {**heard, **changed}.items()}
+        return discover(turn_of(state, later, Memory(started_at=START, ledgers=ledgers)))
+
+    def withdrawn(after: Turn) -> list[str]:
+        return [event.slo for event in after.events if isinstance(event, SloWithdrawn)]
+
+    assert withdrawn(turned(**{"v-availability": later.now - 86400.0})) == [], "a night, or a weekend"
+    assert withdrawn(discover(turn_of(state, later))) == [], "nobody knows since when"
+    assert withdrawn(turned(**{"w-availability": START})) == [], "its traffic is gone, the service is seen"
+    after = turned(**{"v-availability": START})
+    assert withdrawn(after) == ["v-availability"] and "v has been gone for days" in str(after.events[0])
+    assert discovered(after.state, later)[0] == ["service:y"], "its room is another's in the next turn"
+    assert withdrawn(discover(turn_of(state, services("w", "x"), after.memory, later.now))) == [], (
+        "nobody wants its room"
+    )
 
 
 def test_a_reached_bound_is_said_until_there_is_room_again() -> None:

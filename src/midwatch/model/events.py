@@ -50,6 +50,14 @@ class SloDiscovered(Base, frozen=True, tag="slo_discovered"):
     v: int = 1
 
 
+class SloWithdrawn(Base, frozen=True, tag="slo_withdrawn"):
+    """The promise ``slo`` that nobody wrote down makes room: what it was about has been gone for days."""
+
+    slo: str
+    why: str
+    v: int = 1
+
+
 class GapOpened(Base, frozen=True, tag="gap_opened"):
     subject: str
     reason: str
@@ -779,6 +787,7 @@ Event = (
     WatchStarted
     | PolicyLoaded
     | SloDiscovered
+    | SloWithdrawn
     | GapOpened
     | GapClosed
     | CommandGiven

@@ -205,6 +205,7 @@ _SENTENCES: Final[dict[type, _Words]] = {
         f"policy loaded: mode {v.policy.mode}, {len(v.policy.slos)} SLOs, {len(v.policy.playbooks)} playbooks"
     ),
     e.SloDiscovered: lambda v, a: f"proposes the SLO {v.slo.name}: {v.why}",
+    e.SloWithdrawn: lambda v, a: f"withdrew the proposed SLO {v.slo}: {v.why}",
     e.GapOpened: lambda v, a: _gap(v.subject, v.reason),
     e.GapClosed: lambda v, a: _gap(v.subject, ""),
     e.CommandGiven: _command,

@@ -2,7 +2,7 @@
 
 Availability and latency for every service where requests enter, freshness for every queue with a known message age.
 A candidate is what the service did while it was well, with room: it says so in its description, and a written SLO for
-the same entity replaces it.
+the same entity replaces it. At the bound, those of what is gone for days make room.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from midwatch.core.turn import Turn
 from midwatch.model import signals
 from midwatch.model.entity import kind_of, name_of
-from midwatch.model.events import SloDiscovered
+from midwatch.model.events import SloDiscovered, SloWithdrawn
 from midwatch.model.slo import Slo
 from midwatch.model.state import State
 from midwatch.model.world import Floats, World
 
-MAX_DISCOVERED: Final = 200
+DISCOVERED: Final = "discovered"
+MAX_DISCOVERED: Final = 200  # entities
+GONE_SECONDS: Final = 3 * 86400.0
 MIN_STEPS: Final = 6
 MIN_REQUESTS: Final = 50.0
 MIN_TIMED: Final = 20.0
@@ -36,7 +38,24 @@ def discover(turn: Turn) -> Turn:
         return turn
     proposed = filter(None, (_propose(turn.world, entity) for entity in _without(turn.state, turn.world)))
     found = [SloDiscovered(slo, why) for some in islice(proposed, _room(turn.state)) for slo, why in some]
-    return turn.emit(*found) if found else turn
+    if not found and left_without(turn.state, turn.world):
+        return turn.emit(*_gone(turn))
+    return turn.emit(*found)
+
+
+def _gone(turn: Turn) -> list[SloWithdrawn]:
+    """Proposed promises of what was not heard of for days make room. Where nobody knows how long, they stay."""
+    burning = {finding.slo for finding in turn.state.findings.values()}
+    found = []
+    for slo in turn.state.slos:
+        ledger = turn.memory.ledgers.get(slo.name)
+        if slo.source != DISCOVERED or slo.entity in turn.world.entities or slo.name in burning or ledger is None:
+            continue
+        if turn.now - max(ledger.heard_at, ledger.first_at) > GONE_SECONDS:
+            found.append(
+                SloWithdrawn(slo.name, f"{name_of(slo.entity)} has been gone for days, and others want its room")
+            )
+    return found
 
 
 def left_without(state: State, world: World) -> str:
@@ -47,7 +66,7 @@ def left_without(state: State, world: World) -> str:
 
 
 def _room(state: State) -> int:
-    return max(0, MAX_DISCOVERED - len({slo.entity for slo in state.slos if slo.source == "discovered"}))
+    return max(0, MAX_DISCOVERED - len({slo.entity for slo in state.slos if slo.source == DISCOVERED}))
 
 
 def _without(state: State, world: World) -> list[str]:
@@ -64,7 +83,7 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
         if lag is None or np.isfinite(lag).sum() < MIN_STEPS or np.nanmax(lag) * 1000 > FRESHNESS_MS:
             return []
         worst = float(np.nanmax(lag))
-        slo = Slo(f"{name}-freshness", entity, "freshness", 0.99, FRESHNESS_MS, source="discovered")
+        slo = Slo(f"{name}-freshness", entity, "freshness", 0.99, FRESHNESS_MS, source=DISCOVERED)
         return [(slo, f"the oldest message was at most {worst:.1f} s old")]
     requests = world.series.get(entity, signals.REQUESTS)
     latency = world.latency.get(entity)
@@ -77,7 +96,7 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
     target = target or next((t for t in TARGETS if ratio <= (1 - t) / 2), TARGETS[-1])
     proposals = [
         (
-            Slo(f"{name}-availability", entity, "ratio", target, source="discovered"),
+            Slo(f"{name}-availability", entity, "ratio", target, source=DISCOVERED),
             f"{ratio:.2%} of {count:.0f} requests failed while it was watched",
         )
     ]
@@ -86,7 +105,7 @@ def _propose(world: World, entity: str) -> list[tuple[Slo, str]]:
         if np.isfinite(threshold):
             proposals.append(
                 (
-                    Slo(f"{name}-latency", entity, "latency", LATENCY_TARGET, threshold, source="discovered"),
+                    Slo(f"{name}-latency", entity, "latency", LATENCY_TARGET, threshold, source=DISCOVERED),
                     f"99 % of {latency.sum():.0f} requests were well under {threshold:g} ms",
                 )
             )

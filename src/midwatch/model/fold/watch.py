@@ -62,6 +62,11 @@ def _slo_discovered(state: State, event: e.SloDiscovered, at: float) -> State:
     return replace(state, discovered_slos={**state.discovered_slos, event.slo.name: event.slo})
 
 
+@on(e.SloWithdrawn)
+def _slo_withdrawn(state: State, event: e.SloWithdrawn, at: float) -> State:
+    return replace(state, discovered_slos={n: slo for n, slo in state.discovered_slos.items() if n != event.slo})
+
+
 @on(e.CommandGiven)
 def _command_given(state: State, event: e.CommandGiven, at: float) -> State:
     if not event.key:
