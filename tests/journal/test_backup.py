@@ -90,7 +90,8 @@ def test_what_was_erased_is_erased_in_the_copy_too(written: SqliteJournal, tmp_p
     checked = backup.verify(tmp_path / "copy", (written.head(),))
     assert (checked.ok, checked.entries, checked.erased) == (True, written.head().seq, 1)
     assert restore(tmp_path / "again.sqlite", tmp_path / "copy") == written.head()
-    assert (again := open_readonly(tmp_path / "again.sqlite")).verify().erased == 1
+    again = open_readonly(tmp_path / "again.sqlite")
+    assert again.verify().erased == 1
     again.close()
     written.close()
 
