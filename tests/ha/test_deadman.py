@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -214,3 +215,22 @@ def _status(port: int) -> dict[str, Any] | None:
             return dict(client.get(f"http://127.0.0.1:{port}/healthz").json())
     except httpx.HTTPError:
         return None
+
+
+def test_a_receiver_that_answers_without_end_holds_up_no_call() -> None:
+    given = 0
+
+    async def words() -> AsyncIterator[bytes]:
+        nonlocal given
+        while given < 1_000_000:
+            given += 1000
+            yield b" " * 1000
+
+    async def beat() -> Heartbeat:
+        one = Heartbeat("http://receiver/beat", dict)
+        answering = httpx.MockTransport(lambda request: httpx.Response(200, content=words()))
+        async with httpx.AsyncClient(transport=answering) as client:
+            await one.beat(client)
+        return one
+
+    assert asyncio.run(beat()).pulse.ok and given < 10_000
