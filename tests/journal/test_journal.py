@@ -197,6 +197,23 @@ def test_erased_bytes_are_off_the_disk(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_bytes_that_a_reader_keeps_in_the_log_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("midwatch.shell.journal.sqlite.WIPE_SECONDS", 0.05)
+    journal = open_journal(tmp_path / "j.db")
+    secret = "call Maria at home"
+    journal.append([e.CommandGiven("note", "ann", note=secret)], 1.0)
+    with sqlite3.connect(tmp_path / "j.db", isolation_level=None) as reader:
+        reader.execute("BEGIN")
+        assert reader.execute("SELECT count(*) FROM chain").fetchone() == (1,)
+        with pytest.raises(JournalError, match="somebody reads the journal"):
+            journal.erase([1], "ann", "asked", 2.0)
+    reader.close()
+    assert journal.verify().erased == 1
+    journal.close()
+    open_journal(tmp_path / "j.db").close()
+    assert not any(secret.encode() in file.read_bytes() for file in tmp_path.iterdir())
+
+
 def test_snapshots_bound_the_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package.sql, "SNAPSHOT_EVERY", 10)  # type: ignore[attr-defined]
     journal = open_journal(tmp_path / "j.db")

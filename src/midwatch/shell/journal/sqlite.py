@@ -23,6 +23,8 @@ from midwatch.shell.journal.sql import SqlWriter
 from midwatch.shell.journal.tables import FORMAT, TRIGGERS, metadata, snapshots
 from midwatch.shell.leader import LEASE_SECONDS, Lease
 
+BUSY_SECONDS = 5.0
+WIPE_SECONDS = 1.0  # for readers to end, before it is said that they are in the way
 _NO_ROOM = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _T = TypeVar("_T")
 
@@ -47,7 +49,7 @@ class SqliteReader(SqlReader):
 
     def _connect_readonly(self) -> sqlite3.Connection:
         uri = f"{self.path.absolute().as_uri()}?mode=ro"
-        return sqlite3.connect(uri, uri=True, timeout=5.0, isolation_level=None, check_same_thread=False)
+        return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -158,7 +160,15 @@ class SqliteJournal(SqliteReader, SqlWriter):
     def _wipe(self) -> None:
         # secure_delete zeroes the page; the checkpoint takes the old bytes out of the write-ahead log as well.
         with self._lock, translated(self.path, "checkpoint"), self._writer.connect() as connection:
-            connection.connection.driver_connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # type: ignore[union-attr]
+            run = connection.connection.driver_connection.execute  # type: ignore[union-attr]
+            run(f"PRAGMA busy_timeout={WIPE_SECONDS * 1000:.0f}")
+            busy, *_ = run("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            run(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000:.0f}")
+        if busy:
+            raise JournalError(
+                f"the text is erased, but its bytes are still in {self.path}-wal: somebody reads the journal",
+                hint="end what reads it (a backup?), then start and stop the watch: that empties the file",
+            )
 
     def _times(self, connection: Connection) -> tuple[float, float]:
         return self._wall(), self._monotonic()
@@ -190,7 +200,7 @@ def _make(file: Path) -> None:
 
 
 def _connect(file: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(file, timeout=5.0, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(file, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
     for pragma in (
         "journal_mode=WAL",
         "synchronous=FULL",
