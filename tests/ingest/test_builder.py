@@ -269,6 +269,16 @@ def test_the_age_of_the_oldest_message_follows_from_what_waits_and_what_is_sent(
     assert told[-1] == pytest.approx(40, rel=0.1), "40 wait and one is sent in a second"
 
 
+def test_a_queue_whose_age_has_no_room_among_the_series_blinds_nobody(otlp: Any) -> None:
+    builder = WorldBuilder(limits=Limits(series=3))
+    waiting = otlp.gauge(otlp.resource("kafka"), "kafka.consumer_group.lag_sum", 1, 40, topic="orders")
+    builder.add(otlp.batch(waiting), otlp.start + 1.5)
+    world = builder.world(otlp.start + 10)
+    assert total(world, "queue:orders", sig.QUEUE_DEPTH) == 40
+    assert world.series.get("queue:orders", sig.QUEUE_LAG_SECONDS) is None
+    assert any("bound of 3 series" in gap.reason for gap in world.gaps)
+
+
 def test_logs_become_patterns(otlp: Any) -> None:
     builder = WorldBuilder()
     for number in range(20):

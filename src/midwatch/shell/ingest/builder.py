@@ -292,6 +292,8 @@ class WorldBuilder:
         law), where more than a few wait, as there are always some on the way."""
         rows = self._ring.rows
         for queue in [subject for subject, signal in rows if signal == sig.QUEUE_DEPTH]:
+            if (queue, sig.QUEUE_LAG_SECONDS) not in rows:
+                continue  # the bound of series is reached
             depth, lag = (values[rows[queue, signal] - 1] for signal in (sig.QUEUE_DEPTH, sig.QUEUE_LAG_SECONDS))
             senders = [edge for edge, ends in self._registry.edges.items() if ends.callee == queue]
             sent = [values[rows[edge, sig.CALLS] - 1] for edge in senders if (edge, sig.CALLS) in rows]
