@@ -215,6 +215,7 @@ def silent_region(door_dies: bool) -> World:
 def test_a_region_is_dark_unless_its_front_door_fell_over() -> None:
     hypotheses, _ = ranked(silent_region(door_dies=False), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == ("region:us", faults.REGION_DARK)
+    assert hypotheses[0].scope == {"region": "us"}
     hypotheses, _ = ranked(silent_region(door_dies=True), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == (GATEWAY, faults.MEMORY_LEAK)
     assert all(h.kind != faults.REGION_DARK for h in hypotheses)
@@ -236,6 +237,7 @@ def test_a_zone_that_falls_silent_is_dark_though_the_other_starves_with_it() -> 
     series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_ERRORS] = after(0, 20, ONSET)
     hypotheses, _ = ranked(make_world(series, labels=labels), symptom())
     assert (hypotheses[0].entity, hypotheses[0].kind) == ("region:eu-1b", faults.REGION_DARK)
+    assert hypotheses[0].scope == {"zone": "eu-1b"}, "nothing drains a zone as if it were a region"
 
 
 @pytest.mark.parametrize(

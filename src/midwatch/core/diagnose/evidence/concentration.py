@@ -92,10 +92,11 @@ def _unanswered_by_region(case: Case, service: str) -> dict[str, float]:
 
 
 def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
-    """Several services in trouble, all of them in one region, or in one zone of the only region."""
-    regions = _places(case, "region")
+    """Several services in trouble, all of them in one region, or in one zone of the only region. A zone is not in the
+    scope as a region: what drains regions would take its name ("1" at Azure) for that of something else."""
+    label, regions = "region", _places(case, "region")
     if len(regions) < 2:
-        regions = _places(case, "zone")
+        label, regions = "zone", _places(case, "zone")
     if len(regions) < 2:
         return
     mute = {r: sum(fell_silent(case, i) for i in found.values()) for r, found in regions.items()}
@@ -110,12 +111,7 @@ def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
     needed = max(3, 0.4 * len(regions[worst]))
     if counted[worst] < needed or others > 0.25 * counted[worst]:
         return
-    doors = [
-        i
-        for entry in case.world.entries
-        for i in case.instances(entry)
-        if worst in (i.labels.get("region"), i.labels.get("zone"))
-    ]
+    doors = [i for entry in case.world.entries for i in case.instances(entry) if i.labels.get(label) == worst]
     if not dark and any(died(case, door) for door in doors):
         return  # nothing comes in where the front door fell over: the region behind it is not the cause
     text = (
@@ -123,7 +119,7 @@ def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
     )
     yield clue(
         entity_key("region", worst), faults.REGION_DARK, 5.0, "concentration", text,
-        value=float(counted[worst]), baseline=float(others), unit="count", share=1.0, scope={"region": worst},
+        value=float(counted[worst]), baseline=float(others), unit="count", share=1.0, scope={label: worst},
     )  # fmt: skip
 
 
