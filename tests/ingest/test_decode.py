@@ -278,6 +278,7 @@ def test_the_sdk_exporter_is_understood(otlp: Any) -> None:
     [
         ("2026-03-02T10:00:01.123Z ERROR [http-nio-8080-exec-3] c.a.Handler - no connection", 17),
         ("time=10:00 level=warning msg=slow", 13),
+        ("ERROR: could not serialize access, isolation level: serializable", 17),
         ('{"ts":1.5,"level":"error","msg":"boom"}', 17),
         ('{"level":50,"msg":"boom"}', 17),
         ({"msg": "boom", "level": "fatal"}, 21),

@@ -32,9 +32,9 @@ def severity_in(body: Any) -> int:
         return 0
     head = body[:_HEAD]
     field = _FIELD.search(head)
-    if field is not None:
-        return _number(field.group(1))
-    word = _WORD.search(head)
+    if field is not None and (number := _number(field.group(1))):
+        return number
+    word = _WORD.search(head)  # a "level" may be one of isolation, or of water
     return BY_TEXT[word.group(1)] if word is not None else 0
 
 
