@@ -64,8 +64,9 @@ class Telemetry:
         named = {key.replace("__", "."): text for key, text in more.items()}
         return Point(resource, name, unit, "sum", START + at, begun, value, named, monotonic=True)
 
-    def log(self, service: str, at: float, body: str, severity: int = 17, **attributes: Any) -> LogLine:
-        return LogLine(self.resource(service), START + at, severity, body, attributes)
+    def log(self, service: str | Resource, at: float, body: str, severity: int = 17, **attributes: Any) -> LogLine:
+        resource = service if isinstance(service, Resource) else self.resource(service)
+        return LogLine(resource, START + at, severity, body, attributes)
 
     def batch(self, *rows: Span | LogLine | Point) -> Batch:
         return Batch(

@@ -42,6 +42,24 @@ def test_what_a_container_runtime_says_belongs_to_the_process_inside(otlp: Any) 
             assert memory is not None and np.nanmax(memory) == 1e8 + 35
 
 
+def test_what_a_cluster_says_of_a_dead_pod_is_no_sign_that_it_lives(otlp: Any) -> None:
+    process = resource_of({"service.name": "cart", "service.instance.id": "0b1c", "k8s.pod.name": "cart-5d8f-x2b"})
+    event = resource_of({"k8s.object.kind": "Pod", "k8s.object.name": "cart-5d8f-x2b", "k8s.node.name": "node-1"})
+    builder = WorldBuilder()
+    for at in range(0, 90, 5):
+        builder.add(otlp.batch(otlp.span("shop", SERVER, at, 20)), otlp.start + at + 0.5)
+        if at < 40:
+            builder.add(otlp.batch(otlp.span(process, SERVER, at, 20)), otlp.start + at + 0.5)
+        else:
+            said = otlp.log(event, at, "Back-off restarting failed container")
+            builder.add(otlp.batch(said), otlp.start + at + 0.5)
+    world = builder.world(otlp.start + 95)
+    up = world.series.get("instance:cart@0b1c", sig.UP)
+    assert up is not None and up[0] == 1 and up[-1] == 0
+    assert "service:cart" in {gap.subject for gap in world.gaps}
+    assert [pattern.entity for pattern in world.logs.patterns] == ["service:cart"], "the words are about it all the same"
+
+
 def test_processes_of_one_machine_are_not_taken_for_each_other(otlp: Any) -> None:
     builder = WorldBuilder()
     shop = resource_of({"service.name": "shop", "service.instance.id": "a", "host.name": "vm-1"})

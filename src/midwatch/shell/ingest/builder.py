@@ -172,7 +172,9 @@ class WorldBuilder:
             step = int(when // ring.step_seconds)
             if line.resource is not resource or step != seen_step:
                 resource, seen_step = line.resource, step
-                reporter = self._reporter(resource, when, at)
+                reporter = self._registry.reporter(resource, at)
+                if reporter is not None and not ("k8s.object.name" in resource.attributes and reporter.instance):
+                    self._hear(reporter, when, at)  # an event of the cluster is no sign that the pod in it lives
             if reporter is not None:
                 self._patterns.add(line, reporter, when)
 
