@@ -57,7 +57,9 @@ def test_what_a_cluster_says_of_a_dead_pod_is_no_sign_that_it_lives(otlp: Any) -
     up = world.series.get("instance:cart@0b1c", sig.UP)
     assert up is not None and up[0] == 1 and up[-1] == 0
     assert "service:cart" in {gap.subject for gap in world.gaps}
-    assert [pattern.entity for pattern in world.logs.patterns] == ["service:cart"], "the words are about it all the same"
+    assert [pattern.entity for pattern in world.logs.patterns] == ["service:cart"], (
+        "the words are about it all the same"
+    )
 
 
 def test_processes_of_one_machine_are_not_taken_for_each_other(otlp: Any) -> None:
