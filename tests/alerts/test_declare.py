@@ -61,6 +61,9 @@ def test_what_says_nothing_is_refused_with_a_reason_and_there_is_a_bound() -> No
         (declared("  "), "in a few words"),
         (declared("x", severity="5"), "1 (worst)"),
         (declared("x", "checkout"), "no entity"),
+        (declared("x", "service:a|b"), "no entity"),
+        (declared("x", "service:a\x1b[31m"), "no entity"),
+        (declared("x", "service:" + "a" * 500), "no entity"),
     ):
         assert why in by_hand.why_not(bench.state, word)
         (refused,) = bench.turn(1.0, word)

@@ -92,8 +92,9 @@ def _why_not_declared(state: State, said: CommandGiven) -> str:
         return "say in a few words what is wrong"
     if said.value not in ("1", "2", "3", "4"):
         return f"how bad it is is said by 1 (worst), 2, 3 or 4, not by {said.value!r}"
-    if said.target and kind_of(said.target) not in ENTITY_KINDS:
-        return f"{said.target!r} is no entity: say service:payment, or nothing"
+    strange = len(said.target) > MAX_NAME or not said.target.isprintable() or any(c in said.target for c in "|>")
+    if said.target and (strange or kind_of(said.target) not in ENTITY_KINDS):
+        return f"{said.target[:MAX_NAME]!r} is no entity: say service:payment, or nothing"
     if sum(r.firing and r.alert.source == PEOPLE for r in state.alerts.values()) >= MAX_DECLARED:
         return f"{MAX_DECLARED} things that people declared are open: resolve those that are over"
     return ""
