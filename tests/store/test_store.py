@@ -207,6 +207,7 @@ def test_why_it_is_down_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 await store.query("SELECT 1")
         monkeypatch.undo()
         await until(lambda: store.healthy)
+        assert store._supervisor is not None and store._supervisor.why == "", "the next time it is said again"
 
     with_store(tmp_path, use)
 

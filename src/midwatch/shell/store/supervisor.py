@@ -125,6 +125,7 @@ class Supervisor:
                 f"the telemetry store cannot start on {self.folder}: {answer['error']}",
                 hint=self._hint(answer["error"]),
             )
+        self.why = ""  # it may go down once more for the same reason, which is said once more
         self._became(Address(int(answer["port"]), password))
 
     def _hint(self, error: str) -> str:
