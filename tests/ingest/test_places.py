@@ -42,6 +42,25 @@ def test_what_a_container_runtime_says_belongs_to_the_process_inside(otlp: Any) 
             assert memory is not None and np.nanmax(memory) == 1e8 + 35
 
 
+def test_what_is_said_of_one_container_of_a_pod_is_not_put_to_its_sidecar(otlp: Any) -> None:
+    """With the container's name it is known whose it is; without, the pod of two services is nobody's."""
+    pod = {"k8s.pod.name": "cart-5d8f-x2b"}
+    for names in ({"cart": "cart", "mesh": "mesh"}, {"cart": "", "mesh": ""}):
+        builder = WorldBuilder()
+        for at in range(0, 40, 5):
+            for name in ("cart", "mesh"):
+                process = {"service.name": name, "service.instance.id": "0", "k8s.container.name": names[name], **pod}
+                builder.add(otlp.batch(otlp.span(resource_of(process), SERVER, at, 20)), otlp.start + at + 0.5)
+            said = resource_of({"k8s.container.name": "cart", "container.id": "77", **pod})
+            used = otlp.gauge(said, "container.memory.working_set", at, 4e8, "By")
+            builder.add(otlp.batch(otlp.log(said, at, "no space left"), used), otlp.start + at + 0.5)
+        world = builder.world(otlp.start + 50)
+        assert [pattern.entity for pattern in world.logs.patterns] == ["service:cart"]
+        assert world.series.get("service:mesh", sig.MEMORY_BYTES) is None
+        memory = world.series.get("instance:cart@0", sig.MEMORY_BYTES)
+        assert (memory is not None) == bool(names["cart"])
+
+
 def test_what_a_cluster_says_of_a_dead_pod_is_no_sign_that_it_lives(otlp: Any) -> None:
     process = resource_of({"service.name": "cart", "service.instance.id": "0b1c", "k8s.pod.name": "cart-5d8f-x2b"})
     event = resource_of({"k8s.object.kind": "Pod", "k8s.object.name": "cart-5d8f-x2b", "k8s.node.name": "node-1"})

@@ -77,6 +77,7 @@ class Registry:
         self.counters: dict[str, int] = {}
         self._reporters: dict[tuple[str, str, str], Reporter] = {}
         self._places: dict[str, tuple[int, Reporter]] = {}  # pod or container -> who knows best what runs in it
+        self._shared: set[str] = set()  # places in which processes of several services run: a pod with a sidecar
         self._gone: dict[str, float] = {}  # services that were forgotten -> heard last
 
     def count(self, reason: str, by: int = 1) -> None:
@@ -112,14 +113,18 @@ class Registry:
     def _lodged(self, resource: Resource) -> Reporter | None:
         """Who is known to run in the pod or container that ``resource`` speaks of, when it knows that less well itself: what
         a container runtime says, and lines read from a container's log, belong to the process inside."""
-        known, holder = self._places.get(resource.place, (0, None))
-        same = holder is not None and (not resource.knows_itself or holder.service.name == resource.service)
-        return holder if same and known > resource.knows_itself else None
+        for place in resource.spoken_of:
+            known, holder = self._places.get(place, (0, None))
+            if holder is not None and known > resource.knows_itself and place not in self._shared:
+                return holder if not resource.knows_itself or holder.service.name == resource.service else None
+        return None
 
     def _lodge(self, resource: Resource, reporter: Reporter) -> None:
         """Remember who runs in a place. Who was taken for it before, on the word of others, is nobody."""
         for place in resource.places:
             known, holder = self._places.get(place, (0, None))
+            if holder is not None and known and resource.knows_itself and holder.entity != reporter.entity:
+                self._shared.add(place)
             if known <= resource.knows_itself:
                 self._places[place] = resource.knows_itself, reporter
             if (
@@ -318,6 +323,7 @@ class Registry:
                 self._gone[entity] = service.heard_at
         self._reporters = {k: r for k, r in self._reporters.items() if r.heard_at >= before_at}
         self._places = {k: held for k, held in self._places.items() if held[1].heard_at >= before_at}
+        self._shared &= self._places.keys()
         self.bounds = {k: at for k, at in self.bounds.items() if at >= before_at or k[0] in self.services}
 
     @property

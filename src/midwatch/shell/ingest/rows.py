@@ -22,7 +22,7 @@ PRODUCER: Final = 4
 CONSUMER: Final = 5
 STATUS_ERROR: Final = 2
 
-_PLACES: Final = ("k8s.pod.name", "container.id", "container.hostname", "k8s.object.name")
+_PLACES: Final = ("container.id", "k8s.pod.name", "container.hostname", "k8s.object.name")
 
 
 @dataclass(slots=True, eq=False)
@@ -44,15 +44,17 @@ class Resource:
         return f"{self.kind}:{self.service}"
 
     @property
-    def place(self) -> str:
-        """The pod or container that it speaks of, "" when of none."""
-        return next((str(self.attributes[name]) for name in _PLACES if self.attributes.get(name)), "")
+    def spoken_of(self) -> tuple[str, ...]:
+        """The container or pod that it speaks of, by every name, the narrowest first; empty when of none."""
+        pod, container = (self.attributes.get(f"k8s.{name}.name") for name in ("pod", "container"))
+        within = (f"{pod}/{container}",) if pod and container else ()
+        return within + tuple(str(self.attributes[name]) for name in _PLACES if self.attributes.get(name))
 
     @property
     def places(self) -> tuple[str, ...]:
         """Every name of the place where it runs; inside of a pod or container, the host has the name of that."""
-        names = (*_PLACES, "host.name") if self.knows_itself else _PLACES
-        return tuple(str(self.attributes[name]) for name in names if self.attributes.get(name))
+        host = self.attributes.get("host.name") if self.knows_itself else ""
+        return (*self.spoken_of, str(host)) if host else self.spoken_of
 
     @property
     def knows_itself(self) -> int:
