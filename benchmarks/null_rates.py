@@ -63,9 +63,10 @@ def sure_inside(width: np.ndarray) -> np.ndarray:
 
 def rises(floor: float, sure: Callable[[np.ndarray], np.ndarray]) -> Fires:
     def fires(bad: np.ndarray, total: np.ndarray) -> np.ndarray:
-        rows = np.flatnonzero(
-            bad[:, -1] > floor * total[:, -1]
-        )  # a sustained shift asks for that: the others are quiet
+        newest = total.shape[1] - 1 - np.argmax(total[:, ::-1] > 0, axis=1)  # that has requests
+        at = np.arange(len(total))
+        # A sustained shift asks for that: the others are quiet.
+        rows = np.flatnonzero(bad[at, newest] > floor * total[at, newest])
         found = shift(bad[rows], total[rows], floor=floor, sustained=True)
         return hit(len(total), rows[found.fired(np.maximum(floor, 0.5 * found.before), sure(found.width))])
 
