@@ -324,6 +324,14 @@ def test_what_was_taught_is_said_and_so_is_why_it_stands_alone() -> None:
     assert "kept out of INC-7" in text
 
 
+def test_a_long_choice_is_not_cut_on_its_way() -> None:
+    """Half a name may be another's; the desk refuses what is too long."""
+    watch = watch_in("busy")
+    press(watch, "/incidents/INC-7", verb="split", target="INC-7", value=["service:" + "a" * 2000, CHECKOUT])
+    said = [one.event for one in watch.journal.entries if isinstance(one.event, e.CommandGiven)]
+    assert said[-1].value.endswith(CHECKOUT)
+
+
 def test_a_form_with_too_many_fields_is_refused() -> None:
     async def go() -> None:
         async with browser(watch_in("healthy")) as client:

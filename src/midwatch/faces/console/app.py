@@ -205,7 +205,7 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
             return HTMLResponse(await renderer.confirm(session, form, back), status_code=403)
         verb, target = form["verb"], form.get("target", "")[:200]
         try:
-            value, note = form.get("value", "")[:2000], form.get("note", "")[:2000]
+            value, note = form.get("value", ""), form.get("note", "")  # refused, not cut: half a name is another
             given = CommandGiven(verb, session.name, target, value, note, "page", session.credential)
             had = has_already(watch.state, verb, target, session.credential or session.name)
             recorded = None if had else await watch.command(given)

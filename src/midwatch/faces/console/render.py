@@ -110,7 +110,7 @@ class Renderer:
 
     async def confirm(self, session: Session, form: dict[str, str], back: str) -> str:
         """Asks again, under a token that holds: the page was from before a restart, or not ours."""
-        kept = {k: form.get(k, "")[:2000] for k in ("verb", "target", "value", "note")}
+        kept = {k: form.get(k, "") for k in ("verb", "target", "value", "note")}
         context = await self._context("/confirm", session, None)
         return self._env.get_template("confirm.html").render(**context, whole=True, form=kept, back_to=back)
 
