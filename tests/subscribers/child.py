@@ -19,10 +19,10 @@ async def main(folder: Path, port: int, names: list[str]) -> None:
     one = watch(using, SqliteJournal(using.journal_file))
     await one.start()
     try:
-        assert one.status._book is not None
+        assert one.status.book is not None
         if not one.state.incidents:
             for name in names:
-                one.status._book.add(f"{name}@example.org", (), one.now())
+                one.status.book.add(f"{name}@example.org", (), one.now())
             await tell(one, *began(at=one.now() - 60))
         await until(lambda: bool(one.state.mailings) and all(m.ended for m in one.state.mailings.values()))
     finally:

@@ -152,7 +152,7 @@ def test_what_the_journal_does_not_take_is_not_done_to_the_list(tmp_path: Path) 
         one = watch(settings(tmp_path, 1))
         await one.start()
         try:
-            office, book, append = one.status, one.status._book, one.books.append
+            office, book, append = one.status, one.status.book, one.books.append
             assert book is not None
 
             async def full(*_: object) -> list[Recorded]:

@@ -63,10 +63,10 @@ def run(
         one = watch(settings(folder, port, **changes))
         await one.start()
         try:
-            assert one.status.run is not None and one.status._book is not None
+            assert one.status.run is not None and one.status.book is not None
             for name in names:
-                one.status._book.add(f"{name}@example.org", (), one.now())
-            await story(one, one.status._book)
+                one.status.book.add(f"{name}@example.org", (), one.now())
+            await story(one, one.status.book)
         finally:
             await one.stop()
 
