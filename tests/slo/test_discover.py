@@ -53,9 +53,9 @@ def test_what_is_gone_for_days_makes_room_and_what_is_away_for_a_night_does_not(
     later = replace(services("w", "x", "y"), now=START + 4 * 86400.0)
     heard = dict.fromkeys(("v-availability", "w-availability", "x-availability"), later.now)
 
-    def turned(**changed: float) -> Turn:
+    def turned(started_at: float = START, **changed: float) -> Turn:
         ledgers = {name: replace(new_ledger(START), heard_at=at) for name, at in {**heard, **changed}.items()}
-        return discover(turn_of(state, later, Memory(started_at=START, ledgers=ledgers)))
+        return discover(turn_of(state, later, Memory(started_at=started_at, ledgers=ledgers)))
 
     def withdrawn(after: Turn) -> list[str]:
         return [event.slo for event in after.events if isinstance(event, SloWithdrawn)]
@@ -63,6 +63,7 @@ def test_what_is_gone_for_days_makes_room_and_what_is_away_for_a_night_does_not(
     assert withdrawn(turned(**{"v-availability": later.now - 86400.0})) == [], "a night, or a weekend"
     assert withdrawn(discover(turn_of(state, later))) == [], "nobody knows since when"
     assert withdrawn(turned(**{"w-availability": START})) == [], "its traffic is gone, the service is seen"
+    assert withdrawn(turned(later.now - 60, **{"v-availability": START})) == [], "the watch was down itself"
     after = turned(**{"v-availability": START})
     assert withdrawn(after) == ["v-availability"] and "v has been gone for days" in str(after.events[0])
     assert discovered(after.state, later)[0] == ["service:y"], "its room is another's in the next turn"

@@ -23,6 +23,7 @@ from midwatch.model.world import Floats, World
 DISCOVERED: Final = "discovered"
 MAX_DISCOVERED: Final = 200  # entities
 GONE_SECONDS: Final = 3 * 86400.0
+LISTEN_SECONDS: Final = 3600.0  # after a start, before anything counts as gone: who reports seldom is heard by then
 MIN_STEPS: Final = 6
 MIN_REQUESTS: Final = 50.0
 MIN_TIMED: Final = 20.0
@@ -44,7 +45,10 @@ def discover(turn: Turn) -> Turn:
 
 
 def _gone(turn: Turn) -> list[SloWithdrawn]:
-    """Proposed promises of what was not heard of for days make room. Where nobody knows how long, they stay."""
+    """Proposed promises of what was not heard of for days make room. Where nobody knows how long, they stay; and so they do
+    after a start, since a watch that was down for days has heard of nobody."""
+    if turn.now - turn.memory.started_at < LISTEN_SECONDS:
+        return []
     burning = {finding.slo for finding in turn.state.findings.values()}
     found = []
     for slo in turn.state.slos:
