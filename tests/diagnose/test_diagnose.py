@@ -256,6 +256,19 @@ def test_what_drivers_say_of_a_pool_that_has_nothing_left(words: str) -> None:
     assert (hypotheses[0].entity, hypotheses[0].kind) == (PAYMENT, faults.POOL_EXHAUSTED)
 
 
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("call to checkout failed: connection refused", faults.POOL_EXHAUSTED),
+        ("ImmatureSignatureError: The token is not yet valid (nbf)", faults.CERT_EXPIRED),
+    ],
+)
+def test_words_that_only_sound_like_a_pool_or_a_certificate(words: str, kind: str) -> None:
+    pattern = LogPattern("t1", PAYMENT, 17, words, words, START + ONSET * STEP)
+    hypotheses, _ = ranked(make_world(failing_in(PAYMENT), logs=[(pattern, after(0, 15, ONSET))]), symptom())
+    assert not any(one.kind == "logs" for h in hypotheses if h.kind == kind for one in h.evidence)
+
+
 def test_instances_that_a_roll_out_replaced_are_neither_bad_nor_down() -> None:
     """New pods take over; one of the old failed a few requests before it went."""
     series = failing_in(PAYMENT)

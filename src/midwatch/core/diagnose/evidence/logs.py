@@ -26,11 +26,11 @@ LEXICON: Final[tuple[tuple[re.Pattern[str], str, float], ...]] = tuple(
     for pattern, kind, weight in (
         (r"pool.{0,20}(timeout|exhaust|full|limit)|(timeout|exhaust).{0,30}pool", faults.POOL_EXHAUSTED, 2.0),
         (r"no (free|available) connection|connection is not available, request timed out", faults.POOL_EXHAUSTED, 2.0),
-        (r"(acquir|borrow|check(ing)? ?out)\w*.{0,20}\bconn|timeout exceeded when trying to connect",
+        (r"(acquir|borrow|check(ing)? out)\w*.{0,20}\bconn|timeout exceeded when trying to connect",
          faults.POOL_EXHAUSTED, 2.0),
         (r"no space left|disk (is )?full|file too large|could not extend file", faults.DISK_FULL, 3.0),
         (r"lock timeout|lock wait|deadlock|canceling statement due to lock", faults.LOCK_CONTENTION, 1.5),
-        (r"certificate.{0,40}(has )?expired|expired.{0,20}certificate|cert_has_expired|validity check failed|not yet valid",
+        (r"certificate.{0,40}(expired|not yet valid)|expired.{0,20}certificate|cert_has_expired|validity check failed",
          faults.CERT_EXPIRED, 5.0),
         (r"certificate|ssl:|tls handshake|x509", faults.CERT_EXPIRED, 2.5),
         (r"back-?off restarting|crashloopbackoff", faults.CRASH_LOOP, 3.0),
