@@ -10,7 +10,7 @@ import pytest
 
 from midwatch.model import signals as sig
 from midwatch.model.world import Change
-from midwatch.shell.ingest.builder import WorldBuilder
+from midwatch.shell.ingest.builder import WorldBuilder, sending_steps
 from midwatch.shell.ingest.rows import Batch, Limits, Point
 
 SERVER, CLIENT, PRODUCER, CONSUMER = 2, 3, 4, 5
@@ -467,3 +467,14 @@ def test_a_container_that_is_measured_is_not_a_process_that_lives(otlp: Any) -> 
     up = world.series.get("instance:recommend-eu-1", sig.UP)
     assert up is not None and up[0] == 1 and up[-1] == 0
     assert total(world, "service:recommend", sig.RESTARTS) == 1
+
+
+def test_what_waits_is_as_old_as_the_time_in_which_as_many_were_sent() -> None:
+    sent = np.array([10.0] * 20 + [200.0, 200.0] + [10.0] * 3)
+    waiting = np.full(25, np.nan)
+    waiting[[5, 20, 22, 24]] = [30.0, 150.0, 290.0, 270.0]
+    age = sending_steps(waiting, sent)
+    assert age[[5, 20, 22, 24]] == pytest.approx([3.0, 0.75, 2.4, 4.2]), "a burst is as young as it is"
+    assert np.isnan(np.delete(age, [5, 20, 22, 24])).all()
+    assert sending_steps(np.array([50.0, 50.0]), np.array([0.0, 5.0]))[1] == 20.0, "as fast before as since"
+    assert np.isnan(sending_steps(np.array([50.0]), np.zeros(1))).all()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -59,6 +60,22 @@ class Counted:
     start_at: float
     good: Floats
     total: Floats
+
+
+@dataclass(frozen=True)
+class Lateness:
+    """How late requests are told (``detect/lateness.py``): ``steps`` of each of ``names``, and what their newest steps looked
+    like at ``at``, shape (names, steps), up to ``end_at``."""
+
+    names: tuple[str, ...]
+    at: float
+    end_at: float
+    newest: Floats
+    steps: Floats
+
+    @cached_property
+    def row_of(self) -> Mapping[str, int]:
+        return {name: row for row, name in enumerate(self.names)}
 
 
 @dataclass(frozen=True)
@@ -123,6 +140,7 @@ class Memory:
 
     ledgers: Mapping[str, Ledger] = field(default_factory=dict)
     counted: Counted | None = None
+    lateness: Lateness | None = None
     slices: Mapping[str, OpenSlices] = field(default_factory=dict)  # by ledger key
     budgets_at: float = 0.0  # when budgets were last held against their rules
     slo_notes: Mapping[str, str] = field(default_factory=dict)  # SLO name -> what its counting could not do

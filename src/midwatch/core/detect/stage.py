@@ -10,6 +10,7 @@ from midwatch.core.detect.dead import dead_signals
 from midwatch.core.detect.deaths import deaths
 from midwatch.core.detect.gaps import gaps
 from midwatch.core.detect.habits import out_of_habit, remember
+from midwatch.core.detect.lateness import learn_lateness
 from midwatch.core.detect.resources import resources
 from midwatch.core.detect.shapes import trace_shapes
 from midwatch.core.detect.symptoms import recovered, symptoms
@@ -45,7 +46,7 @@ def warming_up(turn: Turn) -> bool:
 
 def detect(turn: Turn) -> Turn:
     """Say what cannot be read, open findings that are new, close those whose condition has been gone for a while."""
-    turn = remember(gaps(turn))
+    turn = learn_lateness(remember(gaps(turn)))
     if warming_up(turn):
         return turn
     seen = {finding.id: finding for detector in DETECTORS for finding in detector(turn)}

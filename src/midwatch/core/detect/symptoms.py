@@ -167,7 +167,8 @@ def _entry(world: World, names: tuple[str, ...]) -> npt.NDArray[np.bool_]:
 
 def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Finding]:
     """Entry points whose requests stay away. ``requests`` keeps its NaN: where nobody was heard in the newest steps there is
-    a gap, and a gap is no drop. An entry that says nothing serves nothing only if what it calls is called less as well."""
+    a gap, and a gap is no drop. An entry that says nothing serves nothing only if what it calls is called less as well. Of
+    one that tells its requests late, the newest steps are not judged yet."""
     world = turn.world
     if blind(turn) or turn.state.open_incidents:
         return
@@ -175,7 +176,8 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     dying = {name for name in world.entries if _lost_an_instance(world, name)}
     dying |= {callee for name in dying for callee in world.callees.get(name, ())}
     suspected = np.array([name in dying for name in names], dtype=bool)
-    less = {names[row] for row in drops(np.nan_to_num(requests), suspected)[0] if heard[row]}
+    late = _late(turn, names)
+    less = {names[row] for row, *_ in _fallen(requests, suspected, late) if heard[row]}
     keep = [
         row
         for row, name in enumerate(names)
@@ -183,20 +185,37 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     ]
     if not keep:
         return
-    rows, now, before = drops(np.nan_to_num(requests[keep]), suspected[keep])
     step = world.series.step_seconds
-    for row, after, usual in zip(rows, now, before, strict=True):
-        name = names[keep[int(row)]]
+    for row, after, usual in _fallen(requests[keep], suspected[keep], late[keep]):
+        name = names[keep[row]]
         yield Finding(
             id=f"traffic_drop|{name}|",
             kind="traffic_drop",
             entity=name,
-            since_at=world.series.end_at - WIDTH * step,
-            value=float(after) / step,
-            baseline=float(usual) / step,
+            since_at=world.series.end_at - (WIDTH + int(late[keep[row]])) * step,
+            value=after / step,
+            baseline=usual / step,
             unit="requests/s",
             detail=f"{after / step:.1f} requests/s, {usual / step:.1f} before",
         )
+
+
+def _fallen(requests: Floats, suspected: npt.NDArray[np.bool_], late: Ints) -> Iterable[tuple[int, float, float]]:
+    """Rows whose traffic fell away, each without its ``late`` newest steps, with the requests of a step now and before."""
+    for steps in np.unique(late):
+        same = np.flatnonzero(late == steps)
+        rows, now, before = drops(np.nan_to_num(requests[same, : requests.shape[1] - steps]), suspected[same])
+        yield from zip(same[rows].tolist(), now.tolist(), before.tolist(), strict=True)
+
+
+def _late(turn: Turn, names: tuple[str, ...]) -> Ints:
+    """Newest steps that say too little yet, per row. A drop has to hold for ``WIDTH`` anyway, so what is told one step late
+    costs nothing; of what is later, a step more than was seen is waited for, as batches wander."""
+    known = turn.memory.lateness
+    if known is None:
+        return np.zeros(len(names), dtype=np.intp)
+    steps = np.array([known.steps[known.row_of[name]] if name in known.row_of else 0.0 for name in names])
+    return np.asarray(np.maximum(np.ceil(steps).astype(np.intp) + 1 - (WIDTH - 1), 0))
 
 
 def _lost_an_instance(world: World, service: str) -> bool:

@@ -290,8 +290,8 @@ class WorldBuilder:
             self._ring.row(queue, sig.QUEUE_LAG_SECONDS)
 
     def _fill_lag(self, values: Floats) -> None:
-        """The age of the oldest message where only the depth is told: what waits over what is sent in a second (Little's
-        law), where more than a few wait, as there are always some on the way."""
+        """The age of the oldest message where only the depth is told and more than a few wait, as there are always some on the
+        way: messages leave in the order in which they came, so those that wait are the newest that were sent."""
         rows = self._ring.rows
         for queue in [subject for subject, signal in rows if signal == sig.QUEUE_DEPTH]:
             if (queue, sig.QUEUE_LAG_SECONDS) not in rows:
@@ -299,9 +299,9 @@ class WorldBuilder:
             depth, lag = (values[rows[queue, signal] - 1] for signal in (sig.QUEUE_DEPTH, sig.QUEUE_LAG_SECONDS))
             senders = [edge for edge, ends in self._registry.edges.items() if ends.callee == queue]
             sent = [values[rows[edge, sig.CALLS] - 1] for edge in senders if (edge, sig.CALLS) in rows]
-            seconds = np.isfinite(sent).any(axis=0).sum() * self.step_seconds if sent else 0.0
-            if not np.isfinite(lag).any() and seconds > 0 and np.nansum(sent) > 0:
-                lag[:] = np.where(depth < _ON_THE_WAY, 0.0, depth * seconds / np.nansum(sent))
+            if sent and not np.isfinite(lag).any() and np.nansum(sent) > 0:
+                age = sending_steps(depth, np.nansum(sent, axis=0)) * self.step_seconds
+                lag[:] = np.where(depth < _ON_THE_WAY, 0.0, age)
 
     def _replaced(self, gone: Reporter, instances: Mapping[str, Reporter]) -> bool:
         return any(
@@ -357,6 +357,17 @@ class WorldBuilder:
             "stream_resets": self._measures.streams.resets,
             "templates": len(self._patterns),
         }
+
+
+def sending_steps(waiting: Floats, sent: Floats) -> Floats:
+    """In how many of the newest steps as many were sent as wait, at the end of each step; both of shape (steps,). What was
+    sent before the first step is taken for as fast as since. NaN where what waits is not known, or nothing was sent yet."""
+    so_far = np.concatenate([[0.0], np.cumsum(sent)])
+    here = np.arange(1.0, so_far.size)
+    begun = so_far[1:] - waiting  # what was sent when the oldest that waits was
+    with np.errstate(divide="ignore", invalid="ignore"):
+        longer = np.where(so_far[1:] > 0, here * waiting / so_far[1:], np.nan)
+        return np.where(begun >= 0, here - np.interp(begun, so_far, np.arange(so_far.size)), longer)
 
 
 __all__ = ["WorldBuilder"]
