@@ -64,8 +64,8 @@ class Counted:
 
 @dataclass(frozen=True)
 class Lateness:
-    """How late requests are told (``detect/lateness.py``): ``steps`` of each of ``names``, and what their newest steps looked
-    like at ``at``, shape (names, steps), up to ``end_at``."""
+    """How late requests are told (``detect/lateness.py``): ``steps`` of each of ``names``, and what their newest steps
+    looked like at ``at``, shape (names, steps), up to ``end_at``."""
 
     names: tuple[str, ...]
     at: float

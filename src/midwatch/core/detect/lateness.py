@@ -29,8 +29,9 @@ def learn_lateness(turn: Turn) -> Turn:
     newest = np.nan_to_num(values[:, -LOOKED_AT:])
     steps = np.zeros(len(names))
     if before is not None and before.newest.size and newest.size:
-        row_of = before.row_of if before.names != names else None
-        rows = np.arange(len(names)) if row_of is None else np.array([row_of.get(name, -1) for name in names], dtype=int)
+        rows = np.arange(len(names))
+        if before.names != names:
+            rows = np.array([before.row_of.get(name, -1) for name in names], dtype=int)
         passed = round((grid.end_at - before.end_at) / grid.step_seconds)
         known = rows >= 0
         steps[known] = np.maximum(0.0, before.steps[rows[known]] - (turn.now - before.at) / FORGET_SECONDS)

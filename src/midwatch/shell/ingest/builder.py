@@ -290,8 +290,8 @@ class WorldBuilder:
             self._ring.row(queue, sig.QUEUE_LAG_SECONDS)
 
     def _fill_lag(self, values: Floats) -> None:
-        """The age of the oldest message where only the depth is told and more than a few wait, as there are always some on the
-        way: messages leave in the order in which they came, so those that wait are the newest that were sent."""
+        """The age of the oldest message where only the depth is told and more than a few wait, as there are always some on
+        the way: messages leave in the order in which they came, so those that wait are the newest that were sent."""
         rows = self._ring.rows
         for queue in [subject for subject, signal in rows if signal == sig.QUEUE_DEPTH]:
             if (queue, sig.QUEUE_LAG_SECONDS) not in rows:
