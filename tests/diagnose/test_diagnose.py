@@ -221,6 +221,26 @@ def test_a_region_is_dark_unless_its_front_door_fell_over() -> None:
     assert all(h.kind != faults.REGION_DARK for h in hypotheses)
 
 
+def test_a_region_whose_instances_a_roll_out_replaced_is_not_dark() -> None:
+    series: dict[tuple[str, str], np.ndarray] = {}
+    labels = {}
+    for short in ("gateway", "checkout", "payment", "user", "cart"):
+        for name, region, requests, up in (
+            (f"{short}-eu", "eu", flat(50), flat(1)),
+            (f"{short}-us-new", "us", after(0, 50, ONSET), after(np.nan, 1, ONSET)),
+            (f"{short}-us-old", "us", after(50, 0, ONSET), after(1, 0, ONSET)),
+        ):
+            labels[f"instance:{name}"] = {"service": short, "region": region}
+            series[f"instance:{name}", signals.REQUESTS] = requests
+            series[f"instance:{name}", signals.UP] = up
+        series[f"service:{short}", signals.REQUESTS] = flat(100)
+        series[f"service:{short}", signals.ERRORS] = flat(0)
+    series[GATEWAY, signals.ERRORS] = after(0, 20, ONSET)
+    series[f"{GATEWAY}>{CHECKOUT}", signals.ROOT_ERRORS] = after(0, 20, ONSET)
+    hypotheses, _ = ranked(make_world(series, labels=labels), symptom())
+    assert all(h.kind != faults.REGION_DARK for h in hypotheses)
+
+
 def test_a_zone_that_falls_silent_is_dark_though_the_other_starves_with_it() -> None:
     """The door of the zone is gone with the rest, and what waits for it elsewhere gets no further, but speaks."""
     series: dict[tuple[str, str], np.ndarray] = {}

@@ -99,8 +99,8 @@ def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
         label, regions = "zone", _places(case, "zone")
     if len(regions) < 2:
         return
-    mute = {r: sum(fell_silent(case, i) for i in found.values()) for r, found in regions.items()}
-    troubled = {r: sum(_trouble(case, i.key) for i in found.values()) for r, found in regions.items()}
+    mute = {r: sum(_mute(case, some) for some in found.values()) for r, found in regions.items()}
+    troubled = {r: sum(_trouble(case, some) for some in found.values()) for r, found in regions.items()}
     worst = max(regions, key=lambda r: (mute[r], troubled[r]))
     # Where a whole region falls silent, what waits for it elsewhere is in trouble as well, but speaks.
     dark = mute[worst] >= max(3, 0.6 * len(regions[worst]))
@@ -123,18 +123,25 @@ def _one_region(case: Case, blame: Blame) -> Iterator[Clue]:
     )  # fmt: skip
 
 
-def _places(case: Case, label: str) -> dict[str, dict[str, Entity]]:
+def _places(case: Case, label: str) -> dict[str, dict[str, list[Entity]]]:
     """The instances of each place that ``label`` names, by service."""
-    found: dict[str, dict[str, Entity]] = {}
+    found: dict[str, dict[str, list[Entity]]] = {}
     for service in case.services:
         for instance in case.instances(service):
             if instance.labels.get(label):
-                found.setdefault(instance.labels[label], {})[service] = instance
+                found.setdefault(instance.labels[label], {}).setdefault(service, []).append(instance)
     return found
 
 
-def _trouble(case: Case, instance: str) -> bool:
-    """Whether an instance lost its traffic (to less than a third of usual)."""
-    usual = case.sum(instance, signals.REQUESTS, case.normal) * case.scale
-    now = case.sum(instance, signals.REQUESTS, case.bad)
+def _mute(case: Case, instances: list[Entity]) -> bool:
+    """Whether a service's instances in a place fell silent, and none of those that a roll-out put there speaks."""
+    newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
+    speaking = any(case.sum(i.key, signals.UP, newest) > 0 for i in instances)
+    return not speaking and any(fell_silent(case, i) for i in instances)
+
+
+def _trouble(case: Case, instances: list[Entity]) -> bool:
+    """Whether they lost their traffic (to less than a third of usual)."""
+    usual = sum(case.sum(i.key, signals.REQUESTS, case.normal) for i in instances) * case.scale
+    now = sum(case.sum(i.key, signals.REQUESTS, case.bad) for i in instances)
     return usual >= MIN_REQUESTS / 2 and now < usual / 3
