@@ -381,3 +381,30 @@ def test_a_surge_names_the_service_where_it_gets_stuck() -> None:
     assert (top.entity, top.kind, top.scope) == (GATEWAY, faults.TRAFFIC_SURGE, {"service": "payment"})
     assert target_of(world, top, "service") == PAYMENT, "hands are added where they are missing"
     assert target_of(world, top, "entity") == GATEWAY, "and requests are turned away where they come in"
+
+
+QUEUE, SHIPPING, MAILS = "queue:orders", "service:shipping", "service:mails"
+
+
+def stuck_queue(shipping_takes: float, mails_take: float) -> World:
+    """A queue with two consumers, whose oldest message gets older; what each takes of a step's ten messages since then."""
+    series = healthy()
+    for consumer, takes in ((SHIPPING, shipping_takes), (MAILS, mails_take)):
+        series[f"{QUEUE}>{consumer}", signals.CALLS] = after(10, takes, ONSET)
+        series[consumer, signals.CONSUMED] = after(10, takes, ONSET)
+        series[consumer, signals.REQUESTS] = flat(10)
+        series[consumer, signals.ERRORS] = flat(0)
+    series[f"{CHECKOUT}>{QUEUE}", signals.CALLS] = flat(10)
+    series[QUEUE, signals.QUEUE_LAG_SECONDS] = np.concatenate([np.full(ONSET, 0.5), np.linspace(5, 100, 60 - ONSET)])
+    return make_world(series)
+
+
+@pytest.mark.parametrize(("takes", "sure"), [(0.0, True), (5.0, True), (10.0, False)])
+def test_the_consumer_that_takes_less_is_the_one_that_is_stuck(takes: float, sure: bool) -> None:
+    """And where each takes as before, nobody is named with certainty."""
+    hypotheses, _ = ranked(stuck_queue(takes, 10.0), symptom("queue_lag", QUEUE, 60.0))
+    found = {h.entity: h.probability for h in hypotheses if h.kind == faults.QUEUE_STUCK}
+    if sure:
+        assert hypotheses[0].entity == SHIPPING and found[SHIPPING] > 0.8 and found.get(MAILS, 0.0) < 0.1
+    else:
+        assert max(found.values()) < 0.6, "no fix is tried on a guess"
