@@ -12,7 +12,7 @@ import numpy.typing as npt
 from midwatch.core.detect.deaths import lives
 from midwatch.core.detect.drop import WIDTH, drops
 from midwatch.core.detect.gaps import blind
-from midwatch.core.detect.shift import HISTORY, THRESHOLD_INSIDE, shift, sure_at_entry
+from midwatch.core.detect.shift import HISTORY, THRESHOLD_INSIDE, WIDTHS, shift, sure_at_entry
 from midwatch.core.slo.discover import NOTICED_MS, latency_thresholds
 from midwatch.core.slo.measure import measure, total
 from midwatch.core.turn import Turn
@@ -28,7 +28,7 @@ MIN_SLOW_RISE_INSIDE: Final = 0.10
 NOTICED_INSIDE_MS: Final = 25.0
 LAG_SECONDS: Final = 8.0
 CHECK_SECONDS: Final = 15.0
-JUDGED_STEPS: Final = 16  # the widest look of the shift test
+JUDGED_STEPS: Final = WIDTHS[-1]  # the widest look of the shift test
 JUDGED: Final = ("service",)
 
 
@@ -177,22 +177,18 @@ def _drops(turn: Turn, names: tuple[str, ...], requests: Floats) -> Iterable[Fin
     dying |= {callee for name in dying for callee in world.callees.get(name, ())}
     suspected = np.array([name in dying for name in names], dtype=bool)
     late = _late(turn, names)
-    less = {names[row] for row, *_ in _fallen(requests, suspected, late) if heard[row]}
-    keep = [
-        row
-        for row, name in enumerate(names)
-        if name in world.entries and (heard[row] or not less.isdisjoint(world.callees.get(name, ())))
-    ]
-    if not keep:
-        return
+    fallen = list(_fallen(requests, suspected, late))
+    less = {names[row] for row, *_ in fallen if heard[row]}
     step = world.series.step_seconds
-    for row, after, usual in _fallen(requests[keep], suspected[keep], late[keep]):
-        name = names[keep[row]]
+    for row, after, usual in fallen:
+        name = names[row]
+        if name not in world.entries or not (heard[row] or not less.isdisjoint(world.callees.get(name, ()))):
+            continue
         yield Finding(
             id=f"traffic_drop|{name}|",
             kind="traffic_drop",
             entity=name,
-            since_at=world.series.end_at - (WIDTH + int(late[keep[row]])) * step,
+            since_at=world.series.end_at - (WIDTH + int(late[row])) * step,
             value=after / step,
             baseline=usual / step,
             unit="requests/s",

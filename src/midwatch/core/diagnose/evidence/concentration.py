@@ -10,7 +10,7 @@ from midwatch.core.diagnose.calls import well
 from midwatch.core.diagnose.case import Case
 from midwatch.core.diagnose.clue import Clue, clue
 from midwatch.core.diagnose.evidence.changes import changed
-from midwatch.core.diagnose.evidence.processes import died, fell_silent
+from midwatch.core.diagnose.evidence.processes import died, fell_silent, speaks
 from midwatch.model import faults, signals
 from midwatch.model.entity import Entity, entity_key, name_of, split_edge
 
@@ -135,9 +135,7 @@ def _places(case: Case, label: str) -> dict[str, dict[str, list[Entity]]]:
 
 def _mute(case: Case, instances: list[Entity]) -> bool:
     """Whether a service's instances in a place fell silent, and none of those that a roll-out put there speaks."""
-    newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
-    speaking = any(case.sum(i.key, signals.UP, newest) > 0 for i in instances)
-    return not speaking and any(fell_silent(case, i) for i in instances)
+    return not any(speaks(case, i) for i in instances) and any(fell_silent(case, i) for i in instances)
 
 
 def _trouble(case: Case, instances: list[Entity]) -> bool:

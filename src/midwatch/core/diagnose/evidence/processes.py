@@ -123,13 +123,18 @@ def _was_up(case: Case, instance: Entity) -> bool:
 
 def fell_silent(case: Case, instance: Entity) -> bool:
     """It reported just before the onset, and not in the newest three steps, nor for longer than it used to pause."""
-    newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
-    if not _was_up(case, instance) or newest.stop - newest.start < 3 or case.sum(instance.key, signals.UP, newest) > 0:
+    if not _was_up(case, instance) or case.world.series.steps - case.bad.start < 3 or speaks(case, instance):
         return False
     seen = case.values(instance.key, signals.UP, slice(case.normal.start, case.world.series.steps))
     reported = np.flatnonzero(np.nan_to_num(seen) > 0)
     pauses = np.diff(reported) - 1
     return bool(reported.size and seen.size - 1 - reported[-1] > pauses.max(initial=0))
+
+
+def speaks(case: Case, instance: Entity) -> bool:
+    """Whether it reported in one of the newest steps."""
+    newest = slice(max(case.bad.start, case.world.series.steps - 4), case.world.series.steps)
+    return case.sum(instance.key, signals.UP, newest) > 0
 
 
 def _succeeded(case: Case, instance: Entity) -> bool:

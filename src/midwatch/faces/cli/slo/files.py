@@ -38,7 +38,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """What is wrong with promises, and what will not do what was meant: alerts that can never fire, queries that match
-    nothing, budgets of less than one failure. Exit code 2 when a file is wrong, 1 when a promise cannot work."""
+    nothing, targets above what dependencies promise. Exit code 2 when a file is wrong, 1 when a promise cannot work."""
     with friendly(as_json):
         from midwatch.shell import files
 
