@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from urllib.parse import unquote
 
 import httpx
 import pytest
 from msgspec.structs import replace
+from tests.endless import Endless
 
 from midwatch.adapters.actuators.platform.actuator import MAX_ANSWER_BYTES, PlatformActuator
 from midwatch.adapters.fakes.server import Answer, Asked, FakeApi
@@ -119,21 +119,15 @@ def test_an_answer_that_never_came_is_doubt(handler: object) -> None:
 
 @pytest.mark.parametrize(("status", "failure"), [(200, InDoubt), (400, ActuatorError)])
 def test_an_answer_without_end_is_not_read_to_its_end(status: int, failure: type[ActuatorError]) -> None:
-    given = 0
-
-    async def words() -> AsyncIterator[bytes]:
-        nonlocal given
-        while True:
-            given += 65_536
-            yield b" " * 65_536
+    endless = Endless()
 
     def answer(request: httpx.Request) -> httpx.Response:
-        return httpx.Response(status, content=words())
+        return httpx.Response(status, content=endless.words())
 
     with pytest.raises(failure):
         asyncio.run(actuator(answer).apply(RESIZE))
     seen = asyncio.run(actuator(answer).observe(RESIZE))
-    assert seen.status == "in_doubt" and given < 4 * MAX_ANSWER_BYTES
+    assert seen.status == "in_doubt" and endless.given < 4 * MAX_ANSWER_BYTES
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import datetime
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.console.provider import Provider
+from tests.endless import Endless
 from tests.shell.conftest import make_settings
 
 from midwatch.faces.cli.common import Running
@@ -209,21 +210,14 @@ def test_keys_and_their_rotation(tmp_path: Path) -> None:
 
 
 def test_a_provider_without_end_is_not_read_to_its_end() -> None:
-    given = 0
-
-    async def words() -> AsyncIterator[bytes]:
-        nonlocal given
-        while True:
-            given += 65_536
-            yield b" " * 65_536
-
+    endless = Endless()
     oidc = Oidc(
         OidcSettings(**OIDC),  # type: ignore[arg-type]
-        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=words())),
+        transport=httpx.MockTransport(lambda request: httpx.Response(200, content=endless.words())),
     )
     with pytest.raises(UsageError, match="says too much"):
         asyncio.run(oidc.away(Trip.new()))
-    assert given < 2 * MAX_BYTES
+    assert endless.given < 2 * MAX_BYTES
 
 
 def test_a_way_back_that_was_not_begun_here(tmp_path: Path) -> None:

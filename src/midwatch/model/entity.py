@@ -26,6 +26,11 @@ EntityKind = Literal[
 ENTITY_KINDS: frozenset[str] = frozenset(get_args(EntityKind))
 
 
+def service_key(said: str) -> str:
+    """The key of what somebody names: ``payment`` is ``service:payment``, and a key is itself."""
+    return said if ":" in said else f"service:{said}"
+
+
 class Entity(Struct, frozen=True):
     """One thing that runs. ``labels`` hold what groups it: service, region, version, host (values as seen last)."""
 

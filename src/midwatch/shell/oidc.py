@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from midwatch.adapters.bounded import beginning
 from midwatch.model.errors import ConfigError, UsageError
 from midwatch.shell.access_settings import OidcSettings, encrypted
 from midwatch.shell.config import resolve
@@ -200,16 +201,14 @@ class Oidc:
         return self._clock() - self._keys[0] >= AGAIN_SECONDS
 
     async def _asked(self, method: str, url: str, **more: Any) -> dict[str, Any]:
-        body = b""
         try:
             async with (
                 httpx.AsyncClient(timeout=TIMEOUT_SECONDS, follow_redirects=False, transport=self._transport) as client,
                 client.stream(method, url, **more) as answer,
             ):
-                async for part in answer.aiter_bytes():
-                    body += part
-                    if len(body) > MAX_BYTES:
-                        raise UsageError("the provider says too much", hint="check access.oidc.issuer")
+                body = await beginning(answer, MAX_BYTES)
+            if len(body) > MAX_BYTES:
+                raise UsageError("the provider says too much", hint="check access.oidc.issuer")
             told = json.loads(body)
         except (httpx.HTTPError, httpx.InvalidURL, json.JSONDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"the provider does not answer ({type(error).__name__})", hint="try again") from error

@@ -12,6 +12,7 @@ from midwatch.core.oncall.fairness import fairness
 from midwatch.core.oncall.holidays import away
 from midwatch.core.oncall.owners import policy_of
 from midwatch.core.oncall.schedule import shifts
+from midwatch.model.entity import service_key
 from midwatch.model.errors import NotFound
 from midwatch.model.people import People, Schedule
 from midwatch.model.state import State
@@ -59,7 +60,7 @@ def called(people: People, ident: str) -> str:
 def who_for(state: State, service: str, at: float) -> dict[str, Any]:
     """Who would be woken at ``at`` for an incident of the entity ``service``, level by level. Raises NotFound."""
     people = state.policy.people
-    entity = service if ":" in service else f"service:{service}"
+    entity = service_key(service)
     owner = people.owner(entity)
     team = owner or people.team(people.catch_all)
     policy = policy_of(people, team)

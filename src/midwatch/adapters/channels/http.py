@@ -13,6 +13,7 @@ from functools import cache
 
 import httpx
 
+from midwatch.adapters.bounded import beginning
 from midwatch.adapters.channels.redact import redact
 from midwatch.model.errors import ChannelError, RateLimited
 
@@ -79,13 +80,9 @@ async def post(
 
 async def _read(streamed: httpx.Response) -> httpx.Response:
     """What was asked for was done, or not, whatever else it says: more than is of use is not read."""
-    body = bytearray()
-    async for part in streamed.aiter_bytes():
-        body += part
-        if len(body) >= MAX_ANSWER_BYTES:
-            break
+    body = await beginning(streamed, MAX_ANSWER_BYTES)
     headers = [(name, value) for name, value in streamed.headers.raw if name.lower() != b"content-encoding"]
-    return httpx.Response(streamed.status_code, headers=headers, content=bytes(body[:MAX_ANSWER_BYTES]))
+    return httpx.Response(streamed.status_code, headers=headers, content=body[:MAX_ANSWER_BYTES])
 
 
 def retry_after(value: str, now: float, default: float = DEFAULT_RETRY_SECONDS) -> float:

@@ -29,6 +29,7 @@ from midwatch.faces.api.oncall_routes import add_oncall_routes
 from midwatch.faces.api.openapi import document
 from midwatch.faces.api.promises import add_promise_routes
 from midwatch.faces.api.status_page_routes import add_status_page_routes
+from midwatch.model.entity import service_key
 from midwatch.model.errors import Forbidden, JournalError, MidwatchError, NotFound, UsageError
 from midwatch.model.events import MAX_SAID, CommandGiven
 from midwatch.model.world import Change
@@ -178,7 +179,7 @@ def router(watch: Watch) -> APIRouter:
     @routes.post("/api/v1/changes", dependencies=write, status_code=202)
     async def changes(given: ChangeIn) -> dict[str, Any]:
         """``seq`` is null when the journal has a change of this id already: a retry is no second change."""
-        entity = given.entity if ":" in given.entity else f"service:{given.entity}"
+        entity = service_key(given.entity)
         recorded = await watch.change(Change(**{**given.model_dump(), "entity": entity}))
         return {"seq": recorded.seq if recorded else None, "at": recorded.at if recorded else given.at}
 
@@ -213,7 +214,7 @@ def _target(watch: Watch, given: Command) -> str:
             _known(watch, given.value.replace(",", " ").split())
         return incident.id
     if given.verb == "declare":
-        return f"service:{given.target}" if given.target and ":" not in given.target else given.target
+        return service_key(given.target) if given.target else ""
     if given.verb in by_hand.VERBS:
         return find_alert(state, given.target).alert.key
     if given.verb == "autonomy" and given.target not in state.playbooks:

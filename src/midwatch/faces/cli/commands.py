@@ -23,6 +23,7 @@ from midwatch.faces.cli.common import (
     print_json,
 )
 from midwatch.model.actions import AUTONOMY_LADDER
+from midwatch.model.entity import service_key
 from midwatch.model.errors import MidwatchError, Unreachable, UsageError
 from midwatch.model.faults import FAULT_KINDS
 from midwatch.shell.config import HANDS_OFF_FILE
@@ -145,7 +146,7 @@ def confirm_cause(
     with friendly(as_json):
         if kind not in FAULT_KINDS:
             raise UsageError(f"there is no fault kind {kind!r}", hint="one of: " + ", ".join(sorted(FAULT_KINDS)))
-        key = entity if ":" in entity else f"service:{entity}"
+        key = service_key(entity)
     send(folder, as_json, "confirm_cause", by, ident, f"{{target}}: it was {kind} at {key}.", f"{key} {kind}", note)
 
 

@@ -32,6 +32,7 @@ from midwatch.faces.console.sessions import (
 )
 from midwatch.faces.console.stream import EndQuietly, Streams
 from midwatch.faces.console.view import WatchView
+from midwatch.model.entity import service_key
 from midwatch.model.errors import MidwatchError
 from midwatch.model.events import CommandGiven
 from midwatch.shell import plots
@@ -193,7 +194,7 @@ def console_app(watch: WatchView, *, clock: Callable[[], float] = time.time) -> 
         if form.get("verb") == "move":  # the incident that it goes to is a field of its own
             form["value"] = f"{form.pop('into', '')} {form.get('value', '')}"
         if form.get("verb") == "declare" and (where := form.get("target", "").strip()):
-            form["target"] = where if ":" in where else f"service:{where}"
+            form["target"] = service_key(where)
         if form.get("verb") not in VERBS:
             return PlainTextResponse("There is no such button.\n", status_code=400)
         if not same_origin(request):

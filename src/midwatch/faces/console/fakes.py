@@ -25,7 +25,7 @@ from midwatch.faces.console.fake_promises import fake_promises
 from midwatch.faces.console.fake_story import fake_changes, fake_ledgers, fake_policy, tell_incident
 from midwatch.model import events as e
 from midwatch.model import signals as s
-from midwatch.model.entity import Edge, Entity
+from midwatch.model.entity import Edge, Entity, service_key
 from midwatch.model.errors import UsageError
 from midwatch.model.events import Event, Recorded
 from midwatch.model.fold import fold
@@ -57,10 +57,6 @@ CALLS: dict[str, tuple[str, ...]] = {
 STEPS, STEP = 240, 5.0
 MOODS = ("empty", "healthy", "incident", "asking", "resolved", "handsoff", "blind", "degraded", "promises", "alerts")
 HOSTILE = '<script>alert("x")</script>'
-
-
-def _key(name: str) -> str:
-    return name if ":" in name else f"service:{name}"
 
 
 @dataclass(frozen=True)
@@ -212,7 +208,7 @@ def fake_world(now: float, mood: str, services: int = 16) -> World:
     entities: dict[str, Entity] = {}
     edges: dict[str, Edge] = {}
     for name in dict.fromkeys([*calls, *(c for many in calls.values() for c in many)]):
-        key = _key(name)
+        key = service_key(name)
         kind, plain = key.split(":", 1)
         entities[key] = Entity(kind, plain)
         count = rng.poisson(np.maximum(rate[name] * STEP * wave, 0)).astype(float)
@@ -242,7 +238,7 @@ def fake_world(now: float, mood: str, services: int = 16) -> World:
         elif kind == "queue":
             put(key, s.QUEUE_DEPTH, rng.integers(0, 6, STEPS).astype(float))
         for callee in calls.get(name, ()):
-            edge = Edge(key, _key(callee))
+            edge = Edge(key, service_key(callee))
             edges[edge.key] = edge
             part = np.floor(count * min(1.0, rate[callee] / max(rate[name], 1e-9)))
             failed = rng.binomial(part.astype(int), np.minimum(0.0003 + shares.get(callee, 0.0) * ill, 1)).astype(float)

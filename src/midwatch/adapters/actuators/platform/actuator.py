@@ -16,6 +16,7 @@ import httpx
 
 from midwatch.adapters.actuators.common import check
 from midwatch.adapters.actuators.platform.manifest import VERBS
+from midwatch.adapters.bounded import beginning
 from midwatch.model.actions import Action, Outcome, Scalar, VerbSpec
 from midwatch.model.entity import name_of
 from midwatch.model.errors import ActuatorError, InDoubt
@@ -88,17 +89,13 @@ class PlatformActuator:
         """The answer; of one that is too long the beginning, which no reader understands: then what was done is in doubt."""
         # Proxies of the environment are for the internet; the platform is named in full.
         client = httpx.AsyncClient(headers=self._headers, timeout=seconds, transport=self._transport, trust_env=False)
-        read = bytearray()
         async with (
             asyncio.timeout(seconds),
             client,
             client.stream(method, self._url + path, json=body) as answer,
         ):
-            async for part in answer.aiter_bytes():
-                read += part
-                if len(read) > MAX_ANSWER_BYTES:
-                    break
-        return httpx.Response(answer.status_code, content=bytes(read[:MAX_ANSWER_BYTES]))
+            body = await beginning(answer, MAX_ANSWER_BYTES)
+        return httpx.Response(answer.status_code, content=body[:MAX_ANSWER_BYTES])
 
 
 def _short(answer: httpx.Response) -> str:

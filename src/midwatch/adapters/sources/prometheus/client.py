@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 from msgspec import Struct
 
+from midwatch.adapters.bounded import beginning
 from midwatch.adapters.channels.redact import redact
 from midwatch.adapters.sources.prometheus.manifest import MAX_ANSWER_BYTES, MAX_SERIES
 from midwatch.model.errors import SourceError
@@ -88,16 +89,13 @@ class Client:
 
 
 async def _read(answer: httpx.Response) -> bytes:
-    parts, size = [], 0
-    async for part in answer.aiter_bytes():
-        size += len(part)
-        if size > MAX_ANSWER_BYTES:
-            raise SourceError(
-                f"answers with more than {MAX_ANSWER_BYTES // 1024 // 1024} MB",
-                hint="sum in the query: what is counted is one number for each step and group",
-            )
-        parts.append(part)
-    return b"".join(parts)
+    body = await beginning(answer, MAX_ANSWER_BYTES)
+    if len(body) > MAX_ANSWER_BYTES:
+        raise SourceError(
+            f"answers with more than {MAX_ANSWER_BYTES // 1024 // 1024} MB",
+            hint="sum in the query: what is counted is one number for each step and group",
+        )
+    return body
 
 
 _HINTS: Final[dict[int, str]] = {

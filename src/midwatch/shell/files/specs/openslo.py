@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from midwatch.model.entity import service_key
 from midwatch.model.indicators import Calendar, Composite, Part, Slices
 from midwatch.model.slo import Slo
 from midwatch.shell.files.specs import openslo_v1 as v1
@@ -151,7 +152,7 @@ class _About:
         place: Place = ("spec", "objectives", index) if index >= 0 else ("metadata", "name")
         return Slo(
             name=name,
-            entity=entity or extras.entity or (service if ":" in service else f"service:{service}"),
+            entity=entity or extras.entity or service_key(service),
             sli=sli,
             target=target,
             period_seconds=period,

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 import yaml
 
+from midwatch.model.entity import service_key
 from midwatch.model.indicators import BoolGauge, Composite, EventRatio, Histogram, RawRatio, Threshold
 from midwatch.model.slo import Slo
 from midwatch.shell.files.specs import SpecSet
@@ -96,7 +97,7 @@ def _metadata(slo: Slo, name: str) -> dict[str, Any]:
     if slo.owner and slo.owner != slo.annotations.get("owner", slo.labels.get("owner", "")):
         note("owner", slo.owner)
     service = slo.service or slo.entity
-    if slo.sli == "source" and slo.entity != (service if ":" in service else f"service:{service}"):
+    if slo.sli == "source" and slo.entity != service_key(service):
         note("entity", slo.entity)
     if slo.group_by:
         note("group-by", ",".join(slo.group_by))
