@@ -95,7 +95,8 @@ def shift(
     sum_total = np.concatenate([np.zeros((rows, 1)), np.cumsum(total, axis=1)], axis=1)
     limit = np.full(rows, steps, dtype=np.intp) if baseline_until is None else baseline_until
     at = np.arange(rows)
-    bursts = _overdispersion(bad, total, np.minimum(limit, max(steps - WIDTHS[1], 1)))
+    settled = np.minimum(limit, max(steps - WIDTHS[1], 1))
+    high, newest_high = _above(bad, total, floor)
     for width in WIDTHS:
         if steps <= width:
             break
@@ -104,16 +105,19 @@ def shift(
         k1 = sum_bad[:, -1] - sum_bad[:, steps - width]
         n1 = sum_total[:, -1] - sum_total[:, steps - width]
         split = (
-            _above(bad, total, width, floor)
+            newest_high & (high[:, -width:].sum(axis=1) >= 2)
             if sustained
             else ((bad[:, -width:] > 0).sum(axis=1) >= 2) | (k1 >= 4 * min_bad)
         )
         usable = (end >= MIN_BASELINE_STEPS) & (n0 >= MIN_BASELINE_TOTAL) & (n1 > 0) & (k1 >= min_bad) & split
         with np.errstate(divide="ignore", invalid="ignore"):
             p0, p1 = k0 / n0, k1 / n1
-            nats = _log_bayes(k0, n0, k1, n1)
-            score = np.maximum(nats / bursts, nats / _overdispersion(bad, total, end, width) - LASTING)
-        score = np.where(usable & (p1 > np.maximum(p0, floor)), score, -np.inf)
+            rose = np.flatnonzero(usable & (p1 > np.maximum(p0, floor)))  # few of many: only these are weighed
+        nats = _log_bayes(k0[rose], n0[rose], k1[rose], n1[rose])
+        bursts = _overdispersion(bad[rose], total[rose], settled[rose])
+        lasting = _overdispersion(bad[rose], total[rose], end[rose], width)
+        score = np.full(rows, -np.inf)
+        score[rose] = np.maximum(nats / bursts, nats / lasting - LASTING)
         better = score > best
         best = np.where(better, score, best)
         now, before = np.where(better, p1, now), np.where(better, p0, before)
@@ -121,13 +125,13 @@ def shift(
     return Shift(best, now, before, width_of, _began(bad, total, width_of, now, before))
 
 
-def _above(bad: Floats, total: Floats, width: int, floor: Floats | float) -> npt.NDArray[np.bool_]:
-    """Rows in which the newest step that has requests and one more of the newest ``width`` exceed the floor. A step without
-    any is no clean step: a service whose batches come late, or whose clock is behind, has its newest steps empty."""
+def _above(bad: Floats, total: Floats, floor: Floats | float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
+    """Which steps exceed the floor, shape (rows, steps), and whether the newest that has requests does, shape (rows,). A step
+    without any is no clean step: a service whose batches come late, or whose clock is behind, has its newest steps empty."""
     newest = total.shape[1] - 1 - np.argmax(total[:, ::-1] > 0, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         high = np.nan_to_num(bad / total) > np.reshape(np.broadcast_to(floor, len(bad)), (-1, 1))
-    return np.asarray(high[np.arange(len(bad)), newest] & (high[:, -width:].sum(axis=1) >= 2))
+    return high, high[np.arange(len(bad)), newest]
 
 
 def _log_bayes(k0: Floats, n0: Floats, k1: Floats, n1: Floats) -> Floats:

@@ -208,7 +208,7 @@ def _late(turn: Turn, names: tuple[str, ...]) -> Ints:
     """Newest steps that say too little yet, per row. A drop has to hold for ``WIDTH`` anyway, so what is told one step late
     costs nothing; of what is later, a step more than was seen is waited for, as batches wander."""
     known = turn.memory.lateness
-    if known is None:
+    if known is None or not (known.steps > 1).any():
         return np.zeros(len(names), dtype=np.intp)
     steps = np.array([known.steps[known.row_of[name]] if name in known.row_of else 0.0 for name in names])
     return np.asarray(np.maximum(np.ceil(steps).astype(np.intp) + 1 - (WIDTH - 1), 0))
