@@ -126,8 +126,9 @@ def shift(
 
 
 def _above(bad: Floats, total: Floats, floor: Floats | float) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
-    """Which steps exceed the floor, shape (rows, steps), and whether the newest that has requests does, shape (rows,). A step
-    without any is no clean step: a service whose batches come late, or whose clock is behind, has its newest steps empty."""
+    """Which steps exceed the floor, shape (rows, steps), and whether the newest that has requests does, shape (rows,). A
+    step without any is no clean step: a service whose batches come late, or whose clock is behind, has its newest steps
+    empty."""
     newest = total.shape[1] - 1 - np.argmax(total[:, ::-1] > 0, axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         high = np.nan_to_num(bad / total) > np.reshape(np.broadcast_to(floor, len(bad)), (-1, 1))
